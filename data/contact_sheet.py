@@ -1,0 +1,71 @@
+"""One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it."""
+
+import csv
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.errors import InputError
+
+THUMB = (57, 70)
+GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
+INK, PAPER, RULE = (34, 38, 46), (255, 255, 255), (226, 229, 234)
+
+
+def draw_contact_sheet(folder, out_png, per_attribute=8):
+    """Draw a sheet with `per_attribute` faces of each attribute, about 1200 pixels wide.
+
+    Args:
+        folder: holds img_align_celeba/ and list_attr_celeba.csv
+        out_png: picture to write; .png (a palette of 224 colours, to stay small), .jpg or .jpeg
+    Returns: Path of the picture
+    Raises: InputError where the folder or the file name will not do
+    """
+    folder, out = Path(folder), Path(out_png)
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"contact sheet {out}: expected a name that ends in .png, .jpg or .jpeg")
+    chosen = _choose_faces(folder, per_attribute)
+    cell = (LABEL + per_attribute * (THUMB[0] + GAP) + 8, THUMB[1] + 3)
+    lines = -(-len(chosen) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * cell[0], 2 * HEADER + lines * cell[1]), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for number, (name, image_ids) in enumerate(chosen.items()):
+        left, top = number // lines * cell[0] + 8, HEADER + number % lines * cell[1]
+        pen.line([(left, top + cell[1] - 2), (left + cell[0] - 16, top + cell[1] - 2)], fill=RULE)
+        words = "\n".join(_wrap(name.replace("_", " ")))
+        pen.multiline_text((left, top + THUMB[1] / 2), words, fill=INK, font=font, anchor="lm", spacing=3)
+        for place, image_id in enumerate(image_ids):
+            with Image.open(folder / "img_align_celeba" / image_id) as image:
+                thumb = image.convert("RGB").resize(THUMB, Image.Resampling.LANCZOS)
+            sheet.paste(thumb, (left + LABEL - 8 + place * (THUMB[0] + GAP), top))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".png":
+        sheet.quantize(224, dither=Image.Dither.NONE).save(out, optimize=True)
+    else:
+        sheet.save(out, quality=86)
+    return out
+
+
+def _choose_faces(folder, count):
+    """{attribute: up to `count` image ids that have it}; sharp faces first, each attribute from another place on."""
+    path = folder / "list_attr_celeba.csv"
+    if not path.is_file():
+        raise InputError(f"no {path}: give a folder that make_synthetic_celeba.py has made")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name != "image_id"]
+    chosen = {}
+    for number, name in enumerate(names):
+        start = number * len(rows) // len(names)
+        having = [row for row in rows[start:] + rows[:start] if int(row[name]) == 1]
+        having.sort(key=lambda row: int(row["Blurry"]) == 1)  # stable: the order stays within sharp and blurred
+        chosen[name] = [row["image_id"] for row in having[:count]]
+    return chosen
+
+
+def _wrap(text):
+    """Two lines at most: the first holds as many words as fit."""
+    if len(text) <= 15:
+        return [text]
+    cut = text.rfind(" ", 0, 16)
+    return [text[:cut], text[cut + 1 :]]

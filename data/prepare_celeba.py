@@ -1,0 +1,214 @@
+"""Make a download of CelebA ready: unpack, check every file, write a smaller copy.
+
+Reads   DATA/list_attr_celeba.txt or .csv, DATA/list_eval_partition.txt or .csv (if there), DATA/img_align_celeba(.zip);
+        the same under DATA/celeba/, as torchvision lays it
+Writes  DATA/img_align_celeba/ if only the .zip is there; with --subset the same layout in OUT
+
+    python data/prepare_celeba.py --data_path data/celeba                  # check all of it, minutes
+    python data/prepare_celeba.py --data_path data/celeba --download       # fetch it first
+    python data/prepare_celeba.py --data_path data/celeba --subset 5000 --size 89x109 --out data/celeba_5k
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.celeba_table import (  # noqa: E402 (the path above comes first)
+    IMAGES,
+    PARTITION_FILES,
+    AttributeTable,
+    check_folder,
+    find_file,
+    find_image_folder,
+    images_present,
+    read_attribute_table,
+    read_partition,
+    write_tables,
+)
+from utils.decoding import load_rgb, run_on_threads  # noqa: E402
+from utils.errors import InputError  # noqa: E402
+
+BY_HAND = (
+    "fetch img_align_celeba.zip, list_attr_celeba.txt and list_eval_partition.txt by hand from the links on "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, put them into {folder}, and run this again without --download"
+)
+
+
+def parse_size(text):
+    """'89x109' to (width, height) in pixels."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected WIDTHxHEIGHT such as 89x109")
+    return int(width), int(height)
+
+
+def get_args_parser():
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--data_path", default="data/celeba", help="folder of the download")
+    parser.add_argument("--download", action="store_true", help="fetch CelebA by torchvision's downloader first")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode")
+    parser.add_argument("--subset", type=int, metavar="N", help="write a copy of N images instead of checking all")
+    parser.add_argument("--start", type=int, default=0, help="first table row of the copy, from 0")
+    parser.add_argument("--size", type=parse_size, default="89x109", metavar="WxH", help="pixels of the copy's images")
+    parser.add_argument("--quality", type=int, default=75, help="JPEG quality of the copy, 1 to 95")
+    parser.add_argument("--out", help="folder of the copy; must not exist")
+    return parser
+
+
+def download(folder):
+    """Fetch CelebA by torchvision. Raises: InputError that says what to do by hand, whatever went wrong."""
+    folder = Path(folder)
+    root = folder.parent if folder.name == "celeba" else folder  # torchvision makes a folder celeba/ in its root
+    try:
+        from torchvision.datasets import CelebA  # here: nothing else in this script needs torch
+
+        root.mkdir(parents=True, exist_ok=True)
+        CelebA(str(root), split="all", download=True)
+    except Exception as error:  # the downloader fails in many ways (quota pages, checksums, no network): one cure
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"the download failed ({reason}): {BY_HAND.format(folder=folder)}") from None
+
+
+def unzip_images(folder):
+    """Unpack img_align_celeba.zip where there is no image folder yet. Raises: InputError if the zip is damaged."""
+    folder = check_folder(folder)
+    for base in (folder, folder / "celeba"):
+        archive, target = base / f"{IMAGES}.zip", base / IMAGES
+        if not archive.is_file() or target.exists():
+            continue
+        part = base / f".{IMAGES}.{os.getpid()}.part"
+        try:
+            part.mkdir()
+            _extract_flat(archive, part)
+            part.rename(target)
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise InputError(f"cannot unpack {archive} ({error}): fetch it again, or make room on the disk") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _extract_flat(archive, target):
+    with zipfile.ZipFile(archive) as packed:
+        for member in tqdm(packed.infolist(), desc=f"unpack {archive.name}", unit="img", disable=None):
+            name = PurePosixPath(member.filename).name  # the last part only: no path of an archive leads elsewhere
+            if member.is_dir() or name.startswith("."):
+                continue
+            with packed.open(member) as source, open(target / name, "wb") as copy:
+                shutil.copyfileobj(source, copy)
+
+
+def verify(folder, workers=2):
+    """Check tables and images, decoding each one.
+
+    Returns: lines that say what is there
+    Raises: InputError if images are missing or can't be read (a line on stderr for each of those)
+    """
+    table = read_attribute_table(folder)
+    lines = [f"{table.source}: {len(table.image_ids):,} rows, {len(table.names)} attributes"]
+    if find_file(folder, PARTITION_FILES):
+        counts = np.bincount(read_partition(folder, table.image_ids), minlength=3)
+        lines.append("partition: {:,} train, {:,} validation, {:,} test".format(*counts))
+    else:
+        lines.append("no partition file (only --split official needs it)")
+    image_folder = find_image_folder(folder)
+    present = images_present(image_folder, table.image_ids)
+    damaged = find_unreadable(image_folder, table.image_ids[present], workers)
+    for message in damaged:
+        print(message, file=sys.stderr)
+    if damaged or not present.all():
+        first = f" (first missing: {table.image_ids[present.argmin()]})" if not present.all() else ""
+        raise InputError(
+            f"{(~present).sum():,} of {len(present):,} images are missing{first} and {len(damaged):,} unreadable in "
+            f"{image_folder}: fetch these again, or delete the unreadable ones and pass --allow_missing to the scripts"
+        )
+    return [*lines, f"{image_folder}: all {len(present):,} images can be read"]
+
+
+def find_unreadable(image_folder, image_ids, workers):
+    """Decode images, return the messages about those that can't be, in table order."""
+    messages = {}
+
+    def check(row):
+        try:
+            load_rgb(image_folder / str(image_ids[row]))
+        except InputError as error:
+            messages[row] = str(error)
+
+    with tqdm(total=len(image_ids), desc="decode", unit="img", disable=None) as bar:
+        run_on_threads(check, len(image_ids), workers, bar)
+    return [messages[row] for row in sorted(messages)]
+
+
+def write_subset(folder, out, count, start=0, size=(89, 109), quality=75, workers=2):
+    """Write images start … start + count - 1 of the table, resized (PIL bicubic) to `size`, with their rows.
+
+    `size` is (width, height). Names keep their stem and end in .jpg. The folder appears under its name only when it is complete.
+    Raises: InputError if `out` exists, the table is shorter, or an image is missing or damaged
+    """
+    out = Path(out)
+    if out.exists():
+        raise InputError(f"{out} exists already: delete it or choose another --out")
+    table = read_attribute_table(folder)
+    if start + count > len(table.image_ids):
+        raise InputError(f"rows {start} to {start + count - 1} asked for, {table.source} has {len(table.image_ids):,}")
+    chosen = table.rows(slice(start, start + count))
+    partition = read_partition(folder, chosen.image_ids) if find_file(folder, PARTITION_FILES) else None
+    image_folder = find_image_folder(folder)
+    names = np.array([f"{os.path.splitext(name)[0]}.jpg" for name in chosen.image_ids.tolist()])
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        (part / IMAGES).mkdir(parents=True)
+
+        def shrink(row):
+            image = load_rgb(image_folder / str(chosen.image_ids[row])).resize(size, Image.BICUBIC)
+            image.save(part / IMAGES / str(names[row]), "JPEG", quality=quality)
+
+        with tqdm(total=count, desc=f"write {out}", unit="img", disable=None) as bar:
+            run_on_threads(shrink, count, workers, bar)
+        write_tables(part, AttributeTable(names, chosen.names, chosen.labels), partition)
+        part.rename(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def main(args):
+    """Run what the command line asks for."""
+    if (
+        args.workers < 1
+        or args.start < 0
+        or not 1 <= args.quality <= 95
+        or (args.subset is not None and args.subset < 1)
+    ):
+        raise InputError("--workers and --subset must be at least 1, --start at least 0, --quality in 1 to 95")
+    if (args.subset is None) != (args.out is None):
+        raise InputError("--subset and --out belong together: pass both, or neither to check the download")
+    if args.download:
+        download(args.data_path)
+    unzip_images(args.data_path)
+    if args.subset is None:
+        print("\n".join(verify(args.data_path, args.workers)))
+        return
+    write_subset(args.data_path, args.out, args.subset, args.start, args.size, args.quality, args.workers)
+    print(f"{args.out}: {args.subset:,} images of {args.size[0]} x {args.size[1]} pixels")
+
+
+if __name__ == "__main__":
+    try:
+        main(get_args_parser().parse_args())
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

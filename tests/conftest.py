@@ -1,0 +1,43 @@
+"""Small data sets and networks that several test files share."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+SHARED = ROOT.parent / "shared"
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_celeba(tmp_path_factory):
+    """A generated data set of 120 faces in CelebA's layout, Bald and Eyeglasses frequent."""
+    from data.make_synthetic_celeba import make_dataset
+
+    folder = tmp_path_factory.mktemp("data") / "tiny_celeba"
+    return make_dataset(folder, 120, seed=0, rates={"Bald": 0.3, "Eyeglasses": 0.3}, workers=1, progress=False)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Folder of the golden vectors; the test is skipped where it is absent."""
+    folder = SHARED / "golden" / "two_attributes"
+    if not folder.is_dir():
+        pytest.skip("the golden vectors are not beside this checkout")
+    return folder
+
+
+def stir_batch_norms(model, seed=0):
+    """Give every batch norm its own statistics and scale, so that it is no identity."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            with torch.no_grad():
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+    return model.eval()

@@ -1,0 +1,94 @@
+"""Step 2 of 3: score channels and connections by gradient, balance them, write the essential graph.
+
+Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weights by --weights)
+Writes  graphs/<run>/<targets>.json            (read by step 3), .graphml and .png beside it
+        important/<run>_celeba_<t>_target_important_dict.txt   with --released_txt
+        results/<run>/<targets>/               Grad-CAM sheets (--show_cams) and the importance curve (--importance_curve)
+
+    python unlearning_multi_celeba_resnet18_generate_graph.py --target Bald --proportion 0.1
+"""
+
+from argparse import BooleanOptionalAction
+
+from utils import arguments
+
+
+def get_args_parser():
+    """The flags of step 2; edit the defaults here."""
+    parser = arguments.Parser(description=__doc__, prog="step 2")
+    arguments.add_task_arguments(parser)
+    arguments.add_target_arguments(parser)
+    add = parser.add_argument
+    add(
+        "--proportion",
+        type=arguments.share,
+        default=0.1,
+        help="share of a layer's channels that is essential, in (0, 1]",
+    )
+    add("--layers", nargs="+", default=["5"], metavar="N", help="last N convolutions without the very last, or names")
+    add("--num_images", type=arguments.positive_int, help="scoring images of each attribute (64; 1 with --as_released)")
+    add(
+        "--importance",
+        default="gradcam",
+        choices=arguments.IMPORTANCE,
+        help="score, or a control that ignores the graph",
+    )
+    add(
+        "--no_balance", action="store_true", help="prune what the target needs even where a kept attribute needs it too"
+    )
+    add("--as_released", action="store_true", help="score and vote exactly as the released code, defects included")
+    add("--released_txt", action="store_true", help="also write the votes in the released text format")
+    add("--show_cams", type=arguments.positive_int, metavar="N", help="draw Grad-CAM overlays of N training images")
+    add(
+        "--importance_curve",
+        action=BooleanOptionalAction,
+        default=False,
+        help="prune 5 %% at a time and draw the curve",
+    )
+    arguments.add_network_arguments(parser)
+    arguments.add_data_arguments(parser)
+    add("--batch_size", type=arguments.positive_int, default=64, help="images a pass")
+    arguments.add_common_arguments(parser)
+    return parser
+
+
+def main(args):
+    """Score, balance, write."""
+    from utils import graph_making, graph_outputs, paths, run  # here, so that --help answers at once
+    from utils.celeba import open_celeba
+    from utils.dataflow import trace_dataflow
+    from utils.network import open_network
+
+    run.seed_everything(args.seed)
+    device = run.pick_device(args.device)
+    forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
+    name = paths.run_name(args.task_labels, args.run_name)
+    checkpoint = paths.checkpoint_file(args.save_path, name, "original")
+    asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
+    network = open_network(checkpoint, args.task_labels, **asked)
+    data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
+
+    recipe = graph_making.Recipe(args.proportion, args.importance, not args.no_balance, args.as_released, args.seed)
+    num_images = args.num_images or (1 if args.as_released else 64)
+    dataflow = trace_dataflow(network.model)
+    layers = graph_making.choose_layers(dataflow, args.layers)
+    rows, scored_for = graph_making.scoring_rows(data, network.attributes, num_images)
+    run.header("step 2: essential graph", graph_outputs.describe(args, network, device, layers, rows, scored_for))
+    watch = run.Stopwatch(device)
+    with watch("read images"):
+        data.prepare(rows)
+    with watch("score"):
+        scores = graph_making.score(
+            network.model, dataflow, layers, data, rows, scored_for, recipe, args.batch_size, device
+        )
+    with watch("select"):
+        made_by = graph_outputs.made_by(args, network, dict(zip(network.attributes, scored_for.sum(0).tolist())))
+        graph = graph_making.make_graph(scores, list(network.attributes), forgotten, recipe, network.model, made_by)
+
+    graph_outputs.write_graph(graph, args, name)
+    graph_outputs.draw_on_request(graph, network, dataflow, data, args, name, device)
+    graph_outputs.report(graph, watch.seconds)
+
+
+if __name__ == "__main__":
+    arguments.run_script(main, get_args_parser())

@@ -1,0 +1,76 @@
+"""Step 1 of 3: train the original network, one head per attribute.
+
+Reads   --data_path                            CelebA, or the generated set of data/make_synthetic_celeba.py
+Writes  checkpoints/<run>/original.pth         (read by steps 2 and 3), original_best.pth and the state for --resume
+        checkpoints/<run>/oracle_<targets>.pth with --leave_out: the same recipe without the targets' columns
+
+    python unlearning_multi_celeba_resnet18_original.py --task Bald Mouth_Slightly_Open
+"""
+
+from argparse import BooleanOptionalAction
+
+from utils import arguments
+
+
+def get_args_parser():
+    """The flags of step 1; edit the defaults here. They are the published recipe, without its vertical flips."""
+    parser = arguments.Parser(description=__doc__, prog="step 1")
+    arguments.add_task_arguments(parser)
+    add = parser.add_argument
+    add("--leave_out", nargs="+", default=[], metavar="ATTR", help="train the oracle: the same without these columns")
+    add("--model", default="resnet18", help="resnet18, customresnet or a torchvision classification network")
+    add("--pretrained", metavar="FILE", help="state dict for all but the heads (ImageNet weights, say)")
+    add("--epoch", type=arguments.positive_int, default=20, help="passes over the training images")
+    add("--batch_size", type=arguments.positive_int, default=128, help="images a step")
+    add("--optimizer", default="adamw", choices=["adamw", "adam", "sgd"])
+    add("--lr", type=arguments.positive_float, default=2e-4, help="peak learning rate")
+    add("--weight_decay", type=arguments.non_negative_float, default=1e-6)
+    add("--scheduler", default="cosine_restarts", choices=["cosine_restarts", "onecycle", "constant"])
+    add("--rotation", type=arguments.non_negative_float, default=30.0, help="random rotation, degrees to either side")
+    add("--hflip", action=BooleanOptionalAction, default=True, help="random horizontal flips")
+    add("--vflip", action=BooleanOptionalAction, default=False, help="random vertical flips")
+    add("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the processor has it")
+    add("--compile", action=BooleanOptionalAction, default=False, help="torch.compile the network")
+    add("--training", action=BooleanOptionalAction, default=True, help="train; --no-training only evaluates")
+    add("--evaluate_only", dest="training", action="store_false", help="the same as --no-training")
+    add("--resume", action="store_true", help="go on where a stopped training left off")
+    add(
+        "--as_released",
+        action="store_true",
+        help="the released choices: data in file order, vertical flips, float resize",
+    )
+    arguments.add_data_arguments(parser, img_size=224)
+    arguments.add_common_arguments(parser)
+    return parser
+
+
+def main(args):
+    """Read, build, fit, save, judge."""
+    from models import build_model
+    from utils import distributed, original, paths, run  # here, so that --help answers at once
+    from utils.celeba import open_celeba
+
+    run.seed_everything(args.seed)
+    device = distributed.start(run.pick_device(args.device))
+    kept = original.kept_attributes(args.task_labels, args.leave_out)
+    places = original.files(args, paths.run_name(args.task_labels, args.run_name))
+    data = open_celeba(**arguments.data_options(args, args.img_size, kept), exact_resize=args.as_released)
+    original.check_positives(data)
+    data.prepare(data.everything("test"))
+
+    seconds = None
+    if args.training:
+        run.seed_everything(original.weight_seed(args))
+        model = build_model(args.model, kept, args.pretrained).to(device)
+        run.header("step 1: original", original.describe(args, model, data, device))
+        data.prepare(data.everything("train"))
+        seconds = original.train(model, data, args, places, device)
+    else:
+        model = original.load(args, places.last, kept, device)
+    if distributed.is_main():
+        original.report(model, data, args, places, seconds, device)
+    distributed.stop()
+
+
+if __name__ == "__main__":
+    arguments.run_script(main, get_args_parser())

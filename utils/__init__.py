@@ -1,0 +1,1 @@
+"""Shared rooms of the three scripts, one concern each."""

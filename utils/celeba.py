@@ -1,0 +1,216 @@
+"""CelebA ready for a network: attributes by name, splits, choices of images, batches made on the device."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from utils.celeba_table import (
+    ATTRIBUTES,
+    AttributeTable,
+    find_image_folder,
+    images_present,
+    missing_images_message,
+    read_attribute_table,
+    read_partition,
+)
+from utils.decoding import load_rgb, run_on_threads
+from utils.errors import InputError
+from utils.image_cache import ImageCache
+
+__all__ = ["ATTRIBUTES", "SPLITS", "AttributeTable", "CelebA", "normalise", "open_celeba", "read_attribute_table"]
+__all__ += ["read_partition"]
+SPLITS = ("released", "official", "all")
+
+
+def open_celeba(
+    data_path,
+    attributes,
+    *,
+    img_size=64,
+    split="released",
+    allow_missing=False,
+    limit=None,
+    cache_path="cache",
+    workers=2,
+    exact_resize=False,
+    note=print,
+):
+    """Open a folder in CelebA's layout. The table and a listing of the images are read, no image is.
+
+    Args:
+        data_path: folder with the tables and img_align_celeba/, or with celeba/ as torchvision lays it
+        attributes: K names, in head order
+        img_size: side of the square images in pixels
+        split: "released" (first 75 % of the rows train, the others test), "official" (partition file) or "all" (each
+            row in both parts, for tiny sets)
+        allow_missing: leave out rows without an image, and say how many
+        limit: use the first so many rows of the table only, None = all
+        cache_path: folder of the image cache, None = decode each time
+        workers: threads that decode
+        exact_resize: resize float images with torch as the published preprocessing does, without rounding or cache
+        note: called with lines that the user should see
+    Returns: CelebA
+    Raises: InputError for everything that is wrong with the folder, the table or what is asked of it
+    """
+    if split not in SPLITS:
+        raise InputError(f"unknown split {split!r}: choose among {', '.join(SPLITS)}")
+    if img_size < 1 or (limit is not None and limit < 1):
+        raise InputError(f"image size and limit must be at least 1, got {img_size} and {limit}")
+    table = read_attribute_table(data_path)
+    table.columns(attributes)  # a misspelt name is reported before anything else is looked at
+    if limit is not None:
+        table = table.rows(slice(limit))
+    image_folder = find_image_folder(data_path)
+    present = images_present(image_folder, table.image_ids)
+    if not present.all():
+        if not (allow_missing and present.any()):
+            raise InputError(missing_images_message(image_folder, table.image_ids, present))
+        note(
+            f"using {present.sum():,} of {len(present):,} table rows: "
+            f"{(~present).sum():,} have no image in {image_folder}"
+        )
+        table = table.rows(present)
+    rows = _split_rows(split, data_path, table.image_ids)
+    paths = np.char.add(os.path.join(image_folder, ""), table.image_ids)
+    cache = None if exact_resize else ImageCache(paths, img_size, cache_path, workers, note)
+    return CelebA(attributes, img_size, table.image_ids, paths, table.columns(attributes), rows, cache, workers)
+
+
+def _split_rows(split, data_path, image_ids):
+    """Rows of each part: {part: (n,) int64}. Raises: InputError if train or test would be empty."""
+    count = len(image_ids)
+    if split == "official":
+        partition = read_partition(data_path, image_ids)
+        rows = {part: np.flatnonzero(partition == code) for code, part in enumerate(("train", "valid", "test"))}
+    elif split == "released":
+        rows = {"train": np.arange(int(0.75 * count)), "test": np.arange(int(0.75 * count), count)}
+    else:
+        rows = {"train": np.arange(count), "test": np.arange(count)}
+    for part in ("train", "test"):
+        if not len(rows[part]):
+            raise InputError(
+                f"no {part} images: the split {split!r} of {count:,} images leaves that part empty; "
+                "use more images (--limit) or another --split"
+            )
+    return rows
+
+
+def normalise(pixels):
+    """Pixels (B, H, W, 3) uint8 to images (B, 3, H, W) float32, (x/255 - 0.5)/0.5, in channels-last memory."""
+    return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)  # the same number, rounded once only
+
+
+class CelebA:
+    """Images and labels of K attributes; made by `open_celeba`.
+
+    Attributes: `attributes` (K names), `img_size`, `image_ids` (N,) and `paths` (N,) str arrays, `labels` (N, K) uint8,
+    `rows` {"train": int64 array, "test": int64 array}, with the official split also "valid".
+    """
+
+    def __init__(self, attributes, img_size, image_ids, paths, labels, rows, cache, workers):
+        self.attributes, self.img_size = tuple(attributes), img_size
+        self.image_ids, self.paths, self.labels, self.rows = image_ids, paths, labels, rows
+        self._cache, self._workers = cache, workers  # no cache: exact resize
+
+    def __len__(self):
+        return len(self.labels)
+
+    def everything(self, part):
+        """All rows of a part, in table order."""
+        return self.rows[part]
+
+    def positives(self, attribute, part="train"):
+        """Rows of a part that have the attribute, in table order. Raises: InputError if there is none."""
+        if attribute not in self.attributes:
+            raise KeyError(f"no attribute {attribute!r} in this data set of {self.attributes}")
+        rows = self.rows[part]
+        found = rows[self.labels[rows, self.attributes.index(attribute)] == 1]
+        if not len(found):
+            raise InputError(
+                f"none of the {len(rows):,} {part} images has {attribute}: "
+                "use more images, another --split or another attribute"
+            )
+        return found
+
+    def all_positive(self, part="test"):
+        """Rows of a part that have all attributes, in table order; may be empty."""
+        rows = self.rows[part]
+        return rows[self.labels[rows].all(1)]
+
+    def prepare(self, rows, progress=True):
+        """Decode and resize what the cache lacks of some rows. Raises: InputError naming an unreadable image."""
+        if self._cache is not None:
+            self._cache.fill(rows, progress)
+
+    def images(self, rows):
+        """Images of some rows: (B, H, W, 3) uint8 array, or with exact_resize (B, 3, H, W) float32 in [-1, 1]."""
+        rows = np.asarray(rows, np.int64)
+        return self._read(rows, self._buffer(len(rows)).numpy())
+
+    def batches(self, rows, batch_size, device, *, generator=None, augment=None, drop_last=False):
+        """Iterate over some rows; the next batch is read while one is in use.
+
+        Args:
+            rows: row numbers
+            batch_size: images a batch
+            device: where images and labels shall be
+            generator: CPU torch.Generator that shuffles the rows and feeds `augment`; None: in the order given
+            augment: called with (images, generator) on the device, see utils.augmentation
+            drop_last: leave out the last batch if it is not full
+        Returns: iterator of images (B, 3, H, W) float32 in [-1, 1], channels-last, and labels (B, K) float32
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        rows = np.asarray(rows, np.int64)
+        if generator is not None:
+            rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
+        if drop_last:
+            rows = rows[: len(rows) // batch_size * batch_size]
+        return self._stream(rows, batch_size, torch.device(device), generator, augment)
+
+    def _stream(self, rows, batch_size, device, generator, augment):
+        labels = torch.from_numpy(self.labels[rows]).to(device)  # one copy for all batches
+        starts = range(0, len(rows), batch_size)
+
+        def read_ahead(start):
+            part = rows[start : start + batch_size]
+            buffer = self._buffer(len(part), pin=device.type == "cuda")
+            return buffer, reader.submit(self._read, part, buffer.numpy())
+
+        with ThreadPoolExecutor(1) as reader:
+            ahead = read_ahead(0) if len(rows) else None
+            for start in starts:
+                buffer, reading = ahead
+                reading.result()
+                ahead = read_ahead(start + batch_size) if start + batch_size < len(rows) else None
+                images = buffer.to(device, non_blocking=True)
+                if images.dtype == torch.uint8:
+                    images = normalise(images)
+                if augment is not None:
+                    images = augment(images, generator)
+                yield images, labels[start : start + batch_size].float()
+
+    def _buffer(self, count, pin=False):
+        if self._cache is None:
+            return torch.empty((count, 3, self.img_size, self.img_size), pin_memory=pin)
+        return torch.empty((count, self.img_size, self.img_size, 3), dtype=torch.uint8, pin_memory=pin)
+
+    def _read(self, rows, out):
+        if self._cache is not None:
+            return self._cache.read(rows, out)
+
+        def load(place):
+            out[place] = _load_exact(str(self.paths[rows[place]]), self.img_size)
+
+        run_on_threads(load, len(rows), self._workers)
+        return out
+
+
+def _load_exact(path, size):
+    """Decode, scale to [0, 1], resize as floats (bilinear, antialiased), scale to [-1, 1]: (3, size, size) float32."""
+    image = torch.from_numpy(np.array(load_rgb(path))).permute(2, 0, 1)[None].contiguous().float() / 255
+    image = F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    return ((image - 0.5) / 0.5)[0].numpy()

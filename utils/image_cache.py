@@ -1,0 +1,217 @@
+"""Images decoded and resized once: one sparse file of uint8 pixels, filled as images are asked for.
+
+The file is named by a fingerprint of what the pixels depend on (paths, sizes and times of the image files, size and
+rule of the resize), so a stale one is never opened. In it lie a byte an image, 1 once its pixels are written, then the
+pixels. Several processes may fill one file: each writes the same bytes to the same place. A killed one leaves a file
+that the next one completes. Pixels are read by pread: the pages of a mapping count as resident memory once touched.
+"""
+
+import hashlib
+import os
+import shutil
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.decoding import RULE, load_resized, run_on_threads
+from utils.errors import InputError
+
+BLOCK_BYTES = 1 << 25  # pixels decoded between two writes to the file
+
+
+class ImageCache:
+    """Square uint8 pictures of image files, kept in a file of `folder`; nothing is kept if that is None.
+
+    Args:
+        paths: (N,) image files; absolute ones, if the cache is to be found from another working directory
+        size: side in pixels
+        folder: where the cache file goes; made if it is not there
+        workers: threads that decode (Pillow decodes outside the interpreter's lock)
+        note: called with one line if the cache can't be kept (disk full, not writable) or may pass 1 GB
+    """
+
+    def __init__(self, paths, size, folder, workers=2, note=None):
+        """Remember what to cache; files are looked at when pixels are first asked for."""
+        self.paths, self.size, self.workers = np.asarray(paths), int(size), max(1, int(workers))
+        self.file = None  # the cache file, once open
+        self._folder = None if folder is None else Path(folder)
+        self._note = note or (lambda line: None)
+        self._row_bytes = 3 * self.size**2
+        self._start = -(-len(self.paths) // 4096) * 4096  # the pixels begin on a page
+        self._done = np.zeros(len(self.paths), bool)
+        self._descriptor = None  # None: not open; keeps None where nothing is kept
+        self._keeps, self._opened, self._lock = self._folder is not None, False, threading.Lock()
+
+    def __len__(self):
+        """Return the number of images."""
+        return len(self.paths)
+
+    def fill(self, rows, progress=False):
+        """Decode the rows that the cache lacks, in parallel, if they can be kept. Raises: see `load_rgb`."""
+        self._open()
+        rows = np.unique(np.asarray(rows, np.int64))
+        rows = rows[~self._stored(rows)]
+        if self._keeps and len(rows):
+            self._check_space(len(rows))
+        if not self._keeps or not len(rows):
+            return
+        per_block = max(1, BLOCK_BYTES // self._row_bytes)
+        label = f"decode to {self.size} px"
+        with tqdm(total=len(rows), desc=label, unit="img", disable=None if progress else True) as bar:
+            for start in range(0, len(rows), per_block):
+                block = rows[start : start + per_block]
+                lacking = block[~self._stored(block)]  # another process may have come first
+                bar.update(len(block) - len(lacking))
+                pixels = np.empty((len(lacking), self.size, self.size, 3), np.uint8)
+                self._decode(lacking, pixels, bar)
+                self._store(lacking, pixels)
+                if not self._keeps:
+                    return
+
+    def read(self, rows, out=None):
+        """Pixels of some rows, decoding (and keeping) those that the cache lacks.
+
+        Args:
+            rows: (B,) indices
+            out: (B, size, size, 3) uint8 C-contiguous array to write to; a new one if None
+        Returns: `out`
+        """
+        self._open()
+        rows = np.asarray(rows, np.int64)
+        out = np.empty((len(rows), self.size, self.size, 3), np.uint8) if out is None else out
+        if not self._stored(rows).all():
+            self.fill(rows)
+        stored = self._stored(rows)
+        lacking = np.flatnonzero(~stored)  # only where nothing is kept
+        if len(lacking):
+            self._decode(rows[lacking], out, places=lacking)
+        self._gather(rows, out, np.flatnonzero(stored))
+        return out
+
+    def _decode(self, rows, out, bar=None, places=None):
+        places = np.arange(len(rows)) if places is None else places
+
+        def decode(index):
+            out[places[index]] = load_resized(str(self.paths[rows[index]]), self.size)
+
+        run_on_threads(decode, len(rows), self.workers, bar)
+
+    def _open(self):
+        if self._opened or not self._keeps:
+            return
+        with self._lock:
+            if not self._opened:
+                self._try(self._open_file)
+                self._opened = True
+
+    def _open_file(self):
+        file = self._folder / f"{self.size}px_{self._fingerprint()}.cache"
+        total = self._start + len(self) * self._row_bytes
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        weakref.finalize(self, os.close, self._descriptor)
+        length = os.fstat(self._descriptor).st_size
+        if length not in (0, total):  # cut off: its marks promise pixels that are gone
+            os.ftruncate(self._descriptor, 0)
+        if length != total:
+            # growing is one step that may be repeated by others: no state between "empty" and "complete" is ever seen
+            os.ftruncate(self._descriptor, total)
+            if total > 1e9:
+                self._note(f"image cache {file}: up to {total / 1e9:.1f} GB once all {len(self):,} images are in it")
+        self.file = file
+
+    def _fingerprint(self):
+        digest = hashlib.sha256(f"{RULE}, {self.size} px".encode())
+        stamps = np.empty((len(self), 2), np.int64)
+        try:
+            for row, path in enumerate(self.paths):
+                status = os.stat(path)
+                stamps[row] = status.st_size, status.st_mtime_ns
+        except FileNotFoundError as error:
+            raise InputError(f"image {error.filename} is gone: add it, or pass --allow_missing") from None
+        for start in range(0, len(self), 4096):  # by parts: the joined names of a large set need not be in memory
+            digest.update("\0".join(self.paths[start : start + 4096].tolist()).encode("utf-8", "surrogateescape"))
+        digest.update(stamps.tobytes())
+        return digest.hexdigest()[:16]
+
+    def _stored(self, rows):
+        """Which rows are in the file: (B,) bool."""
+        done = self._done[rows]
+        if self._descriptor is not None and not done.all():
+            marks = np.frombuffer(os.pread(self._descriptor, len(self), 0), np.uint8)
+            self._done[: len(marks)] |= marks == 1
+            done = self._done[rows]
+        return done
+
+    def _gather(self, rows, out, places):
+        """Copy out[place] = row[place] from the file for some places; neighbours in one call."""
+        flat = memoryview(out.reshape(-1))
+        for first, last in _runs(rows[places], places):
+            start, count = int(places[first]) * self._row_bytes, (last - first) * self._row_bytes
+            offset = self._start + int(rows[places[first]]) * self._row_bytes
+            if not _read_all(self._descriptor, flat[start : start + count], offset):
+                raise InputError(f"image cache {self.file} was cut off while in use: delete it and run again")
+
+    def _store(self, rows, pixels):
+        """Write pixels, then mark them; rows ascending."""
+        if self._keeps and len(rows):
+            self._try(self._write, rows, pixels)
+
+    def _write(self, rows, pixels):
+        flat = memoryview(pixels.reshape(-1))
+        for first, last in _runs(rows):
+            part = flat[first * self._row_bytes : last * self._row_bytes]
+            _write_all(self._descriptor, part, self._start + int(rows[first]) * self._row_bytes)
+        os.fsync(self._descriptor)  # a mark must not outlive its pixels if the machine fails
+        for first, last in _runs(rows):
+            _write_all(self._descriptor, memoryview(b"\1" * (last - first)), int(rows[first]))
+        self._done[rows] = True
+
+    def _check_space(self, count):
+        free, needed = shutil.disk_usage(self._folder).free, count * self._row_bytes
+        if needed > free:
+            self._keeps = False
+            self._note(
+                f"no image cache in {self._folder}: {needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free; "
+                "images are decoded each time (another disk: --cache_path)"
+            )
+
+    def _try(self, step, *arguments):
+        """Run a step that writes; if the system refuses, say so once and go on without keeping."""
+        try:
+            step(*arguments)
+        except OSError as error:
+            if self._keeps:
+                self._keeps = False
+                self._note(
+                    f"no image cache in {self._folder}: {error.strerror}; "
+                    "images are decoded each time (another place: --cache_path)"
+                )
+
+
+def _runs(rows, places=None):
+    """Stretches in which rows (and places) go up by one: pairs of first and last + 1 position."""
+    jumps = np.diff(rows) != 1
+    if places is not None:
+        jumps |= np.diff(places) != 1
+    edges = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(rows)]
+    return zip(edges[:-1], edges[1:], strict=True) if len(rows) else ()
+
+
+def _write_all(descriptor, data, offset):
+    while len(data):  # a nearly full disk takes a part, then refuses
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _read_all(descriptor, target, offset):
+    """Fill the target from a file; whether the file was long enough."""
+    while len(target):  # the system reads at most 2 GB a call
+        count = os.preadv(descriptor, [target], offset)
+        if not count:
+            return False
+        target, offset = target[count:], offset + count
+    return True

@@ -1,0 +1,69 @@
+"""The network a script is asked to work on: a checkpoint of step 1, or the user's own state dict."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from models import build_model, load_weights
+from utils.checkpoint import check_matches, load_checkpoint, read_state_dict, restore, sha256_of
+from utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded network and where it came from.
+
+    model: in eval mode on the device; name: of its architecture; sha256: of the file it was read from
+    seed, epoch: of its training, None if it is the user's own
+    """
+
+    model: nn.Module
+    name: str
+    attributes: tuple[str, ...]
+    img_size: int
+    path: str
+    sha256: str
+    seed: int | None = None
+    epoch: int | None = None
+
+
+def open_network(path, attributes, *, weights=None, name=None, img_size=None, device="cpu"):
+    """Load the network of `path` (a checkpoint), or of `weights` (a plain state dict) if that is given.
+
+    Args:
+        attributes: heads the user asks for, in order
+        name: architecture; None takes the checkpoint's, or resnet18 for `weights`
+        img_size: pixels a side; None takes the checkpoint's, or 224 for `weights`
+    Returns: Source
+    Raises: InputError if a file is absent or damaged or does not match what is asked
+    """
+    if weights:
+        name, img_size = name or "resnet18", img_size or 224
+        model = load_weights(build_model(name, attributes), read_state_dict(weights), weights).to(device).eval()
+        return Source(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights))
+    checkpoint = load_checkpoint(path)
+    asked = {"attributes": tuple(attributes), "model": name, "img_size": img_size}
+    check_matches(checkpoint, path, **{key: value for key, value in asked.items() if value is not None})
+    details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch}
+    model = restore(checkpoint, device).eval()
+    return Source(
+        model, checkpoint.model, checkpoint.attributes, checkpoint.img_size, str(path), sha256_of(path), **details
+    )
+
+
+def check_graph(graph, source, forgotten, path):
+    """Refuse a graph that was made for another network or another request.
+
+    Raises: InputError naming both sides
+    """
+    again = "run step 2 again with these arguments"
+    if tuple(graph.attributes) != tuple(source.attributes):
+        heads = f"{' '.join(graph.attributes)}, the network has {' '.join(source.attributes)}"
+        raise InputError(f"graph {path} is for heads {heads}: {again}")
+    if tuple(graph.forgotten) != tuple(forgotten):
+        asked = f"{' '.join(graph.forgotten)}, asked for is {' '.join(forgotten)}"
+        raise InputError(f"graph {path} forgets {asked}: {again}")
+    parent = graph.made_by.get("parent_sha256")
+    if parent != source.sha256:
+        sides = f"sha256 {str(parent)[:12]}…, but {source.path} has {source.sha256[:12]}…"
+        raise InputError(f"graph {path} was made from another checkpoint ({sides}): {again}")

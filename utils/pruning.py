@@ -1,0 +1,69 @@
+"""Zero channels or connections of a network in place, and put them back."""
+
+import torch
+
+
+def zero_channels(model, channels, batch_norm):
+    """Make output channels of convolutions exactly 0 after their ReLU, in place; all other values stay bit-equal.
+
+    The filter and bias of the convolution become 0, and the scale and shift of the batch norm behind it too: a zero
+    filter alone would leave the constant shift - scale * mean / std.
+
+    Args:
+        channels: {convolution name: list of output channels}
+        batch_norm: {convolution name: name of the batch norm behind it, or None} (`Dataflow.batch_norm`)
+    Raises: IndexError if a channel does not exist; AttributeError if a layer does not
+    """
+    for tensor, rows in _rows_of(model, channels, batch_norm):
+        with torch.no_grad():
+            tensor.index_fill_(0, rows, 0)
+
+
+def read_channels(model, channels, batch_norm):
+    """Copies of what `zero_channels` would clear, on the CPU, for `restore_channels`."""
+    return [tensor.detach().index_select(0, rows).cpu() for tensor, rows in _rows_of(model, channels, batch_norm)]
+
+
+def restore_channels(model, channels, batch_norm, values):
+    """Undo `zero_channels`, bit for bit; `values` come from `read_channels` before it, with the same arguments."""
+    for (tensor, rows), old in zip(_rows_of(model, channels, batch_norm), values, strict=True):
+        with torch.no_grad():
+            tensor.index_copy_(0, rows, old.to(tensor))
+
+
+def _rows_of(model, channels, batch_norm):
+    """[(parameter, rows to clear)] over the convolutions and their batch norms."""
+    found = []
+    for layer, wanted in channels.items():
+        convolution = model.get_submodule(layer)
+        if any(not 0 <= channel < convolution.out_channels for channel in wanted):
+            raise IndexError(f"{layer} has channels 0 to {convolution.out_channels - 1}, asked for {max(wanted)}")
+        if not wanted:
+            continue
+        rows = torch.tensor(wanted, dtype=torch.int64).to(convolution.weight.device, non_blocking=True)
+        tensors = [convolution.weight, convolution.bias]
+        if batch_norm.get(layer):
+            norm = model.get_submodule(batch_norm[layer])
+            tensors += [norm.weight, norm.bias]
+        found += [(tensor, rows) for tensor in tensors if tensor is not None]
+    return found
+
+
+def zero_connections(model, connections):
+    """Cut single connections: the kernel from input channel i to output channel j becomes 0, in place.
+
+    Args:
+        connections: {convolution name: [(input channel, output channel), …]}; inputs counted over all groups
+    Raises: ValueError if two channels lie in different groups, so that nothing joins them
+    """
+    for layer, pairs in connections.items():
+        if not pairs:
+            continue
+        convolution = model.get_submodule(layer)
+        weight = convolution.weight
+        inputs, outputs = torch.tensor(pairs, dtype=torch.int64).unbind(1)
+        per_group, group_outputs = weight.shape[1], weight.shape[0] // convolution.groups
+        if not torch.equal(inputs // per_group, outputs // group_outputs):
+            raise ValueError(f"{layer} is grouped: some of the given channels are not connected")
+        with torch.no_grad():
+            weight[outputs.to(weight.device), (inputs % per_group).to(weight.device)] = 0
