@@ -47,7 +47,7 @@ def make_dataset(
         force: replace another generated set at `out`
         note: called with a line of text where there is something to say
     Returns: Path of the folder
-    Raises: InputError for bad arguments, or where `out` holds something else; then nothing is written
+    Raises: InputError for bad arguments, or where `out` holds something else or can't be written; nothing stays behind
     """
     made_by = _checked_arguments(num_images, seed, correlation, rates, workers)
     target = Path(out).resolve()
@@ -64,6 +64,8 @@ def make_dataset(
         _write_tables(partial, labels)
         (partial / "made_by.json").write_text(json.dumps(made_by, indent=2) + "\n", encoding="utf-8")
         _move_into_place(partial, target)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}: choose another --out") from error
     finally:  # on any error, an interrupt included, no half set stays behind
         shutil.rmtree(partial, ignore_errors=True)
     return Path(out)

@@ -154,7 +154,7 @@ def find_unreadable(image_folder, image_ids, workers):
 def write_subset(folder, out, count, start=0, size=(89, 109), quality=75, workers=2):
     """Write images start … start + count - 1 of the table, resized (PIL bicubic) to `size`, with their rows.
 
-    `size` is (width, height). Names keep their stem and end in .jpg. The folder appears under its name only when it is complete.
+    `size` is (width, height). Names keep their stem and end in .jpg. The folder gets its name when it is complete.
     Raises: InputError if `out` exists, the table is shorter, or an image is missing or damaged
     """
     out = Path(out)

@@ -41,6 +41,7 @@ class Canvas:
     def __init__(self, rng):
         """Choose the pose and paint the background."""
         self.rng = rng
+        self.hair = None  # a texture, kept from the back of the head for its front
         self.size = (WIDTH * FINE, HEIGHT * FINE)
         self.centre = np.array([WIDTH / 2 + rng.uniform(-5, 5), 101 + rng.uniform(-5, 5)])
         self.scale = rng.uniform(0.9, 1.02)
@@ -95,12 +96,11 @@ class Canvas:
             pen.polygon(self.pixels(points), fill=255)
         self.image.paste(texture, (0, 0), mask)
 
-    def finish(self, blur):
+    def finish(self, rng, blur):
         """The picture at its final size (178, 218), blurred by `blur` pixels, under a random light and with noise."""
         image = self.image.reduce(FINE)
         if blur > 0:
             image = image.filter(ImageFilter.GaussianBlur(blur))
-        rng = self.rng
         direction = rng.uniform(0, 2 * np.pi)
         across = np.linspace(-1, 1, WIDTH, dtype=np.float32) * np.float32(np.cos(direction))
         down = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None] * np.float32(np.sin(direction))

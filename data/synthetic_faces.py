@@ -22,30 +22,14 @@ def draw_face(labels, rng):
     Returns: PIL image, RGB, 178 × 218
     """
     on = {name for name, label in zip(ATTRIBUTES, labels, strict=True) if label}
-    canvas, look = Canvas(rng), choose_look(on, rng)
-    texture = outfit.hair_texture(canvas, look)
-    outfit.draw_hair(canvas, look, texture, behind=True)
-    outfit.draw_body(canvas, look)
-    _draw_head(canvas, look)
-    _shade_skin(canvas, look)
-    canvas.melt(2.6)
-    _draw_marks(canvas, look)
-    features.draw_nose(canvas, look)
-    _draw_beard(canvas, look)
-    features.draw_mouth(canvas, look)
-    for side in SIDES:
-        features.draw_eye(canvas, look, side)
-        features.draw_brow(canvas, look, side)
-    outfit.draw_hair(canvas, look, texture, behind=False)
-    if "Sideburns" in on:
-        _draw_sideburns(canvas, look)
-    if "Eyeglasses" in on:
-        outfit.draw_glasses(canvas, look)
-    if "Wearing_Hat" in on:
-        outfit.draw_hat(canvas, look)
-    if "Wearing_Earrings" in on:
-        outfit.draw_earrings(canvas, look)
-    return canvas.finish(blur=rng.uniform(3.0, 4.2) if "Blurry" in on else rng.uniform(0, 0.7))
+    # a stream for each part: what one part draws, or leaves out, changes no choice of the others
+    first, second, third, *streams = rng.spawn(3 + len(_PARTS))
+    canvas, look = Canvas(first), choose_look(on, second)
+    canvas.hair = outfit.hair_texture(canvas, look, third)
+    for part, stream in zip(_PARTS, streams, strict=True):
+        canvas.rng = stream
+        part(canvas, look)
+    return canvas.finish(rng, blur=rng.uniform(2.7, 3.7) if "Blurry" in on else rng.uniform(0, 0.7))
 
 
 def _draw_head(canvas, look):
@@ -84,6 +68,7 @@ def _shade_skin(canvas, look):
         shadow = EYE_SHADOWS[rng.integers(len(EYE_SHADOWS))]
         for side in SIDES:
             canvas.soft(mirrored([(7, 2), (10, -9), (22, -13), (33, -9), (32, 0)], side), shadow, 0.6)
+    canvas.melt(2.6)
 
 
 def _draw_marks(canvas, look):
@@ -109,7 +94,7 @@ def _draw_marks(canvas, look):
     if "Bags_Under_Eyes" in look.on:
         for side in SIDES:
             upper, lower = curve((side * 10, 7), (side * 28, 7), 4), curve((side * 28, 7), (side * 10, 7), 11)
-            canvas.fill(np.concatenate([upper, lower]), mix(look.skin, (70, 40, 80), 0.42), 0.6)
+            canvas.fill(np.concatenate([upper, lower]), mix(look.skin, (70, 40, 80), 0.55), 0.6)
             canvas.line(lower, mix(look.skin, look.deep, 0.9), 1.3, 0.6)
 
 
@@ -141,6 +126,8 @@ def _draw_beard(canvas, look):
 
 def _draw_sideburns(canvas, look):
     """Broad strips of hair before the ears, down to the jaw."""
+    if "Sideburns" not in look.on:
+        return
     for side in SIDES:
         strip = [
             (look.width + 1, -14),
@@ -150,3 +137,22 @@ def _draw_sideburns(canvas, look):
             (look.width + 1, 10),
         ]
         canvas.fill(mirrored(strip, side), look.beard, 0.1)
+
+
+_PARTS = (  # from the back to the front
+    outfit.draw_back_hair,
+    outfit.draw_body,
+    _draw_head,
+    _shade_skin,
+    _draw_marks,
+    features.draw_nose,
+    _draw_beard,
+    features.draw_mouth,
+    features.draw_eyes,
+    features.draw_brows,
+    outfit.draw_front_hair,
+    _draw_sideburns,
+    outfit.draw_glasses,
+    outfit.draw_hat,
+    outfit.draw_earrings,
+)

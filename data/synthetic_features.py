@@ -16,9 +16,9 @@ def draw_nose(canvas, look):
     lean = look.skew * 3
     tone, dark = mix(look.skin, look.deep, 0.34), mix(look.deep, (40, 12, 10), 0.3)
     if pointy:
-        body = [(-3, -2), (3, -2), (wing, base - 8), (lean, base + 5), (-wing, base - 8)]
+        body = [(-3, -2), (3, -2), (wing, base - 8), (lean, base + 7), (-wing, base - 8)]
         canvas.fill(body, tone, 0.9)
-        canvas.line(body[2:], dark, 1.8, 1.0)
+        canvas.line(body[2:], dark, 2.4, 1.0)
         canvas.fill([(lean - 1.2, 4), (lean + 1.2, 4), (lean, base + 2)], mix(look.skin, (255, 255, 255), 0.35), 1.0)
         return
     canvas.fill([(-3.5, -2), (3.5, -2), (wing, base - 5), (-wing, base - 5)], tone, 0.9)
@@ -32,9 +32,10 @@ def draw_nose(canvas, look):
 def draw_mouth(canvas, look):
     """Corners up for Smiling; a dark gap with teeth for Mouth_Slightly_Open; lips by Big_Lips and Wearing_Lipstick."""
     rng, smiling = canvas.rng, "Smiling" in look.on
-    half = rng.uniform(18, 21) if smiling else rng.uniform(12.5, 15)
-    lift = rng.uniform(8.5, 11.5) if smiling else rng.uniform(-4.5, -1)
-    gap = rng.uniform(9, 13) if "Mouth_Slightly_Open" in look.on else 0.0
+    width, bow, opening = rng.random(3)
+    half = 19 + 3 * width if smiling else 12.5 + 2.5 * width
+    lift = 8.5 + 3 * bow if smiling else -1 - 3.5 * bow
+    gap = 9 + 4 * opening if "Mouth_Slightly_Open" in look.on else 0.0
     upper, lower = (8.6, 10.6) if "Big_Lips" in look.on else (2.3, 3.1)
     along = np.linspace(-1, 1, 17)
     arch = 1 - along**2
@@ -62,7 +63,13 @@ def draw_mouth(canvas, look):
             canvas.line([(x0, y0 - 4), (x0 + side * 2.5, y0), (x0, y0 + 3)], mix(look.skin, look.deep, 0.7), 1.3, 0.7)
 
 
-def draw_eye(canvas, look, side):
+def draw_eyes(canvas, look):
+    """Both eyes, each as `_draw_eye` says."""
+    for side in SIDES:
+        _draw_eye(canvas, look, side)
+
+
+def _draw_eye(canvas, look, side):
     """A slit for Narrow_Eyes; lashes where not Male; a winged line for Heavy_Makeup."""
     rng, narrow = canvas.rng, "Narrow_Eyes" in look.on
     down = 3.0 if look.skew == side else 0.0
@@ -89,7 +96,13 @@ def draw_eye(canvas, look, side):
     canvas.line(upper - (0, 2.6 + rng.uniform(0, 0.6)), mix(look.skin, look.deep, 0.5), 0.8, 0.6)
 
 
-def draw_brow(canvas, look, side):
+def draw_brows(canvas, look):
+    """Both brows, each as `_draw_brow` says."""
+    for side in SIDES:
+        _draw_brow(canvas, look, side)
+
+
+def _draw_brow(canvas, look, side):
     """Peaked for Arched_Eyebrows, else flat; thick with bristles for Bushy_Eyebrows."""
     bushy, arched = "Bushy_Eyebrows" in look.on, "Arched_Eyebrows" in look.on
     y = (-13.5 if "Male" in look.on else -15.5) + (2.5 if look.skew == side else 0.0)

@@ -58,15 +58,16 @@ class Look:
 
 def choose_look(on, rng):
     """Draw the look of a face whose attributes `on` are on."""
-    tone = rng.uniform(0, len(SKINS) - 1)
+    tone, share, lean = rng.uniform(0, len(SKINS) - 1), rng.random(), rng.normal(0, 7, 3)  # drawn whatever is on
     skin = mix(SKINS[int(tone)], SKINS[int(tone) + 1], tone % 1) if "Pale_Skin" not in on else PALE
     named = [colour for name, colour in HAIRS.items() if name in on]
-    hair = named[0] if named else mix(*RED_HAIRS, rng.random())
+    hair = named[0] if named else mix(*RED_HAIRS, share)
     if "Bald" in on:  # nothing names the colour of brows and beard
-        hair = mix((25, 20, 18), (150, 100, 60), rng.random())
-    hair = tuple(int(np.clip(value + shift, 0, 255)) for value, shift in zip(hair, rng.normal(0, 7, 3), strict=True))
+        hair = mix((25, 20, 18), (150, 100, 60), share)
+    hair = tuple(int(np.clip(value + shift, 0, 255)) for value, shift in zip(hair, lean, strict=True))
     lengths = np.array([0.78, 0.14, 0.08] if "Male" in on else [0.12, 0.33, 0.55])
     ends = ((2, 14), (40, 62), (85, 125))[rng.choice(3, p=lengths)]
+    side = float(rng.choice((-1, 1)))
     oval, male = "Oval_Face" in on, "Male" in on
     return Look(
         on=frozenset(on),
@@ -79,5 +80,5 @@ def choose_look(on, rng):
         chin=(67 if oval else 60) + rng.uniform(-1.5, 1.5),
         jaw=(1.9 if oval else 2.3) + (0.8 if male else 0.0),
         hair_end=rng.uniform(*ends),
-        skew=0.0 if "Attractive" in on else float(rng.choice((-1, 1))),
+        skew=0.0 if "Attractive" in on else side,
     )

@@ -28,8 +28,8 @@ def draw_body(canvas, look):
     left = mirrored(right[::-1], -1)
     canvas.fill(np.concatenate([right, left, opening]), cloth)
     canvas.line(np.concatenate([left[-1:], opening, right[:1]]), mix(cloth, (0, 0, 0), 0.35), 1.4)
-    tie = "Wearing_Necktie" in look.on
-    if tie or rng.random() < 0.3:
+    tie, collar = "Wearing_Necktie" in look.on, rng.random() < 0.3
+    if tie or collar:
         _draw_collar(canvas, neck, tie)
     if "Wearing_Necklace" in look.on:
         _draw_necklace(canvas, neck)
@@ -72,9 +72,8 @@ def _draw_necklace(canvas, neck):
         canvas.fill([(x - 4, y + 3), (x, y), (x + 4, y + 3), (x, y + 11)], pick(rng, CLEAR_COLOURS[:4]))
 
 
-def hair_texture(canvas, look):
+def hair_texture(canvas, look, rng):
     """A picture of hair as large as the canvas: strands that run straight, in waves, or none."""
-    rng = canvas.rng
     image = Image.new("RGB", canvas.size, look.hair)
     pen, along = ImageDraw.Draw(image), np.linspace(0, 1, 30)
     if not look.on & {"Straight_Hair", "Wavy_Hair"}:
@@ -92,8 +91,18 @@ def hair_texture(canvas, look):
     return image
 
 
-def draw_hair(canvas, look, texture, behind):
-    """The hair behind the head (`behind`) or in front: cap, hairline, fringe, sides."""
+def draw_back_hair(canvas, look):
+    """What of the hair lies behind the head."""
+    _draw_hair(canvas, look, behind=True)
+
+
+def draw_front_hair(canvas, look):
+    """What of the hair lies before the head: cap, hairline, fringe, sides."""
+    _draw_hair(canvas, look, behind=False)
+
+
+def _draw_hair(canvas, look, behind):
+    """The hair behind the head (`behind`) or in front of it."""
     if "Bald" in look.on:
         return
     wave = 3.4 if "Wavy_Hair" in look.on else 0.0
@@ -113,7 +122,7 @@ def draw_hair(canvas, look, texture, behind):
         polygons = [mirrored(strip, side) for side in SIDES] if look.hair_end > 30 or hat else []
         if not hat:
             polygons.append(np.concatenate([arch, _hairline(canvas, look)]))
-    canvas.paste_texture(texture, polygons)
+    canvas.paste_texture(canvas.hair, polygons)
     for points in polygons[-1:] if not behind else ():
         canvas.line(points[len(arch) :] if not hat else points, mix(look.hair, (0, 0, 0), 0.5), 1.2)
 
@@ -138,6 +147,8 @@ def _hairline(canvas, look):
 
 def draw_hat(canvas, look):
     """A beanie, a cap with a visor or a hat with a brim, down to the forehead."""
+    if "Wearing_Hat" not in look.on:
+        return
     rng, width = canvas.rng, look.width + 6
     colour = pick(rng, CLEAR_COLOURS)
     dark, light = mix(colour, (0, 0, 0), 0.4), mix(colour, (255, 255, 255), 0.45)
@@ -166,6 +177,8 @@ def draw_hat(canvas, look):
 
 def draw_glasses(canvas, look):
     """Two frames, a bridge and the temples."""
+    if "Eyeglasses" not in look.on:
+        return
     rng = canvas.rng
     colour = pick(rng, ((18, 18, 22), (18, 18, 22), (70, 35, 18), (120, 20, 30)))
     width, height = rng.uniform(13.2, 14.6), rng.uniform(9.5, 12.5)
@@ -182,6 +195,8 @@ def draw_glasses(canvas, look):
 
 def draw_earrings(canvas, look):
     """Hoops or pendants below both ears, in front of the hair."""
+    if "Wearing_Earrings" not in look.on:
+        return
     rng = canvas.rng
     metal, gem = pick(rng, METALS), pick(rng, CLEAR_COLOURS[:4])
     hoops = rng.random() < 0.5

@@ -127,6 +127,12 @@ def test_a_folder_with_other_things_is_never_touched(tmp_path):
     assert files_of(tmp_path) == {"photos/mine.jpg": b"mine"}
 
 
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=r"cannot write .*set: Not a directory: choose another --out"):
+        make_dataset(tmp_path / "file" / "set", 2, progress=False)
+
+
 def test_an_equal_set_is_used_again_and_another_one_only_replaced_by_force(tmp_path):
     said = []
     out = make_dataset(tmp_path / "set", 2, progress=False, note=said.append)

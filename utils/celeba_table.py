@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, did_you_mean
 from utils.text_rows import read_rows
 
 ATTRIBUTES = tuple(
@@ -48,9 +48,8 @@ class AttributeTable:
             raise InputError(f"attributes must be at least one and all different, got {' '.join(attributes) or 'none'}")
         for attribute in attributes:
             if attribute not in self.names:
-                raise InputError(
-                    f"unknown attribute {attribute!r} in {self.source}: {suggestion(attribute, self.names)}"
-                )
+                hint = did_you_mean(attribute, self.names) or f": choose among {', '.join(self.names)}"
+                raise InputError(f"unknown attribute {attribute!r} in {self.source}{hint}")
         return np.ascontiguousarray(self.labels[:, [self.names.index(attribute) for attribute in attributes]])
 
     def rows(self, chosen):

@@ -1,148 +1,176 @@
-"""Networks on disk: a plain dictionary that `torch.load(..., weights_only=True)` opens anywhere."""
+"""A network on disk: a plain dictionary of tensors and what made them, opened with weights_only=True.
+
+The same content gives the same bytes: no path, device, time or file name goes in.
+"""
 
 import hashlib
-import io
-import pickle
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
 
 from models import build_model, load_weights
+from utils.arguments import recipe_arguments
 from utils.errors import InputError
-from utils.files import write_atomically
+from utils.tensor_files import read_tensors, write_tensors
+from utils.training_state import load_training_state, save_training_state
 
+__all__ = ["Checkpoint", "check_matches", "load_checkpoint", "load_training_state", "read_state_dict", "restore"]
+__all__ += ["save_checkpoint", "save_training_state", "sha256_of"]
 NORMALISATION = "(x / 255 - 0.5) / 0.5"
+FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size", "seed": "--seed"}
+SCRIPT = "unlearning_multi_celeba_resnet18"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's values and what made them.
+    """A state dict and what made it.
 
-    state_dict: tensors by name; model: name for `build_model`; attributes: heads in order; img_size: pixels a side
-    seed, epoch: of the training, None if unknown; arguments: of the script, without paths; versions: of packages
-    parent_sha256: of the file it was made from, None if it was trained from scratch; kind: "original", "unlearned_Bald" …
+    model: architecture; attributes: heads in order; img_size: pixels a side; seed, epoch: of the training (None: not
+    known); arguments: of the command, without paths and devices; versions: {package: version}; parent_sha256: of the
+    file it descends from; kind: "original", "unlearned_<targets>", "oracle_<targets>", …
     """
 
     state_dict: dict
     model: str
     attributes: tuple[str, ...]
     img_size: int
-    seed: int | None
-    epoch: int | None
+    normalisation: str = NORMALISATION
+    seed: int | None = None
+    epoch: int | None = None
     arguments: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
     parent_sha256: str | None = None
     kind: str = "original"
-    normalisation: str = NORMALISATION
+
+    def __post_init__(self):
+        object.__setattr__(self, "attributes", tuple(self.attributes))
+        if not self.attributes or len(set(self.attributes)) < len(self.attributes):
+            raise ValueError(f"attributes must be different names, at least one, got {self.attributes}")
+        if not _is_state_dict(self.state_dict):
+            raise ValueError("state_dict must map names to tensors")
+        if self.normalisation != NORMALISATION:
+            raise ValueError(f"normalisation must be {NORMALISATION!r}, got {self.normalisation!r}")
 
 
 def save_checkpoint(path, checkpoint):
-    """Write a checkpoint, whole or not at all; the same content gives the same bytes. Returns the file's sha256."""
-    content = {item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)}
-    content["attributes"] = list(checkpoint.attributes)
-    content["state_dict"] = {
-        name: value.detach().cpu().contiguous().clone() for name, value in checkpoint.state_dict.items()
+    """Write a checkpoint atomically; its tensors are copied to the CPU. Returns: sha256 of the file."""
+    content = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
+    tensors = content.pop("state_dict")
+    content["arguments"] = recipe_arguments(content["arguments"])
+    content = {
+        "state_dict": {sys.intern(str(name)): _own_copy(value) for name, value in tensors.items()},
+        **_plain(content),
     }
-    return _save(path, content)
-
-
-def _save(path, content):
-    buffer = io.BytesIO()  # into memory first: a file's own name would become part of the bytes
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
-
-
-def save_training_state(path, state):
-    """Write what resuming needs (optimizer, schedule, epoch), whole or not at all."""
-    _save(path, state)
-
-
-def _load(path):
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        cure = "save a state dict instead: torch.save(model.state_dict(), FILE)"
-        raise InputError(
-            f"{path} holds more than tensors (a whole pickled module?), which is not opened: {cure}"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{path} is damaged or no torch file: {str(error).splitlines()[0]}") from error
+    return hashlib.sha256(write_tensors(path, content)).hexdigest()
 
 
 def load_checkpoint(path):
-    """Read a checkpoint of this project.
-
-    Raises: InputError if it is absent, damaged or something else
-    """
-    path = Path(path)
-    if not path.is_file():
-        script = "unlearning_multi_celeba_resnet18_original.py"
-        raise InputError(f"no checkpoint at {path}: run step 1 first (python {script} --task …)")
-    content = _load(path)
-    names = {item.name for item in fields(Checkpoint)}
-    if not isinstance(content, dict) or set(content) != names:
-        raise InputError(f"{path} is no checkpoint of this project: pass a plain state dict by --weights")
-    return Checkpoint(**{**content, "attributes": tuple(content["attributes"])})
-
-
-def load_training_state(path):
-    """Read what `save_training_state` wrote. Raises InputError if it is absent or damaged."""
+    """Read a checkpoint, tensors on the CPU. Raises: InputError if it is absent, damaged or not one of ours."""
     if not Path(path).is_file():
-        raise InputError(f"no training state at {path}: nothing to resume, run without --resume")
-    return _load(path)
+        raise InputError(f"no checkpoint at {path}: {_cure(path)}")
+    content = read_tensors(path, _cure(path))
+    names = {part.name for part in fields(Checkpoint)}
+    if not isinstance(content, dict) or set(content) != names:
+        raise InputError(f"{path} is not a checkpoint of these scripts: a plain state dict is passed with --weights")
+    try:
+        return Checkpoint(**content)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"checkpoint {path} is not valid: {error}; {_cure(path)}") from None
 
 
 def check_matches(checkpoint, path, **asked):
-    """Compare a checkpoint with what is asked: attributes, model, img_size.
+    """Compare fields of a checkpoint with what is asked, e.g. attributes=…, model=…, img_size=….
 
-    Raises: InputError that names both sides and the cure
+    Raises: InputError naming both sides and the cure; KeyError if there is no such field
     """
-    flags = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size"}
     for name, wanted in asked.items():
+        if name not in {part.name for part in fields(Checkpoint)}:
+            raise KeyError(f"a checkpoint has no {name!r}")
         found = getattr(checkpoint, name)
+        wanted = tuple(wanted) if isinstance(wanted, list) else wanted
         if found != wanted:
-            sides = [" ".join(side) if name == "attributes" else str(side) for side in (found, wanted)]
+            what, flag = name.replace("_", " "), FLAGS.get(name, f"--{name}")
+            cure = f"pass {flag} {_words(found)}" if name in FLAGS else "use the one that belongs here"
             raise InputError(
-                f"{path} has {name} {sides[0]}, asked for {sides[1]}: "
-                f"pass {flags[name]} {sides[0]} or run step 1 with --run_name of its own"
+                f"checkpoint {path} has {what} {_words(found)}, asked for is {_words(wanted)}: {cure}, or {_cure(path)}"
             )
 
 
-def read_state_dict(path):
-    """Tensors by name from a file: a plain state dict, or one under "state_dict", "model" or "model_state_dict".
+def restore(checkpoint, device="cpu"):
+    """The checkpoint's network, in evaluation mode. Raises: InputError if its tensors do not fit the architecture."""
+    with torch.random.fork_rng(devices=[]):  # the first values are overwritten: drawing them must not shift a seed
+        model = build_model(checkpoint.model, checkpoint.attributes)
+    return load_weights(model, checkpoint.state_dict, f"the {checkpoint.kind} checkpoint").to(device).eval()
 
-    Raises: InputError if it is absent, damaged or holds no state dict
+
+def read_state_dict(path):
+    """A plain state dict from a file that holds one, also under the key "state_dict" or "model", or a checkpoint.
+
+    Raises: InputError if there is no such file or it holds something else, a whole pickled network, say
     """
     if not Path(path).is_file():
-        raise InputError(f"no weights at {path}")
-    content = _load(path)
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
+        raise InputError(f"no weights at {path}: name a file that torch.save(model.state_dict(), FILE) wrote")
+    content = read_tensors(path, "save one with torch.save(model.state_dict(), FILE)")
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-            break
-    if not isinstance(content, dict) or not content or not all(torch.is_tensor(value) for value in content.values()):
-        raise InputError(
-            f"{path} holds no state dict (tensors by name): torch.save(model.state_dict(), FILE) makes one"
-        )
-    return content
-
-
-def restore(checkpoint, device="cpu"):
-    """The checkpoint's network, on the device, in train mode as torch builds it."""
-    model = build_model(checkpoint.model, checkpoint.attributes)
-    return load_weights(model, checkpoint.state_dict, f"the checkpoint of {checkpoint.kind}").to(device)
+    if not _is_state_dict(content):
+        raise InputError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), FILE)")
+    return dict(content)
 
 
 def sha256_of(path):
-    """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+    """Hex digest of a file. Raises: InputError if it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _sha256(file):
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
+def _cure(path):
+    kind = Path(path).stem
+    if kind.startswith("unlearned"):
+        return f"run step 3 first (python {SCRIPT}_unlearning.py --task …)"
+    if kind.startswith("oracle"):
+        return f"train the oracle first (python {SCRIPT}_original.py --task … --leave_out …)"
+    return f"run step 1 first (python {SCRIPT}_original.py --task …)"
+
+
+def _words(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _is_state_dict(value):
+    tensors = isinstance(value, Mapping) and len(value) > 0
+    return tensors and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in value.items())
+
+
+def _own_copy(tensor):
+    """A contiguous copy on the CPU: a view would take the storage behind it into the file."""
+    return tensor.detach().to("cpu", copy=True).clone(memory_format=torch.contiguous_format)
+
+
+def _plain(value):
+    """Strings, numbers, lists and dictionaries only, one object per string, so equal content pickles to equal bytes."""
+    if hasattr(value, "item"):  # a number of numpy or torch, which may pass for Python's own
+        value = value.item()
+    if isinstance(value, str):
+        return sys.intern(str(value))
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(part) for part in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    return sys.intern(str(value))
+
+
+def _digest(file):
+    digest = hashlib.sha256()  # Python 3.10 has no file_digest
+    while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """Several processes, one a device, as `torchrun` starts them; on one process every function is a no-op.
 
-    torchrun --nproc_per_node 2 unlearning_multi_celeba_resnet18_original.py …
+torchrun --nproc_per_node 2 unlearning_multi_celeba_resnet18_original.py …
 """
 
 import atexit
@@ -30,7 +30,9 @@ def start(device="cpu"):
     if device.type == "cuda":
         local, cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if local >= cards:
-            raise InputError(f"process {local} has no card, there are {cards}: start torchrun with --nproc_per_node {cards}")
+            raise InputError(
+                f"process {local} has no card, there are {cards}: start torchrun with --nproc_per_node {cards}"
+            )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")

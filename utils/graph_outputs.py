@@ -98,7 +98,7 @@ def _draw_curve(graph, network, dataflow, data, args, folder, device):
     }
     points = importance_curve(network.model, dataflow, scores, evaluate, seed=args.seed)
     run.write_atomically(folder / "importance_curve.csv", curve_csv(points).encode())
-    draw_importance_curve(folder / "importance_curve.png", points, " and ".join(graph.forgotten))
+    draw_importance_curve(folder / "importance_curve.png", points, list(graph.forgotten))
     print(f"wrote {folder / 'importance_curve.csv'} and .png")
 
 
@@ -110,6 +110,4 @@ def report(graph, seconds):
     print(f"{pruned} channels to prune, {len(graph.nodes())} essential channels, {edges} essential connections")
     print("seconds: " + ", ".join(f"{phase} {value:.2f}" for phase, value in seconds.items()))
     if not pruned:
-        print(
-            "nothing to prune: every channel the target needs is needed by a kept attribute too; try a larger --proportion"
-        )
+        print("nothing to prune: whatever the target needs, a kept attribute needs too; try another --proportion")

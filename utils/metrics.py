@@ -79,6 +79,24 @@ def auc(scores, labels):
     return plain(Ranking(scores, labels).auc(np.ones((1, np.size(scores))))[0])
 
 
+def roc_points(scores, labels, most=200):
+    """ROC curve of (N,) scores: {"fpr", "tpr"} lists from (0, 0) to (1, 1), at most about `most` corners; for drawing.
+
+    None where a class is missing.
+    """
+    labels = np.asarray(labels).astype(bool)
+    if labels.all() or not labels.any():
+        return None
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    ranked = np.asarray(scores)[order]
+    ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])  # equal scores are passed together
+    rates = {}
+    for name, hit in (("fpr", ~labels[order]), ("tpr", labels[order])):
+        rates[name] = np.r_[0.0, np.cumsum(hit)[ends] / hit.sum()]
+    kept = np.unique(np.linspace(0, len(ends), min(most, len(ends) + 1)).round().astype(int))
+    return {name: [float(v) for v in values[kept]] for name, values in rates.items()}
+
+
 class HeadFigures:
     """All figures of one head as functions of image weights."""
 

@@ -53,7 +53,7 @@ def files(args, name):
 
 
 def weight_seed(args):
-    """Seed of the initial weights: an oracle starts from others than the original, so that it shares no value with it."""
+    """Seed of the first weights: an oracle starts from others than the original did, so that it shares no value."""
     return args.seed + 1_000_003 if args.leave_out else args.seed
 
 
@@ -72,7 +72,7 @@ def describe(args, model, data, device):
         "network": f"{args.model}, {parameters:,} parameters, {args.img_size} px, on {device}",
         "heads": " ".join(data.attributes) + left_out,
         "images": f"{len(data.rows['train'])} train, {len(data.rows['test'])} test ({args.split}) of {args.data_path}",
-        "recipe": f"{args.epoch} epochs, {args.optimizer}, {args.scheduler}, peak lr {args.lr:g}, batch {args.batch_size}",
+        "recipe": f"{args.epoch} epochs, {args.optimizer}, {args.scheduler}, lr {args.lr:g}, batch {args.batch_size}",
     }
 
 

@@ -1,33 +1,37 @@
-"""Learning-rate schedules, stepped once a batch."""
+"""Learning rate as a function of the step."""
 
 import math
 
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
-SCHEDULERS = ("cosine_restarts", "onecycle", "constant")
-WARM_UP_EPOCHS, CYCLE_EPOCHS, LOWEST = 1, 5, 1 / 40  # 5e-6 against the published peak of 2e-4
+SCHEDULES = ("cosine_restarts", "onecycle", "constant")
+WARM_UP, CYCLE = 1, 5  # epochs: one up, four down
+FLOOR = 1 / 40  # of the peak: 5e-6 for 2e-4
 
 
 def cosine_restarts(epoch):
-    """Share of the peak rate at a (fractional) epoch: the published schedule.
+    """The published schedule: learning rate as a share of its first peak at a time in epochs, e.g. 0.5.
 
-    A cycle of five epochs rises linearly from 1/40 of the peak over the first and falls back along a cosine over the
-    other four; each restart halves the peak, while the lowest rate stays.
+    Up from the floor in a line over 1 epoch, down again on half a cosine over 4, and anew with half the peak.
     """
-    cycle, within = divmod(epoch, CYCLE_EPOCHS)
-    peak = max(0.5**cycle, LOWEST)
-    if within < WARM_UP_EPOCHS:
-        return LOWEST + (peak - LOWEST) * within / WARM_UP_EPOCHS
-    fallen = (within - WARM_UP_EPOCHS) / (CYCLE_EPOCHS - WARM_UP_EPOCHS)
-    return LOWEST + (peak - LOWEST) * 0.5 * (1 + math.cos(math.pi * fallen))
+    cycle, into = divmod(epoch, CYCLE)
+    peak = max(0.5**cycle, FLOOR)
+    if into < WARM_UP:
+        return FLOOR + (peak - FLOOR) * into / WARM_UP
+    return FLOOR + (peak - FLOOR) * (1 + math.cos(math.pi * (into - WARM_UP) / (CYCLE - WARM_UP))) / 2
 
 
-def make_scheduler(name, optimizer, lr, steps_per_epoch, epochs):
-    """A torch scheduler to be stepped after every batch. Raises ValueError for an unknown name."""
+def make_scheduler(name, optimizer, lr, epochs, steps_per_epoch):
+    """A scheduler to be stepped after each optimizer step.
+
+    Args:
+        name: "cosine_restarts", "onecycle" (Smith & Topin 2019, PyTorch's defaults) or "constant"
+        lr: peak learning rate
+    Raises: ValueError for another name
+    """
     if name == "onecycle":
-        return OneCycleLR(optimizer, max_lr=lr, total_steps=steps_per_epoch * epochs)
-    if name == "cosine_restarts":
-        return LambdaLR(optimizer, lambda step: cosine_restarts(step / steps_per_epoch))
-    if name == "constant":
-        return LambdaLR(optimizer, lambda step: 1.0)
-    raise ValueError(f"unknown scheduler {name!r}: expected one of {', '.join(SCHEDULERS)}")
+        return OneCycleLR(optimizer, max_lr=lr, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    if name not in SCHEDULES:
+        raise ValueError(f"unknown schedule {name!r}: one of {', '.join(SCHEDULES)}")
+    share = cosine_restarts if name == "cosine_restarts" else lambda epoch: 1.0
+    return LambdaLR(optimizer, lambda step: share(step / steps_per_epoch))

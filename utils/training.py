@@ -1,190 +1,232 @@
-"""Train a network on several binary attributes at once, and predict with it."""
+"""Training a network with one logit per attribute: an epoch, predictions, the whole fit, going on with a stopped one.
 
-import platform
+Sums, metrics and predictions stay on the device; the host waits for it once an epoch.
+"""
+
+import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from models.heads import find_heads
 from utils import distributed
+from utils.errors import InputError
+from utils.recipe import Recipe, resolve_amp
 from utils.schedules import make_scheduler
+from utils.training_state import check_settings, load_training_state, save_training_state
 
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+__all__ = ["Progress", "Recipe", "TrainingDiverged", "fit", "keeping_modes", "load_training_state", "predict"]
+__all__ += ["resolve_amp", "same_values_share", "save_training_state", "train_epoch"]
+ORDER, AUGMENT, LAYERS = range(3)  # streams of random numbers within an epoch
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. batch_size counts the images of all processes; amp is "auto", "off" or "bf16"."""
-
-    epochs: int = 20
-    batch_size: int = 128
-    lr: float = 2e-4
-    optimizer: str = "adamw"
-    weight_decay: float = 1e-6
-    scheduler: str = "cosine_restarts"
-    amp: str = "auto"
-    shuffle: bool = True
-    compile: bool = False
-    seed: int = 0
+class TrainingDiverged(InputError, RuntimeError):
+    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State after an epoch (counted from 1): mean loss in nats, current rate, seconds, and what resuming needs."""
+    """What an epoch gave; `epoch` counts from 1.
+
+    loss: mean over images and heads; accuracy: {attribute: share} of the training batches as they came
+    lr: the next step's; seconds: of training; state: see utils.training_state; its tensors live on in the training, so
+    save or copy it before it goes on
+    """
 
     epoch: int
     loss: float
+    accuracy: dict
     lr: float
     seconds: float
+    images_per_second: float
     state: dict
 
 
-def resolve_amp(amp, device):
-    """Whether to compute in bfloat16: asked for, or "auto" and native to the device (never by timing it).
+def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_epoch=None, state=None):
+    """Train a network in place.
 
-    Raises: ValueError for another word
-    """
-    if amp not in ("auto", "off", "bf16"):
-        raise ValueError(f"amp must be auto, off or bf16, got {amp!r}")
-    if amp != "auto":
-        return amp == "bf16"
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return False
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(native and native())
-
-
-def epoch_generator(seed, epoch):
-    """The CPU generator of one epoch's order and augmentation: a function of (seed, epoch) alone.
-
-    So a resumed training goes on as if it had not stopped, and an oracle sees the images in the original's order.
-    """
-    return torch.Generator().manual_seed(seed * 100_003 + epoch)
-
-
-def fit(model, data, recipe, device, *, augment=None, on_epoch=None, state=None):
-    """Train a network in place on the data's training part.
+    The order of the images, their augmentation and the layers' own noise in an epoch depend on (seed, epoch) alone, so
+    a resumed training ends as one in one go does, and two networks see the same images in the same order.
 
     Args:
-        model: on the device; logits (N, K) in the order of data.attributes
-        data: `celeba.CelebA`
-        augment: called with (images, generator) on each batch
-        on_epoch: called with a `Progress` after each epoch, in the main process
-        state: `Progress.state` of a stopped training, to go on from
-    Raises: FloatingPointError if the loss is no longer finite
+        data: a `utils.celeba.CelebA`, or what has its `rows` and `batches`
+        recipe: a `Recipe`
+        augment: function of (images on the device, CPU generator), see utils.augmentation; None: images as they are
+        train_rows: rows to train on; None: all of data's "train"
+        on_epoch: called with a `Progress` after each epoch, on every process
+        state: of a stopped training, to go on from; one of a finished training trains no more
+    Raises: TrainingDiverged if the loss is no number; InputError if there is nothing to train on or `state` is of
+        other settings
     """
-    bf16 = resolve_amp(recipe.amp, device)
-    model.to(memory_format=torch.channels_last)
-    rows = data.everything("train")
-    steps = len(_batches(distributed.share_of(rows), _batch_size(recipe)))
-    optimizer = _make_optimizer(model, recipe, device)
-    scheduler = make_scheduler(recipe.scheduler, optimizer, recipe.lr, steps, recipe.epochs)
-    first = 0
+    device, amp = torch.device(device), resolve_amp(recipe.amp, device)
+    rows = np.asarray(data.rows["train"] if train_rows is None else train_rows)
+    layout = training_layout(device, amp)
+    model.to(device, memory_format=layout)
+    optimizer = recipe.make_optimizer(model.parameters())
+    mine, batch_size = rows_of_epoch(rows, recipe, 0)
+    steps = -(-len(mine) // batch_size)
+    scheduler = make_scheduler(recipe.scheduler, optimizer, recipe.lr, recipe.epochs, steps)
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    settings = recipe.settings(device, attributes=list(model.attributes), images=len(rows), augment=repr(augment))
     if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        first = state["epoch"]
-    network = distributed.wrap(torch.compile(model) if recipe.compile else model)
-    for epoch in range(first, recipe.epochs):
-        start = time.perf_counter()
-        loss = train_epoch(network, data, rows, optimizer, scheduler, recipe, epoch, device, augment, bf16)
-        if on_epoch and distributed.is_main():
-            saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            saved |= {"scheduler": scheduler.state_dict(), "epoch": epoch + 1}
-            seconds, rate = time.perf_counter() - start, optimizer.param_groups[0]["lr"]
-            on_epoch(Progress(epoch + 1, loss, rate, seconds, saved))
-        distributed.wait()
-    return model
+        check_settings(state, settings)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    network = _for_training(model, device, recipe.compile)
+    for epoch in range(state["epoch"] if state else 0, recipe.epochs):
+        label, start = f"epoch {epoch + 1}/{recipe.epochs}", time.perf_counter()
+        torch.manual_seed(stream_seed(recipe.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
+        batches = _bar(_batches(data, rows, recipe, epoch, augment, device), label, steps)
+        with keeping_modes(model):
+            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {recipe.lr:g}")
+        distributed.copy_buffers(model)
+        seconds = time.perf_counter() - start
+        if on_epoch is not None:
+            state_now = {"epoch": epoch + 1, "settings": settings}
+            state_now |= {name: part.state_dict() for name, part in parts.items()}
+            accuracy = dict(zip(model.attributes, accuracy, strict=True))
+            rate = optimizer.param_groups[0]["lr"]
+            on_epoch(Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, state_now))
 
 
-def train_epoch(network, data, rows, optimizer, scheduler, recipe, epoch, device, augment, bf16):
-    """One pass over `rows`; returns the mean loss. The loss stays on the device until the pass is over.
+def training_layout(device, amp):
+    """Order of axes in memory that trains fastest: channels last, but not in bfloat16 on a processor.
 
-    Raises: FloatingPointError if it is not finite
+    There the gradients of the kernels take over twice as long with channels last (measured for ResNet-18 at 64 px).
     """
-    generator = epoch_generator(recipe.seed, epoch)
-    if recipe.shuffle:
-        rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    rows = distributed.share_of(rows)
-    batches = _batches(rows, _batch_size(recipe))
-    rows = rows[: sum(batches)]
-    change = None if augment is None else (lambda images, _: augment(images, generator))
+    return torch.contiguous_format if amp and torch.device(device).type == "cpu" else torch.channels_last
+
+
+def train_epoch(network, batches, optimizer, scheduler=None, amp=False, layout=torch.channels_last):
+    """One optimizer step for each batch.
+
+    Args:
+        network: maps images (B, 3, H, W) to logits (B, K)
+        batches: pairs of images and labels (B, K), on the device
+        scheduler: stepped after each step of the optimizer
+        layout: order of the images' axes in memory, as `training_layout` says
+    Returns: (mean loss, [accuracy of each head]) over all images, of all processes
+    """
     network.train()
-    total = torch.zeros((), device=device)
-    label = f"epoch {epoch + 1}/{recipe.epochs}"
-    hidden = True if not distributed.is_main() else None
-    stream = data.batches(rows, _batch_size(recipe), device, augment=change)
-    for images, labels in tqdm(stream, total=len(batches), desc=label, unit="batch", leave=False, disable=hidden):
+    sums, count = 0, 0
+    for images, labels in batches:
+        images = images.contiguous(memory_format=layout)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
+            logits = network(images).float()
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
-            logits = network(images)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), labels)
         loss.backward()
         optimizer.step()
-        scheduler.step()
-        total += loss.detach() * len(images)
-    mean = distributed.mean(total / len(rows)).item()
-    if not mean < float("inf"):
-        raise FloatingPointError(
-            f"the loss is {mean} in epoch {epoch + 1}: a smaller learning rate than {recipe.lr:g} may help"
-        )
-    return mean
+        if scheduler is not None:
+            scheduler.step()
+        with torch.no_grad():
+            right = ((logits > 0) == (labels > 0.5)).sum(0)
+            sums = sums + torch.cat([loss.detach()[None] * len(images), right]).double()
+        count += len(images)
+    optimizer.zero_grad(set_to_none=True)  # the last gradients are of no use to anyone
+    sums = torch.cat([sums, sums.new_tensor([count])])
+    *means, count = distributed.reduce_sum(sums).tolist()  # the only time that the host waits
+    return means[0] / count, [right / count for right in means[1:]]
 
 
-def _batch_size(recipe):
-    return max(1, recipe.batch_size // distributed.world_size())
+def predict(model, data, rows, batch_size, device, bf16=False):
+    """Logits and labels of some rows, in their order, in evaluation mode; the model's modes are as before afterwards.
 
-
-def _batches(rows, batch_size):
-    """Sizes of the batches; a last batch of one image is left out, batch norm cannot train on it."""
-    sizes = [min(batch_size, len(rows) - start) for start in range(0, len(rows), batch_size)]
-    return sizes[:-1] if len(sizes) > 1 and sizes[-1] == 1 else sizes
-
-
-def _make_optimizer(model, recipe, device):
-    if recipe.optimizer not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {recipe.optimizer!r}: expected one of {', '.join(OPTIMIZERS)}")
-    options = {"momentum": 0.9} if recipe.optimizer == "sgd" else {}
-    fused = torch.device(device).type in ("cpu", "cuda")
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    make = OPTIMIZERS[recipe.optimizer]
-    return make(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused, **options)
-
-
-def predict(model, data, rows, batch_size, device, *, bf16=False):
-    """Logits and labels of some rows, (N, K) float32 tensors on the CPU; the network is in eval mode meanwhile.
-
-    Predictions stay on the device and are moved once.
+    Args:
+        bf16: compute in bfloat16; by default float32
+    Returns: logits (N, K) and labels (N, K), float32, on the CPU
     """
-    was_training = model.training
-    model.eval()
-    outputs, targets = [], []
-    total = -(-len(rows) // batch_size)
+    device, mine = torch.device(device), distributed.share_out(rows)
+    steps = -(-len(mine) // batch_size)
+    nothing = torch.zeros((0, len(model.attributes)), device=device)
+    logits, labels = [nothing], [nothing]
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    with torch.no_grad(), keeping_modes(model), autocast:
+        model.eval()
+        batches = data.batches(mine, batch_size, device)
+        for images, batch_labels in _bar(batches, "evaluate", steps):
+            logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
+            labels.append(batch_labels)
+    return tuple(distributed.gather_rows(torch.cat(parts)).cpu() for parts in (logits, labels))
+
+
+@contextmanager
+def keeping_modes(model):
+    """Put each module's own mode (training or evaluation) back at the end, after an error too."""
+    modes = [(module, module.training) for module in model.modules()]
     try:
-        with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
-            stream = data.batches(rows, batch_size, device)
-            for images, labels in tqdm(stream, total=total, desc="evaluating", unit="batch", leave=False, disable=None):
-                outputs.append(model(images).float())
-                targets.append(labels)
+        yield model
     finally:
-        model.train(was_training)
-    return torch.cat(outputs).cpu().clone(), torch.cat(targets).cpu().clone()
+        for module, mode in modes:
+            module.training = mode
 
 
-def largest_share_of_equal_values(model, other):
-    """Largest share of equal elements over the weights of more than one axis that two networks have by the same name.
+def stream_seed(seed, epoch, stream, rank=0):
+    """Seed of one of an epoch's independent streams of random numbers."""
+    return int(np.random.SeedSequence((seed, epoch, stream, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
-    Close to 0 for networks that share no values (single coincidences of float32 remain), 1 for equal ones.
+
+def rows_of_epoch(rows, recipe, epoch):
+    """This process's rows of an epoch in their order, and its batch size; all processes get equally many.
+
+    Raises: InputError if there are too few rows, or the batch size can't be shared out
     """
-    theirs = dict(other.named_parameters())
-    shares = [
-        (value == theirs[name]).float().mean()
-        for name, value in model.named_parameters()
-        if value.dim() > 1 and name in theirs and value.shape == theirs[name].shape
-    ]
-    return torch.stack(shares).max().item()
+    processes = distributed.world_size()
+    if recipe.batch_size % processes:
+        raise InputError(f"--batch_size {recipe.batch_size} can't be shared by {processes} processes: use a multiple")
+    if recipe.shuffle:
+        generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, ORDER))
+        rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
+    batch_size = recipe.batch_size // processes
+    # a batch of the whole is the batches of the processes together, and each of these is a stride of it
+    mine = rows[: len(rows) // processes * processes][distributed.rank() :: processes]
+    if len(mine) % batch_size == 1 and batch_size > 1:
+        mine = mine[:-1]  # batch norm has no spread to measure in one image
+    if not len(mine):
+        raise InputError(f"{len(rows)} training images are too few for {processes} processes: at least 2 for each")
+    return mine, batch_size
+
+
+def same_values_share(model_a, model_b):
+    """Largest share, over weights with more than one axis, of elements that are equal in both networks.
+
+    Batch norms are left out: fresh ones are all alike. Heads are compared attribute by attribute.
+    """
+    shares = [0.0]
+    (name_a, heads_a), (_, heads_b) = find_heads(model_a), find_heads(model_b)
+    for name in set(heads_a.attributes) & set(heads_b.attributes):
+        shares.append((heads_a.head(name)[0] == heads_b.head(name)[0]).float().mean().item())
+    others = dict(model_b.named_parameters())
+    for name, weight in model_a.named_parameters():
+        comparable = name in others and others[name].shape == weight.shape and weight.dim() > 1
+        if comparable and name != f"{name_a}.weight":
+            shares.append((weight == others[name]).float().mean().item())
+    return max(shares)
+
+
+def _batches(data, rows, recipe, epoch, augment, device):
+    mine, batch_size = rows_of_epoch(rows, recipe, epoch)
+    generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, AUGMENT, distributed.rank()))
+    for images, labels in data.batches(mine, batch_size, device):
+        yield (images if augment is None else augment(images, generator)), labels
+
+
+def _for_training(model, device, compile):
+    if distributed.active():
+        # static graph: a network may own parameters that its output does not depend on
+        cards = [device.index] if device.type == "cuda" else None
+        model = DistributedDataParallel(model, device_ids=cards, static_graph=True)
+    return torch.compile(model) if compile else model
+
+
+def _bar(batches, label, steps):
+    """A progress bar that vanishes; off where stderr is no terminal, and beside the main process."""
+    return tqdm(batches, label, steps, unit="batch", disable=None if distributed.is_main() else True, leave=False)

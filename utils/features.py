@@ -1,0 +1,138 @@
+"""One pass of a net over some images: pooled features of each stage, the features its heads see, and its logits."""
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from models.heads import get_heads
+from utils.errors import InputError
+
+#: name of the last features, the ones the heads see
+LAST = "features"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a net says about N images.
+
+    Attributes: `stages` {stage: (N, C) float32}, the last one `LAST`; `logits` (N, K) float32 in the order of
+    `attributes`; `rows` (N,) the images' row numbers in the data set
+    """
+
+    stages: dict
+    logits: np.ndarray
+    attributes: tuple
+    rows: np.ndarray
+
+
+@contextmanager
+def evaluating(model):
+    """Put every module in eval mode, and give each its own flag back at the end, after an error too."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+@contextmanager
+def _hooks(modules, hook):
+    handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def default_stages(model, img_size=64):
+    """Up to four places in a net at which a probe looks, shallow to deep.
+
+    A net with layer1 … layer4 (torchvision's residual nets): those. Any other net is run once on an empty image, and
+    of each spatial resolution on the way down the module that finishes last is taken, that is, the last block before
+    the resolution falls; the four smallest resolutions above 1 x 1 count. Modules that a pass uses several times (a
+    shared ReLU or pool) have no single place and are left out.
+
+    Args: img_size: side of the images in pixels, which decides where the resolution reaches 1 x 1
+    Raises: ValueError if the net has no module with a spatial output
+    """
+    names = dict(model.named_modules())
+    residual = tuple(f"layer{i}" for i in range(1, 5))
+    if all(stage in names for stage in residual):
+        return residual
+    finished = []  # (name, area of the output) in the order in which modules finish
+
+    def note(name):
+        return lambda module, inputs, output: finished.append((name, _area(output)))
+
+    parameter = next(model.parameters())
+    inner = {name: module for name, module in names.items() if name not in ("", LAST)}
+    with evaluating(model), _hooks(inner, note), torch.no_grad():
+        model(torch.zeros(1, 3, img_size, img_size, device=parameter.device, dtype=parameter.dtype))
+    calls = [name for name, _ in finished]
+    stages, smallest = [], math.inf
+    for name, area in finished:
+        if 1 < area <= smallest and calls.count(name) == 1:
+            stages[len(stages) - (area == smallest) :] = [name]
+            smallest = area
+    if not stages:
+        raise ValueError("no module of this network has a spatial output above 1 x 1: name the stages to probe")
+    return tuple(stages[-4:])
+
+
+def _area(output):
+    return math.prod(output.shape[2:]) if isinstance(output, torch.Tensor) and output.ndim == 4 else 0
+
+
+def _pooled(output):
+    """(N, C) channel means of maps (N, C, H, W) or tokens (N, T, C); (N, C) as it is."""
+    if output.ndim == 3:
+        return output.float().mean(1)
+    return output.float().flatten(2).mean(2) if output.ndim == 4 else output.float()
+
+
+def extract_features(model, data, rows, *, stages=None, batch_size=256, device="cpu", progress=True, label="features"):
+    """Run a net once over some images and keep the pooled features of its stages.
+
+    Args:
+        model: net with attribute heads, on `device`; its weights and train flags stay as they are
+        data: data set with `batches(rows, batch_size, device)` and `img_size`
+        rows: (N,) row numbers
+        stages: module names to look at; `default_stages` if not given
+        progress: show a bar (never where stderr is no terminal)
+    Returns: Features, its stages in the order given, then `LAST`
+    Raises: KeyError if a stage is not a module of the net; InputError if a logit or a feature is not finite
+    """
+    modules = dict(model.named_modules())
+    stages = default_stages(model, data.img_size) if stages is None else tuple(stages)
+    for stage in stages:
+        if stage not in modules:
+            raise KeyError(f"no stage {stage!r} in this network: name modules as in named_modules()")
+    seen = {name: [] for name in (*stages, LAST)}
+    heads, logits = get_heads(model), []
+
+    def keep(name):
+        return lambda module, inputs, output: seen[name].append(_pooled(output))
+
+    def keep_inputs(name):
+        return lambda module, inputs, output: seen[name].append(inputs[0].float())
+
+    batches = data.batches(rows, batch_size, device)
+    total, disable = math.ceil(len(rows) / batch_size), None if progress else True
+    bar = tqdm(batches, total=total, desc=label, leave=False, disable=disable)
+    watched = {stage: modules[stage] for stage in stages}
+    with evaluating(model), _hooks(watched, keep), _hooks({LAST: heads}, keep_inputs), torch.no_grad():
+        for images, _ in bar:
+            logits.append(model(images).float())
+    seen = {name: torch.cat(parts).cpu().numpy() for name, parts in seen.items()}
+    logits = torch.cat(logits).cpu().numpy()
+    for name, values in {**seen, "logits": logits}.items():
+        if not np.isfinite(values).all():
+            raise InputError(f"the network gives numbers that are not finite ({name}): its weights are damaged")
+    return Features(seen, logits, tuple(heads.attributes), np.asarray(rows))
