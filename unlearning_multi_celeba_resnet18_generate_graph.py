@@ -3,7 +3,7 @@
 Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weights by --weights)
 Writes  graphs/<run>/<targets>.json            (read by step 3), .graphml and .png beside it
         important/<run>_celeba_<t>_target_important_dict.txt   with --released_txt
-        results/<run>/<targets>/               Grad-CAM sheets (--show_cams) and the importance curve (--importance_curve)
+        results/<run>/<targets>/               with --show_cams and --importance_curve
 
     python unlearning_multi_celeba_resnet18_generate_graph.py --target Bald --proportion 0.1
 """
@@ -73,7 +73,7 @@ def main(args):
     dataflow = trace_dataflow(network.model)
     layers = graph_making.choose_layers(dataflow, args.layers)
     rows, scored_for = graph_making.scoring_rows(data, network.attributes, num_images)
-    run.header("step 2: essential graph", graph_outputs.describe(args, network, device, layers, rows, scored_for))
+    run.header("step 2: essential graph", graph_outputs.describe(args, network, device, forgotten, layers, scored_for))
     watch = run.Stopwatch(device)
     with watch("read images"):
         data.prepare(rows)
@@ -82,7 +82,7 @@ def main(args):
             network.model, dataflow, layers, data, rows, scored_for, recipe, args.batch_size, device
         )
     with watch("select"):
-        made_by = graph_outputs.made_by(args, network, dict(zip(network.attributes, scored_for.sum(0).tolist())))
+        made_by = graph_outputs.made_by(args, network, scored_for)
         graph = graph_making.make_graph(scores, list(network.attributes), forgotten, recipe, network.model, made_by)
 
     graph_outputs.write_graph(graph, args, name)

@@ -22,10 +22,15 @@ def get_args_parser():
     add("--pretrained", metavar="FILE", help="state dict for all but the heads (ImageNet weights, say)")
     add("--epoch", type=arguments.positive_int, default=20, help="passes over the training images")
     add("--batch_size", type=arguments.positive_int, default=128, help="images a step")
-    add("--optimizer", default="adamw", choices=["adamw", "adam", "sgd"])
+    add("--optimizer", default="adamw", choices=["adamw", "adam", "sgd"], help="sgd has momentum 0.9")
     add("--lr", type=arguments.positive_float, default=2e-4, help="peak learning rate")
-    add("--weight_decay", type=arguments.non_negative_float, default=1e-6)
-    add("--scheduler", default="cosine_restarts", choices=["cosine_restarts", "onecycle", "constant"])
+    add("--weight_decay", type=arguments.non_negative_float, default=1e-6, help="decay of the optimizer")
+    add(
+        "--scheduler",
+        default="cosine_restarts",
+        choices=["cosine_restarts", "onecycle", "constant"],
+        help="onecycle suits short runs",
+    )
     add("--rotation", type=arguments.non_negative_float, default=30.0, help="random rotation, degrees to either side")
     add("--hflip", action=BooleanOptionalAction, default=True, help="random horizontal flips")
     add("--vflip", action=BooleanOptionalAction, default=False, help="random vertical flips")
@@ -67,8 +72,7 @@ def main(args):
         seconds = original.train(model, data, args, places, device)
     else:
         model = original.load(args, places.last, kept, device)
-    if distributed.is_main():
-        original.report(model, data, args, places, seconds, device)
+    original.report(model, data, args, places, seconds, device)
     distributed.stop()
 
 

@@ -1,5 +1,7 @@
 """Small data sets and networks that several test files share."""
 
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,9 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 SHARED = ROOT.parent / "shared"
+STEP_1, STEP_2, STEP_3 = (
+    f"unlearning_multi_celeba_resnet18_{step}" for step in ("original", "generate_graph", "unlearning")
+)
 torch.set_num_threads(1)
 
 
@@ -41,3 +46,15 @@ def stir_batch_norms(model, seed=0):
                 module.weight.uniform_(0.5, 1.5, generator=generator)
                 module.bias.normal_(0, 0.1, generator=generator)
     return model.eval()
+
+
+def run_step(script, *words):
+    """Run a step in this process, as its command line would."""
+    step = importlib.import_module(script)
+    step.main(step.get_args_parser().parse_args([str(word) for word in words]))
+
+
+def run_command(script, *words, folder):
+    """Run a step as a person does, in `folder`; returns the finished process."""
+    command = [sys.executable, str(ROOT / f"{script}.py"), *(str(word) for word in words)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

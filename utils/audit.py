@@ -12,6 +12,7 @@ from tqdm import tqdm
 from utils.bootstrap import auc_interval, paired_changes
 from utils.comparison import distance_to_oracle, drop_head_logits, kept_label_scores
 from utils.errors import InputError
+from utils.probes import one_thread
 from utils.question import ask
 from utils.readouts import curve_areas, probe_gaps, read_net, with_logits
 from utils.run import Stopwatch, peak_rss_bytes
@@ -67,19 +68,19 @@ def audit(
 
         reading = read_net(name, nets[name], question, stages=stages, watch=watch, progress=progress, step=step)
         readings[name] = reading
-        with watch("comparisons"):
+        with watch("comparisons"), one_thread():
             _measure_distance(reading, readings.get("oracle"), kept, question)
         if name == "original" and target in reading.test.attributes:
             readings[DROP_HEAD] = _drop_head(reading, question, watch)
     bar.close()
-    with watch("comparisons"):
+    with watch("comparisons"), one_thread():
         for name, reading in readings.items():
             _compare(name, reading, readings, kept, question)
     return {
         "target": target,
         "attributes": list(data.attributes),
         "kept": kept,
-        "level": {"name": level, **dataclasses.asdict(question.level)},
+        "level": {"name": level, **_listed(dataclasses.asdict(question.level))},
         "seed": seed,
         "resamples": resamples,
         "n": _counts(question),
@@ -180,6 +181,11 @@ def _kept_labels(question, kept):
         data.labels[train][:, columns], data.labels[train, column], question.test_labels[:, columns]
     )
     return auc_interval(scores, question.y_test, question.resamples, question.seed)
+
+
+def _listed(record):
+    """Tuples as the lists that JSON would make of them."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in record.items()}
 
 
 def _counts(question):

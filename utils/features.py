@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from models.heads import get_heads
@@ -55,35 +56,42 @@ def default_stages(model, img_size=64):
     """Up to four places in a net at which a probe looks, shallow to deep.
 
     A net with layer1 … layer4 (torchvision's residual nets): those. Any other net is run once on an empty image, and
-    of each spatial resolution on the way down the module that finishes last is taken, that is, the last block before
-    the resolution falls; the four smallest resolutions above 1 x 1 count. Modules that a pass uses several times (a
-    shared ReLU or pool) have no single place and are left out.
+    of each spatial resolution on the way down its last block is taken, that is, what finishes last before the
+    resolution falls; the four smallest resolutions above 1 x 1 count. A block is a child of the net, or of an
+    `nn.Sequential` in it. Blocks that a pass uses several times (a shared pool) have no single place and are left out.
 
     Args: img_size: side of the images in pixels, which decides where the resolution reaches 1 x 1
-    Raises: ValueError if the net has no module with a spatial output
+    Raises: ValueError if the net has no block with a spatial output
     """
     names = dict(model.named_modules())
     residual = tuple(f"layer{i}" for i in range(1, 5))
     if all(stage in names for stage in residual):
         return residual
-    finished = []  # (name, area of the output) in the order in which modules finish
+    finished = []  # (name, area of the output) in the order in which blocks finish
 
     def note(name):
         return lambda module, inputs, output: finished.append((name, _area(output)))
 
     parameter = next(model.parameters())
-    inner = {name: module for name, module in names.items() if name not in ("", LAST)}
-    with evaluating(model), _hooks(inner, note), torch.no_grad():
+    with evaluating(model), _hooks(dict(_blocks(model)), note), torch.no_grad():
         model(torch.zeros(1, 3, img_size, img_size, device=parameter.device, dtype=parameter.dtype))
     calls = [name for name, _ in finished]
     stages, smallest = [], math.inf
     for name, area in finished:
-        if 1 < area <= smallest and calls.count(name) == 1:
+        if 1 < area <= smallest and calls.count(name) == 1 and name != LAST:
             stages[len(stages) - (area == smallest) :] = [name]
             smallest = area
     if not stages:
-        raise ValueError("no module of this network has a spatial output above 1 x 1: name the stages to probe")
+        raise ValueError("no block of this network has a spatial output above 1 x 1: name the stages to probe")
     return tuple(stages[-4:])
+
+
+def _blocks(module, prefix=""):
+    for name, child in module.named_children():
+        if type(child) is nn.Sequential:
+            yield from _blocks(child, f"{prefix}{name}.")
+        else:
+            yield prefix + name, child
 
 
 def _area(output):

@@ -1,5 +1,7 @@
 """What step 2 leaves behind: the graph's files, its pictures, and the table on the screen."""
 
+import numpy as np
+
 from utils import importance, paths, run
 from utils.arguments import recipe_arguments
 from utils.figures import draw_cam_sheet, draw_importance_curve
@@ -9,26 +11,26 @@ from utils.metrics import figures_per_head
 from utils.training import predict
 
 
-def describe(args, network, device, layers, rows, scored_for):
+def describe(args, network, device, forgotten, layers, scored_for):
     """Lines of the header: {what: value}."""
     counts = ", ".join(f"{name} {n}" for name, n in zip(network.attributes, scored_for.sum(0), strict=True))
     return {
         "network": f"{network.name} from {network.path}, {network.img_size} px, on {device}",
-        "forget": " ".join(args.target or [network.attributes[i] for i in args.target_class]),
-        "scoring images": f"{len(rows)} ({counts})",
+        "forget": " ".join(forgotten),
+        "scoring images": f"{len(scored_for)} ({counts})",
         "layers": ", ".join(layers),
         "choice": f"{args.importance}, proportion {args.proportion}" + (", no balance" if args.no_balance else ""),
     }
 
 
-def made_by(args, network, scoring_counts):
+def made_by(args, network, scored_for):
     """The record that the graph carries: what made it, without paths or times, so equal runs give equal bytes."""
     return {
         "model": network.name,
         "img_size": network.img_size,
         "normalisation": "(x / 255 - 0.5) / 0.5",
         "seed": args.seed,
-        "scoring_images": scoring_counts,
+        "scoring_images": dict(zip(network.attributes, scored_for.sum(0).tolist(), strict=True)),
         "parent_sha256": network.sha256,
         "arguments": recipe_arguments(args),
         "versions": run.environment(),
@@ -68,7 +70,8 @@ def draw_on_request(graph, network, dataflow, data, args, name, device):
 
 
 def _draw_cams(graph, network, data, count, folder, device):
-    rows = data.positives(graph.forgotten[0], "train")[:count]
+    each = -(-count // len(network.attributes))  # images of every attribute, so that each row of maps has its own
+    rows = np.unique(np.concatenate([data.positives(name, "train")[:each] for name in network.attributes]))[:count]
     data.prepare(rows)
     images = next(data.batches(rows, len(rows), device))[0]
     pixels = ((images * 0.5 + 0.5) * 255).round().clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()

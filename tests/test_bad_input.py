@@ -1,0 +1,200 @@
+"""Each mistake of a user: one clear line, exit code 2, nothing written."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, STEP_1, STEP_2, STEP_3, run_command, run_step
+
+from utils.arguments import run_script
+
+TASK = ["--task", "Bald", "Eyeglasses"]
+
+
+@pytest.fixture(scope="module")
+def workshop(tiny_celeba, tmp_path_factory):
+    """A folder in which all three steps have run."""
+    folder = tmp_path_factory.mktemp("workshop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        data = ["--data_path", tiny_celeba, "--device", "cpu"]
+        run_step(STEP_1, *TASK, *data, "--img_size", 32, "--epoch", 1, "--batch_size", 30)
+        run_step(STEP_2, *TASK, *data, "--num_images", 4)
+        run_step(STEP_3, *TASK, *data)
+    return folder
+
+
+def written(folder):
+    """Every file with its bytes, the image cache aside."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts}
+
+
+@pytest.fixture
+def refuse(workshop, tiny_celeba, monkeypatch, capsys):
+    """A function that runs a step and checks that it ends with one line, code 2, and no file changed."""
+
+    def check(script, *words, data=tiny_celeba):
+        monkeypatch.chdir(workshop)
+        words = [str(word) for word in (*words, "--data_path", data, "--device", "cpu")]
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *words])
+        before = written(workshop)
+        step = importlib.import_module(script)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_script(step.main, step.get_args_parser())
+        said = capsys.readouterr().err
+        assert ended.value.code == 2
+        assert written(workshop) == before
+        lines = [line for line in said.splitlines() if line.strip()]
+        assert len(lines) == 1 and lines[0].startswith("error: "), said
+        return lines[0]
+
+    return check
+
+
+def copy_of(data, folder):
+    return shutil.copytree(data, folder / "copy")
+
+
+def test_an_unknown_attribute_suggests_the_nearest(refuse):
+    assert "Eyeglasses" in refuse(STEP_1, "--task", "Bald", "Eyeglases", "--img_size", 32)
+
+
+def test_a_target_out_of_range_names_the_range(refuse):
+    assert "--target_class 2" in refuse(STEP_2, *TASK, "--target_class", 2)
+
+
+def test_an_unknown_target_is_named(refuse):
+    assert "Smiling" in refuse(STEP_3, *TASK, "--target", "Smiling")
+
+
+def test_forgetting_every_head_is_refused(refuse):
+    assert "keep at least one" in refuse(STEP_2, *TASK, "--target_class", 0, 1)
+
+
+def test_a_missing_folder_is_named(refuse, tmp_path):
+    assert "nowhere" in refuse(STEP_1, *TASK, data=tmp_path / "nowhere")
+
+
+def test_a_missing_table_is_named(refuse, tiny_celeba, tmp_path):
+    data = copy_of(tiny_celeba, tmp_path)
+    for table in data.glob("list_attr_celeba.*"):
+        table.unlink()
+    assert "list_attr_celeba" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+
+
+def test_missing_images_are_counted(refuse, tiny_celeba, tmp_path):
+    data = copy_of(tiny_celeba, tmp_path)
+    for number in (3, 5):
+        (data / "img_align_celeba" / f"{number:06d}.jpg").unlink()
+    said = refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+    assert "2" in said and "--allow_missing" in said
+
+
+def test_a_truncated_image_is_named_before_training_starts(refuse, tiny_celeba, tmp_path):
+    data = copy_of(tiny_celeba, tmp_path)
+    broken = data / "img_align_celeba" / "000007.jpg"
+    broken.write_bytes(broken.read_bytes()[:700])
+    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+
+
+def test_a_row_with_a_wrong_column_count_is_named(refuse, tiny_celeba, tmp_path):
+    data = copy_of(tiny_celeba, tmp_path)
+    (data / "list_attr_celeba.csv").unlink()
+    table = data / "list_attr_celeba.txt"
+    lines = table.read_text().splitlines()
+    lines[4] += " 1"
+    table.write_text("\n".join(lines) + "\n")
+    assert "5" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+
+
+def test_a_missing_checkpoint_says_which_step_makes_it(refuse):
+    assert "run step 1 first" in refuse(STEP_2, "--task", "Bald", "Smiling")
+
+
+def test_a_missing_graph_says_which_step_makes_it(refuse):
+    assert "run step 2 first" in refuse(STEP_3, *TASK, "--target", "Eyeglasses")
+
+
+def test_a_checkpoint_of_other_attributes_names_both(refuse):
+    said = refuse(STEP_2, "--task", "Bald", "Smiling", "--run_name", "Bald_Eyeglasses")
+    assert "Bald Eyeglasses" in said and "Bald Smiling" in said
+
+
+def test_a_checkpoint_of_another_image_size_names_both(refuse):
+    said = refuse(STEP_3, *TASK, "--img_size", 64)
+    assert "32" in said and "64" in said
+
+
+def test_a_damaged_checkpoint_is_refused(refuse, workshop):
+    folder = workshop / "checkpoints" / "damaged"
+    folder.mkdir(exist_ok=True)
+    whole = (workshop / "checkpoints" / "Bald_Eyeglasses" / "original.pth").read_bytes()
+    (folder / "original.pth").write_bytes(whole[: len(whole) // 2])
+    assert "damaged" in refuse(STEP_2, *TASK, "--run_name", "damaged")
+
+
+def test_a_graph_of_another_checkpoint_names_both_digests(refuse, workshop):
+    folder = workshop / "checkpoints" / "other"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(workshop / "checkpoints" / "Bald_Eyeglasses" / "unlearned_Bald.pth", folder / "original.pth")
+    graph = workshop / "graphs" / "Bald_Eyeglasses" / "Bald.json"
+    assert "sha256" in refuse(STEP_3, *TASK, "--run_name", "other", "--graph", graph)
+
+
+@pytest.mark.parametrize("value", ["0", "1.5", "-0.1", "half"])
+def test_a_proportion_outside_its_range_is_refused(refuse, value):
+    assert "expected a share above 0 and at most 1" in refuse(STEP_2, *TASK, "--proportion", value)
+
+
+def test_an_attribute_without_positives_in_the_split_is_named(refuse, tiny_celeba, tmp_path):
+    data = copy_of(tiny_celeba, tmp_path)
+    (data / "list_attr_celeba.csv").unlink()
+    table = data / "list_attr_celeba.txt"
+    lines = table.read_text().splitlines()
+    column = lines[1].split().index("Bald") + 1
+    rows = [line.split() for line in lines[2:]]
+    lines[2:] = [" ".join("-1" if i == column else cell for i, cell in enumerate(row)) for row in rows]
+    table.write_text("\n".join(lines) + "\n")
+    assert "Bald" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+    assert "Bald" in refuse(STEP_2, *TASK, data=data)
+
+
+def test_weights_that_do_not_fit_list_the_names(refuse, tmp_path):
+    torch.save({"surplus": torch.zeros(1)}, tmp_path / "mine.pth")
+    said = refuse(STEP_2, *TASK, "--weights", tmp_path / "mine.pth", "--img_size", 32)
+    assert "missing" in said and "unexpected: surplus" in said
+
+
+def test_a_whole_pickled_network_is_not_opened(refuse, tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    assert "state_dict" in refuse(STEP_2, *TASK, "--weights", tmp_path / "module.pth")
+
+
+def test_a_layer_that_is_none_lists_those_there_are(refuse):
+    assert "layer4.1.conv2" in refuse(STEP_2, *TASK, "--layers", "layer9")
+
+
+def test_left_out_names_must_be_among_the_task(refuse):
+    assert "Smiling" in refuse(STEP_1, *TASK, "--leave_out", "Smiling")
+
+
+def test_the_shell_sees_exit_code_2_and_one_line(workshop, tiny_celeba):
+    done = run_command(STEP_2, *TASK, "--data_path", tiny_celeba, "--proportion", "2", folder=workshop)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("script", [STEP_1, STEP_2, STEP_3])
+def test_help_answers_without_importing_torch(script, tmp_path):
+    code = (
+        f"import runpy, sys; sys.argv = ['x', '--help']; runpy.run_path({str(script)!r} + '.py', run_name='__main__')"
+    )
+    code = f"try:\n    {code}\nfinally:\n    print('torch' in sys.modules)"
+    command = [sys.executable, "-c", "import sys\n" + code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.rstrip().endswith("False"), done.stderr
+    assert "--task_labels" in done.stdout

@@ -1,0 +1,143 @@
+"""The three scripts, one after the other, as a person runs them."""
+
+import json
+
+import pytest
+import torch
+from conftest import STEP_1, STEP_2, STEP_3, run_command, run_step
+
+from utils.checkpoint import load_checkpoint
+from utils.essential_graph import read_graph
+
+TASK = ["Bald", "Eyeglasses"]
+NAME = "Bald_Eyeglasses"
+
+
+def flags(data, **more):
+    """Flags that every step shares: two heads, 32 px, one thread."""
+    words = ["--task", *TASK, "--data_path", data, "--device", "cpu", "--num_workers", "1"]
+    return words + [word for name, value in more.items() for word in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_celeba, tmp_path_factory):
+    """A folder in which step 1 has run for one epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3")
+    done = run_command(STEP_1, *words, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Bald" in done.stdout and "epoch 1/1" in done.stdout
+    return folder
+
+
+def test_three_commands_train_score_and_unlearn(trained, tiny_celeba):
+    second = run_command(STEP_2, *flags(tiny_celeba, num_images=8), "--released_txt", folder=trained)
+    assert second.returncode == 0, second.stderr
+    third = run_command(STEP_3, *flags(tiny_celeba), folder=trained)
+    assert third.returncode == 0, third.stderr
+    assert "Bald (forgotten)" in third.stdout and "AUC" in third.stdout
+
+    original = load_checkpoint(trained / "checkpoints" / NAME / "original.pth")
+    unlearned = load_checkpoint(trained / "checkpoints" / NAME / "unlearned_Bald.pth")
+    graph = read_graph(trained / "graphs" / NAME / "Bald.json")
+    assert unlearned.parent_sha256 == graph.made_by["parent_sha256"]
+    changed = {k for k, v in original.state_dict.items() if not torch.equal(v, unlearned.state_dict[k])}
+    assert changed <= {f"{layer}.weight" for layer in graph.layers} | {
+        f"layer{stage}.{what}"
+        for stage in ("3.1.bn2", "4.0.bn1", "4.0.bn2", "4.0.downsample.1", "4.1.bn1")
+        for what in ("weight", "bias")
+    }
+    for layer, channels in graph.prune.items():
+        assert torch.count_nonzero(unlearned.state_dict[f"{layer}.weight"][channels]) == 0
+
+    line = json.loads((trained / "results" / "results.jsonl").read_text().splitlines()[-1])
+    wanted = {"run", "attributes", "forgotten", "method", "model", "img_size", "seed", "heads", "pruned", "seconds"}
+    wanted |= {"peak_rss_bytes", "arguments", "versions", "commit", "date", "checkpoint_sha256"}
+    assert wanted <= set(line)
+    assert line["forgotten"] == ["Bald"] and line["attributes"] == TASK
+    figures = {"n", "auc", "average_precision", "balanced_accuracy", "accuracy", "tpr", "tnr"}
+    assert figures | {"tpr_all_positive", "n_all_positive"} <= set(line["heads"]["Bald"]["after"])
+    assert line["pruned"] == {layer: len(channels) for layer, channels in graph.prune.items()}
+    assert (trained / "results" / NAME / "Bald" / "before_after.png").is_file()
+    assert (trained / "important" / f"{NAME}_celeba_0_target_important_dict.txt").is_file()
+    assert not [path for path in trained.rglob("*.tmp")]
+
+
+def test_equal_seeds_give_byte_equal_files(trained, tiny_celeba, tmp_path, monkeypatch):
+    files = ["checkpoints/Bald_Eyeglasses/original.pth", "graphs/Bald_Eyeglasses/Bald.json"]
+    files += ["graphs/Bald_Eyeglasses/Bald.graphml", "graphs/Bald_Eyeglasses/Bald.png"]
+    files += ["checkpoints/Bald_Eyeglasses/unlearned_Bald.pth", "results/Bald_Eyeglasses/Bald/before_after.png"]
+    contents = []
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        monkeypatch.chdir(tmp_path / run)
+        run_step(STEP_1, *flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle"))
+        run_step(STEP_2, *flags(tiny_celeba, num_images=4))
+        run_step(STEP_3, *flags(tiny_celeba))
+        contents.append([(tmp_path / run / file).read_bytes() for file in files])
+    assert [a == b for a, b in zip(*contents, strict=True)] == [True] * len(files)
+
+
+def test_step_2_scores_several_targets_by_name_and_draws_on_request(trained, tiny_celeba, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--task", "Bald", "Eyeglasses", "Smiling", "--data_path", tiny_celeba, "--img_size", 32, "--epoch", 1]
+    run_step(STEP_1, *words, "--batch_size", 30)
+    words = words[:6]
+    run_step(STEP_2, *words, "--target", "Eyeglasses", "Bald", "--num_images", 3, "--show_cams", 2, "--layers", 1)
+    graph = read_graph(tmp_path / "graphs" / "Bald_Eyeglasses_Smiling" / "Bald_Eyeglasses.json")
+    assert graph.forgotten == ("Bald", "Eyeglasses") and list(graph.layers) == ["layer4.1.conv1"]
+    assert (tmp_path / "results/Bald_Eyeglasses_Smiling/Bald_Eyeglasses/cams_layer4.1.conv1.png").is_file()
+    run_step(STEP_3, *words, "--target_class", 0, 1)
+    run_step(STEP_2, *words, "--target_class", 2, "--num_images", 3, "--layers", 1, "--importance_curve")
+    curve = (tmp_path / "results/Bald_Eyeglasses_Smiling/Smiling/importance_curve.csv").read_text().splitlines()
+    assert len(curve) == 1 + 3 * 21 * 3  # header; orders x shares x heads
+
+
+def test_evaluate_only_judges_what_is_there_and_changes_nothing(trained, tiny_celeba, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    run_step(STEP_2, *flags(tiny_celeba, num_images=8))
+    run_step(STEP_3, *flags(tiny_celeba))
+    unlearned = trained / "checkpoints" / NAME / "unlearned_Bald.pth"
+    before, lines = unlearned.read_bytes(), (trained / "results/results.jsonl").read_text().splitlines()
+    run_step(STEP_3, *flags(tiny_celeba), "--evaluate_only")
+    again = (trained / "results/results.jsonl").read_text().splitlines()
+    assert unlearned.read_bytes() == before
+    assert json.loads(again[-1])["heads"] == json.loads(lines[-1])["heads"]
+    capsys.readouterr()
+    run_step(STEP_1, *flags(tiny_celeba, img_size=32), "--evaluate_only")
+    assert "Eyeglasses" in capsys.readouterr().out
+
+
+def test_released_text_and_json_prune_the_same_channels(trained, tiny_celeba, monkeypatch):
+    monkeypatch.chdir(trained)
+    run_step(STEP_2, *flags(tiny_celeba, num_images=8), "--released_txt")
+    run_step(STEP_3, *flags(tiny_celeba))
+    by_json = load_checkpoint(trained / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
+    run_step(STEP_3, *flags(tiny_celeba), "--released_txt")
+    by_text = load_checkpoint(trained / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
+    assert all(torch.equal(by_json[name], by_text[name]) for name in by_json)
+
+
+def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained, tiny_celeba, monkeypatch):
+    from models import build_model
+    from utils import original
+    from utils.checkpoint import restore
+    from utils.run import seed_everything
+    from utils.training import same_values_share
+
+    monkeypatch.chdir(trained)
+    words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle")
+    run_step(STEP_1, *words, "--leave_out", "Bald")
+    oracle = load_checkpoint(trained / "checkpoints" / NAME / "oracle_Bald.pth")
+    assert oracle.attributes == ("Eyeglasses",) and oracle.kind == "oracle_Bald"
+
+    class Arguments:
+        seed, leave_out = 0, ["Bald"]
+
+    seed_everything(original.weight_seed(Arguments))
+    at_step_0 = build_model("resnet18", ["Eyeglasses"])
+    trained_original = restore(load_checkpoint(trained / "checkpoints" / NAME / "original.pth"))
+    assert same_values_share(trained_original, at_step_0) < 1e-3
+    seed_everything(0)
+    assert same_values_share(build_model("resnet18", TASK), at_step_0) < 1e-3  # nor with where the original began
+    assert same_values_share(at_step_0, at_step_0) == 1.0
