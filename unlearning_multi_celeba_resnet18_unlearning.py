@@ -44,7 +44,7 @@ def main(args):
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
     asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
     network = open_network(checkpoint, args.task_labels, **asked)
-    prune, rule = unlearning.channels_to_prune(args, network, forgotten, name)
+    prune, recipe = unlearning.channels_to_prune(args, network, forgotten, name)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
     rows = data.everything("test")
     run.header("step 3: unlearning", unlearning.describe(args, network, device, forgotten, prune, len(rows)))
@@ -64,7 +64,7 @@ def main(args):
 
     heads = {attribute: {"before": before[attribute], "after": after[attribute]} for attribute in network.attributes}
     sha256 = None if args.evaluate_only else unlearning.save_unlearned(args, network, forgotten, prune, name)
-    unlearning.write_results(args, network, forgotten, prune, rule, heads, watch.seconds, sha256, name)
+    unlearning.write_results(args, network, forgotten, prune, recipe, heads, watch.seconds, sha256, name)
     unlearning.report(heads, forgotten)
 
 

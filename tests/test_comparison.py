@@ -5,7 +5,7 @@ import pytest
 
 from utils.comparison import cka_interval, distance_to_oracle, drop_head_logits, kept_label_scores
 from utils.features import LAST, Features
-from utils.metrics import auc
+from utils.metrics import auc, linear_cka
 
 
 def oracle(n=400, seed=0):
@@ -49,6 +49,16 @@ def test_cka_interval_holds_its_value_and_shrinks_with_the_images():
         assert figure["interval"][0] < figure["value"] < figure["interval"][1] and figure["n"] == n
         widths.append(np.diff(figure["interval"])[0])
     assert widths[1] < widths[0] / 2  # a quarter, were the jackknife's own error not there
+
+
+def test_cka_interval_is_the_jackknife_of_the_metric_itself():
+    x = oracle(60).stages[LAST] + 3
+    y = x[:, :4] + oracle(60, 1).stages[LAST][:, :4]
+    group = np.random.default_rng([0, 3]).permutation(60) % 20
+    left_out = [linear_cka(x[group != g], y[group != g]) for g in range(20)]
+    half = 1.96 * np.sqrt(19 / 20 * np.sum((left_out - np.mean(left_out)) ** 2))
+    value = linear_cka(x, y)
+    assert cka_interval(x, y)["interval"] == pytest.approx([value - half, min(1, value + half)], abs=1e-9)
 
 
 def test_cka_of_features_that_never_vary_is_none():

@@ -46,7 +46,8 @@ def imports_of(path):
 
 def third_party(paths):
     """Names of the packages, as an index has them, that some files import and that are not the project's own."""
-    own = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
+    own = {path.stem for folder in (ROOT, ROOT / "tests") for path in folder.glob("*.py")}
+    own |= {path.name for path in ROOT.iterdir() if path.is_dir()}
     found = {name for path in paths for name in imports_of(path)} - own - set(sys.stdlib_module_names)
     return {IMPORT_NAMES.get(name, name) for name in found}
 

@@ -28,6 +28,12 @@ def test_attack_on_a_net_that_never_saw_the_labels_is_chance():
     assert all(abs(value - 0.5) < 0.05 for value in aucs)
 
 
+def test_attack_on_a_constant_head_is_exactly_chance():
+    labels = np.random.default_rng(0).integers(0, 2, 400)
+    figure = membership_attack(np.full(200, -1.0), labels[:200], np.full(200, -1.0), labels[200:])
+    assert figure["value"] == pytest.approx(0.5, abs=0.01)
+
+
 def test_attack_finds_labels_learnt_by_heart():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 1000)

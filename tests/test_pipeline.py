@@ -141,3 +141,14 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     seed_everything(0)
     assert same_values_share(build_model("resnet18", TASK), at_step_0) < 1e-3  # nor with where the original began
     assert same_values_share(at_step_0, at_step_0) == 1.0
+
+
+def test_the_sweep_over_proportions_writes_a_line_each_and_a_picture(trained, tiny_celeba, monkeypatch):
+    monkeypatch.chdir(trained)
+    words = [*flags(tiny_celeba), "--num_images", 4, "--proportions", 0.1, 1, "--results", "sweep/lines.jsonl"]
+    run_step("benchmarks.proportions", *words)
+    lines = [json.loads(line) for line in (trained / "sweep" / "lines.jsonl").read_text().splitlines()]
+    assert [line["proportion"] for line in lines] == [0.0, 0.1, 1.0]
+    assert lines[0]["pruned"] == 0 and lines[0]["kept_accuracy_change"] == 0
+    assert lines[2]["pruned"] == 0  # all channels are essential to both heads, so the balance spares all
+    assert (trained / "sweep" / NAME / "Bald" / "proportions.png").is_file()

@@ -5,7 +5,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from utils.bootstrap import mean_interval
-from utils.metrics import bernoulli_js, linear_cka
+from utils.metrics import bernoulli_js, linear_cka, ratio
 
 #: most kept labels whose combinations are counted cell by cell; above, a logistic regression
 MOST_CELLS = 6
@@ -41,11 +41,26 @@ def cka_interval(x, y, seed=0, groups=GROUPS):
     if value is None or len(x) < 2 * groups:
         return out
     group = np.random.default_rng([seed, 3]).permutation(len(x)) % groups
-    without = [linear_cka(x[group != g], y[group != g]) for g in range(groups)]
-    if None in without:
+    x, y = (z - z.mean(0) for z in (np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)))
+    shared, own, other = (_left_out_norms(*pair, group) for pair in ((x, y), (x, x), (y, y)))
+    without = ratio(shared**2, own * other)
+    if np.isnan(without).any():
         return out
-    error = np.sqrt((groups - 1) / groups * np.sum((np.array(without) - np.mean(without)) ** 2))
+    error = np.sqrt((groups - 1) / groups * np.sum((without - without.mean()) ** 2))
     return out | {"interval": [max(0.0, float(value - 1.96 * error)), min(1.0, float(value + 1.96 * error))]}
+
+
+def _left_out_norms(x, y, group):
+    """Norm of the centred cross-products X'Y without each group in turn; x and y are centred over all images.
+
+    The products are sums over images, so a group is taken off the total instead of summing all others again.
+    """
+    total, norms = x.T @ y, []
+    for g in range(group.max() + 1):
+        own, other = x[group == g], y[group == g]
+        shift = np.outer(own.sum(0), other.sum(0)) / (len(x) - len(own))  # the others' mean is no longer 0
+        norms.append(np.linalg.norm(total - own.T @ other - shift))
+    return np.array(norms)
 
 
 def kept_label_scores(train_kept, train_target, test_kept):

@@ -1,9 +1,8 @@
 """The importance analysis: prune more and more of the scored layers, best first, worst first or at random."""
 
 import copy
-import csv
-import io
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -54,8 +53,4 @@ def _row(order, share, attribute, figures):
 
 def curve_csv(rows):
     """The rows as CSV text with a header line; an undefined figure is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")

@@ -45,7 +45,7 @@ def membership_attack(member_logits, member_labels, other_logits, other_labels, 
 
     Args: logits (N,) and labels (N,) of training images, logits (M,) and labels (M,) of held-out images
     Returns: {"value", "interval", "n", "n_positive"} with n members and others together, members counted as positive;
-        value None if fewer than 10 of each can be matched
+        value None if fewer than 10 of each class can be matched
     """
     inside, outside = matched(member_labels, other_labels, seed)
     features = np.concatenate(
@@ -55,10 +55,16 @@ def membership_attack(member_logits, member_labels, other_logits, other_labels, 
         ]
     )
     is_member = np.repeat([1, 0], [len(inside), len(outside)])
-    if len(inside) < 2 * FOLDS:
+    if (
+        np.asarray(member_labels)[inside].sum() < 2 * FOLDS
+        or (np.asarray(member_labels)[inside] == 0).sum() < 2 * FOLDS
+    ):
         return {"value": None, "interval": None, "n": len(is_member), "n_positive": len(inside)}
     scores = np.empty(len(is_member))
-    for fitted_on, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, is_member):
+    labels = np.concatenate([np.asarray(member_labels)[inside], np.asarray(other_labels)[outside]])
+    # by class too: a fold with more of one class among its members would pull the attack fitted without it under 0.5
+    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, 2 * is_member + labels)
+    for fitted_on, held_out in splits:
         attack = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
         attack.fit(features[fitted_on], is_member[fitted_on])
         scores[held_out] = attack.decision_function(features[held_out])

@@ -11,7 +11,7 @@ from utils.errors import InputError, did_you_mean
 class Level:
     """How thorough an audit is.
 
-    Attributes: `train_rows` most training images that probes and attacks see, None = all; `sizes` labelled images of
+    Attributes: `train_rows` most training images that probes and attacks see; `sizes` labelled images of
     the refitted head; `whole_net_sizes` those of fine-tuning; `draws` choices of labelled images a size;
     `one_draw_above` fine-tuning on more images than this is done once, not `draws` times
     """

@@ -75,11 +75,11 @@ def head_curve(features, labels, test_features, plan):
     ]
 
 
-def fine_tune(model, data, rows, labels, head, *, device="cpu", lr=3e-4, seed=0):
+def fine_tune(model, data, rows, labels, head, *, device="cpu", lr=2e-4, seed=0):
     """Train a copy of a net and a head of its own on some labelled images, everything adjustable.
 
     AdamW, cosine to 0, batches of 32, one pass but at least 10 steps; batch norm keeps its statistics, which 16 images
-    would ruin. The head starts at its refit, so that few steps can only add to what the head alone finds.
+    would ruin. The head starts at its refit, so that few steps add to what the head alone finds.
 
     Args: rows (n,) and labels (n,) of the images; head: (weight (D,), bias) as `refit_head` gives
     Returns: the trained copy and its (weight, bias) tensors; `model` stays as it is

@@ -1,5 +1,7 @@
 """Step 3's working parts: which channels go, how a network is judged, what is written, and what is said."""
 
+from pathlib import Path
+
 from utils import paths, run
 from utils.arguments import recipe_arguments
 from utils.balance import released_nodes_to_prune
@@ -9,6 +11,7 @@ from utils.essential_graph import read_graph, read_released_text
 from utils.figures import draw_before_after
 from utils.metrics import figures_per_head
 from utils.network import check_graph
+from utils.selection import CONTROLS
 from utils.training import predict
 
 SILENT_RATE = 0.05  # a head that says yes to at most this share of its positives is silent
@@ -21,7 +24,7 @@ def kind(forgotten):
 
 
 def channels_to_prune(args, network, forgotten, name):
-    """({layer: channels}, rule) from the graph on disk, checked against the network and the request.
+    """({layer: channels}, how they were chosen) from the graph on disk, checked against the network and the request.
 
     Raises: InputError if the graph is absent, damaged or another's
     """
@@ -29,11 +32,26 @@ def channels_to_prune(args, network, forgotten, name):
     if args.released_txt or str(args.graph or "").endswith(".txt"):
         indices = [network.attributes.index(attribute) for attribute in forgotten]
         path = args.graph or paths.released_graph_file(args.released_path, name, indices)
-        return _from_released_text(path, network), "released"
+        return _from_released_text(path, network), {"rule": "released"}
     path = args.graph or paths.graph_file(args.graph_path, name, targets)
     graph = read_graph(path)
     check_graph(graph, network, forgotten, path)
-    return graph.prune, graph.rule
+    chosen_by = graph.made_by.get("arguments", {})
+    recipe = {name: chosen_by.get(name) for name in ("proportion", "importance", "layers", "num_images", "as_released")}
+    return graph.prune, {"rule": graph.rule, **recipe}
+
+
+def method_name(recipe):
+    """The method in words: "prune", and what differs from the published one."""
+    if recipe["rule"] in CONTROLS:
+        return f"control, {recipe['rule']} channels"
+    words = ["prune"]
+    words += ["no balance"] if recipe["rule"] == "no_balance" else []
+    words += ["as released"] if recipe.get("as_released") else []
+    words += ["gradient x activation"] if recipe.get("importance") == "gradient_activation" else []
+    layers = recipe.get("layers") or ["5"]
+    words += [f"layers {' '.join(layers)}"] if layers != ["5"] else []
+    return ", ".join(words)
 
 
 def _from_released_text(path, network):
@@ -99,14 +117,21 @@ def save_unlearned(args, network, forgotten, prune, name):
     return sha256
 
 
-def write_results(args, network, forgotten, prune, rule, heads, seconds, sha256, name):
+def dataset_name(args):
+    """What the data set is called in results: --dataset_name, or the folder's own name."""
+    return args.dataset_name or Path(args.data_path).resolve().name
+
+
+def write_results(args, network, forgotten, prune, recipe, heads, seconds, sha256, name):
     """Append the line to the results file and draw the before/after picture."""
     record = {
         "run": name,
-        "dataset": args.dataset_name or str(args.data_path).rstrip("/").split("/")[-1],
+        "dataset": dataset_name(args),
         "attributes": list(network.attributes),
         "forgotten": list(forgotten),
-        "method": "prune" if rule in ("balance", "released") else f"prune, {rule}",
+        "method": method_name(recipe),
+        "proportion": recipe.get("proportion"),
+        "graph": recipe,
         "model": network.name,
         "img_size": network.img_size,
         "seed": args.seed if network.seed is None else network.seed,

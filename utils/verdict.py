@@ -130,7 +130,8 @@ def _word(read_outs, losses):
 
 
 def _loud(rates, said, probes, also):
-    best = max((s for s in probes if probes[s]["value"] is not None), key=lambda s: probes[s]["value"], default=None)
+    known = [stage for stage in reversed(probes) if probes[stage]["value"] is not None]  # of equals the deepest
+    best = max(known, key=lambda stage: probes[stage]["value"], default=None)
     probe = f", linear probe at {best} {_shown(probes[best])}" if best else ""
     states = [(rate, _fell_silent(rate)) for rate in rates]
     silent = [rate for rate, state in states if state]
