@@ -62,31 +62,37 @@ def main(args):
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
-    name = paths.run_name(args.task_labels, args.run_name)
+    name, targets = paths.run_name(args.task_labels, args.run_name), paths.targets_name(forgotten)
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
     asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
     network = open_network(checkpoint, args.task_labels, **asked)
+    model, dataflow = network.model, trace_dataflow(network.model)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
 
     recipe = graph_making.Recipe(args.proportion, args.importance, not args.no_balance, args.as_released, args.seed)
-    num_images = args.num_images or (1 if args.as_released else 64)
-    dataflow = trace_dataflow(network.model)
     layers = graph_making.choose_layers(dataflow, args.layers)
+    num_images = args.num_images or (1 if args.as_released else 64)
     rows, scored_for = graph_making.scoring_rows(data, network.attributes, num_images)
-    run.header("step 2: essential graph", graph_outputs.describe(args, network, device, forgotten, layers, scored_for))
+    about = graph_outputs.describe(network, recipe, device, forgotten, layers, scored_for)
+    run.header("step 2: essential graph", about)
     watch = run.Stopwatch(device)
     with watch("read images"):
         data.prepare(rows)
     with watch("score"):
-        scores = graph_making.score(
-            network.model, dataflow, layers, data, rows, scored_for, recipe, args.batch_size, device
-        )
+        images = {"data": data, "rows": rows, "scored_for": scored_for, "batch_size": args.batch_size}
+        scores = graph_making.score(model, dataflow, layers, recipe=recipe, device=device, **images)
     with watch("select"):
-        made_by = graph_outputs.made_by(args, network, scored_for)
-        graph = graph_making.make_graph(scores, list(network.attributes), forgotten, recipe, network.model, made_by)
+        made_by = graph_outputs.made_by(network, args.seed, arguments.recipe_arguments(args), scored_for)
+        graph = graph_making.make_graph(scores, list(network.attributes), forgotten, recipe, model, made_by)
 
-    graph_outputs.write_graph(graph, args, name)
-    graph_outputs.draw_on_request(graph, network, dataflow, data, args, name, device)
+    released = paths.released_graph_file(args.released_path, name, [network.attributes.index(t) for t in forgotten])
+    graph_file = paths.graph_file(args.graph_path, name, targets)
+    graph_outputs.write_graph(graph, graph_file, released if args.released_txt else None)
+    folder = paths.results_folder(args.results, name, targets)
+    if args.show_cams:
+        graph_outputs.draw_cams(graph, network, data, args.show_cams, folder, device)
+    if args.importance_curve:
+        graph_outputs.draw_curve(graph, network, dataflow, data, args.batch_size, args.seed, folder, device)
     graph_outputs.report(graph, watch.seconds)
 
 

@@ -51,29 +51,61 @@ def get_args_parser():
 
 def main(args):
     """Read, build, fit, save, judge."""
-    from models import build_model
-    from utils import distributed, original, paths, run  # here, so that --help answers at once
+    from models import build_model  # here, so that --help answers at once
+    from utils import distributed, judging, original, run
     from utils.celeba import open_celeba
 
     run.seed_everything(args.seed)
     device = distributed.start(run.pick_device(args.device))
-    kept = original.kept_attributes(args.task_labels, args.leave_out)
-    places = original.files(args, paths.run_name(args.task_labels, args.run_name))
-    data = open_celeba(**arguments.data_options(args, args.img_size, kept), exact_resize=args.as_released)
+    job = describe_job(args)
+    data = open_celeba(**arguments.data_options(args, args.img_size, job.attributes), exact_resize=args.as_released)
     original.check_positives(data)
-    data.prepare(data.everything("test"))
+    test = data.everything("test")
+    data.prepare(test)
 
-    seconds = None
     if args.training:
-        run.seed_everything(original.weight_seed(args))
-        model = build_model(args.model, kept, args.pretrained).to(device)
-        run.header("step 1: original", original.describe(args, model, data, device))
+        run.seed_everything(original.weight_seed(args.seed, job.left_out))
+        model = build_model(args.model, job.attributes, read_pretrained(args.pretrained)).to(device)
+        source = f"{args.split} split of {args.data_path}"
+        run.header("step 1: original", original.describe(job, model, data, source, device))
         data.prepare(data.everything("train"))
-        seconds = original.train(model, data, args, places, device)
+        seconds = original.train(job, model, data, device, args.resume)
+        print(f"wrote {job.last} after {seconds:.0f} s of training")
     else:
-        model = original.load(args, places.last, kept, device)
-    original.report(model, data, args, places, seconds, device)
+        model = original.load(job, device)
+    print(judging.table_of(judging.judge(model, data, test, args.batch_size, device)))
     distributed.stop()
+
+
+def describe_job(args):
+    """The training that the arguments ask for."""
+    from utils import original, paths
+    from utils.augmentation import Augmentation
+    from utils.training import Recipe
+
+    name, kind = paths.run_name(args.task_labels, args.run_name), original.kind_of(args.leave_out)
+    kept = original.kept_attributes(args.task_labels, args.leave_out)
+    steps = {"optimizer": args.optimizer, "weight_decay": args.weight_decay, "scheduler": args.scheduler}
+    how = {"amp": args.amp, "shuffle": not args.as_released, "compile": args.compile, "seed": args.seed}
+    return original.Job(
+        architecture=args.model,
+        attributes=tuple(kept),
+        left_out=tuple(args.leave_out),
+        img_size=args.img_size,
+        recipe=Recipe(epochs=args.epoch, batch_size=args.batch_size, lr=args.lr, **steps, **how),
+        augment=Augmentation(hflip=args.hflip, vflip=args.vflip or args.as_released, degrees=args.rotation),
+        last=paths.checkpoint_file(args.save_path, name, kind),
+        best=paths.checkpoint_file(args.save_path, name, f"{kind}_best"),
+        state=paths.training_state_file(args.save_path, name, kind),
+        arguments=arguments.recipe_arguments(args),
+    )
+
+
+def read_pretrained(path):
+    """The state dict of --pretrained, None without it."""
+    from utils.checkpoint import read_state_dict
+
+    return read_state_dict(path) if path else None
 
 
 if __name__ == "__main__":

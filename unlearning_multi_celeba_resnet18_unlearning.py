@@ -31,7 +31,7 @@ def get_args_parser():
 
 def main(args):
     """Evaluate, prune, evaluate, write."""
-    from utils import paths, run, unlearning  # here, so that --help answers at once
+    from utils import figures, judging, paths, run, unlearning  # here, so that --help answers at once
     from utils.celeba import open_celeba
     from utils.dataflow import trace_dataflow
     from utils.network import open_network
@@ -40,32 +40,56 @@ def main(args):
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
-    name = paths.run_name(args.task_labels, args.run_name)
+    name, targets = paths.run_name(args.task_labels, args.run_name), paths.targets_name(forgotten)
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
+    unlearned = paths.checkpoint_file(args.save_path, name, f"unlearned_{targets}")
     asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
     network = open_network(checkpoint, args.task_labels, **asked)
-    prune, recipe = unlearning.channels_to_prune(args, network, forgotten, name)
+    prune, recipe = unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
     rows = data.everything("test")
-    run.header("step 3: unlearning", unlearning.describe(args, network, device, forgotten, prune, len(rows)))
+    images = f"{len(rows)} ({args.split} split of {args.data_path})"
+    run.header("step 3: unlearning", unlearning.describe(network, device, forgotten, prune, images))
 
     watch = run.Stopwatch(device)
     with watch("read images"):
         data.prepare(rows)
     with watch("evaluate before"):
-        before = unlearning.judge(network.model, data, rows, args.batch_size, device)
+        before = judging.judge(network.model, data, rows, args.batch_size, device)
     with watch("prune"):
         if args.evaluate_only:
-            unlearning.load_unlearned(network, paths.checkpoint_file(args.save_path, name, unlearning.kind(forgotten)))
+            unlearning.load_unlearned(network, unlearned)
         else:
             zero_channels(network.model, prune, trace_dataflow(network.model).batch_norm)
     with watch("evaluate after"):
-        after = unlearning.judge(network.model, data, rows, args.batch_size, device)
+        after = judging.judge(network.model, data, rows, args.batch_size, device)
 
-    heads = {attribute: {"before": before[attribute], "after": after[attribute]} for attribute in network.attributes}
-    sha256 = None if args.evaluate_only else unlearning.save_unlearned(args, network, forgotten, prune, name)
-    unlearning.write_results(args, network, forgotten, prune, recipe, heads, watch.seconds, sha256, name)
-    unlearning.report(heads, forgotten)
+    recipe_arguments, sha256 = arguments.recipe_arguments(args), None
+    if not args.evaluate_only:
+        sha256 = unlearning.save_unlearned(unlearned, network, prune, recipe_arguments)
+    heads = {head: {"before": before[head], "after": after[head]} for head in network.attributes}
+    record = unlearning.record(network, forgotten, prune, recipe, heads, watch.seconds)
+    record |= {"run": name, "dataset": arguments.dataset_name(args), "arguments": recipe_arguments}
+    seed = args.seed if network.seed is None else network.seed
+    run.append_result(args.results, {**record, "seed": seed, "checkpoint_sha256": sha256})
+    picture = paths.results_folder(args.results, name, targets) / "before_after.png"
+    figures.draw_before_after(picture, heads, forgotten, f"{network.name}: forget {', '.join(forgotten)}")
+    print(f"wrote {picture} and a line in {args.results}")
+    print(judging.before_after_table(heads, forgotten))
+    for attribute in forgotten:
+        print(unlearning.plain_words(attribute, before[attribute], after[attribute]))
+
+
+def graph_file(args, name, forgotten):
+    """The graph to take: --graph, the released text with --released_txt, or step 2's JSON."""
+    from utils import paths
+
+    if args.graph:
+        return args.graph
+    if args.released_txt:
+        indices = [args.task_labels.index(attribute) for attribute in forgotten]
+        return paths.released_graph_file(args.released_path, name, indices)
+    return paths.graph_file(args.graph_path, name, paths.targets_name(forgotten))
 
 
 if __name__ == "__main__":

@@ -35,10 +35,11 @@ def main(args):
     """Score, then prune a copy at every proportion."""
     from tqdm import tqdm
 
-    from utils import graph_making, paths, run, unlearning
+    from utils import graph_making, paths, run
     from utils.celeba import open_celeba
     from utils.dataflow import trace_dataflow
     from utils.figures import draw_proportion_curve
+    from utils.judging import judge
     from utils.network import open_network
     from utils.pruning import zero_channels
 
@@ -55,18 +56,18 @@ def main(args):
     data.prepare(test)
     recipe = graph_making.Recipe(importance=args.importance)
     scores = graph_making.score(network.model, flow, layers, data, rows, scored_for, recipe, args.batch_size, device)
-    before = unlearning.judge(network.model, data, test, args.batch_size, device)
+    before = judge(network.model, data, test, args.batch_size, device)
     points = [_point(0.0, 0, before, before, forgotten)]
     for proportion in tqdm(args.proportions, desc="proportions", disable=None):
         cut = graph_making.Recipe(proportion, args.importance)
         graph = graph_making.make_graph(scores, list(network.attributes), forgotten, cut, network.model, {})
         pruned = copy.deepcopy(network.model)
         zero_channels(pruned, graph.prune, flow.batch_norm)
-        after = unlearning.judge(pruned, data, test, args.batch_size, device)
+        after = judge(pruned, data, test, args.batch_size, device)
         points.append(_point(proportion, sum(map(len, graph.prune.values())), before, after, forgotten))
     for point in points:
         record = {"run": name, "attributes": list(network.attributes), "forgotten": forgotten, "seed": network.seed}
-        record |= {"dataset": unlearning.dataset_name(args), "importance": args.importance, "n": len(test)}
+        record |= {"dataset": arguments.dataset_name(args), "importance": args.importance, "n": len(test)}
         run.append_result(args.results, {**record, **point})
     folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
     draw_proportion_curve(folder / "proportions.png", points, f"Forget {' and '.join(forgotten)}")

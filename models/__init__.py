@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 
 from models.customresnet import customresnet
-from models.heads import AttributeHeads, get_heads, replace_heads
+from models.heads import AttributeHeads, find_heads, replace_heads
 from models.resnet18 import resnet18
 from utils.errors import InputError, did_you_mean
 
@@ -23,7 +23,7 @@ def build_model(name, attributes, pretrained=None):
     Args:
         name: "resnet18", "customresnet" or any torchvision classification network that ends in a linear layer
         attributes: names of the heads, in order, at least one
-        pretrained: file of a state dict (ImageNet weights, say) for everything but the heads
+        pretrained: state dict (ImageNet weights, say) for everything but the heads
     Returns: module mapping images (N, 3, H, W) to logits (N, K); `.attributes` names the heads
     Raises: InputError for an unknown name, repeated attributes or weights that do not fit
     """
@@ -77,11 +77,8 @@ def _build_torchvision(name, attributes):
     return replace_heads(trunk, AttributeHeads(linear[-1].in_features, attributes))
 
 
-def _load_trunk(model, path):
-    from utils.checkpoint import read_state_dict
-
-    loaded = read_state_dict(path)
-    heads_name = next(name for name, module in model.named_modules() if module is get_heads(model))
-    trunk = {name: value for name, value in loaded.items() if not name.startswith(heads_name + ".")}
-    own_heads = {f"{heads_name}.{name}": value for name, value in get_heads(model).state_dict().items()}
-    load_weights(model, {**trunk, **own_heads}, path)
+def _load_trunk(model, state_dict):
+    name, heads = find_heads(model)
+    trunk = {key: value for key, value in state_dict.items() if not key.startswith(f"{name}.")}
+    own_heads = {f"{name}.{key}": value for key, value in heads.state_dict().items()}
+    load_weights(model, {**trunk, **own_heads}, "the pretrained state dict")

@@ -133,7 +133,15 @@ def test_git_ignores_what_is_made_and_keeps_what_is_shown():
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("not a git clone")
     made = [".venv/bin/python", "data/synthetic_celeba/list_attr_celeba.txt", "checkpoints/a/original.pth"]
-    made += ["graphs/a/b.json", "important/a.txt", "cache/a.bin", "results/a/b/report.html", "utils/__pycache__/a.pyc"]
+    made += [
+        "graphs/a/b.json",
+        "important/a.txt",
+        "cache/a.bin",
+        "results/a/b/report.html",
+        "results/results.jsonl",
+        "results/results.jsonl",
+        "utils/__pycache__/a.pyc",
+    ]
     kept = ["data/README.md", "data/make_synthetic_celeba.py", "results/results.jsonl", "results/tables.md"]
     kept += ["results/pictures/graph.png", "results/make_tables.py", "models/resnet18.py"]
     command = ["git", "check-ignore", "--no-index", *made, *kept]

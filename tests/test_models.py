@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torchvision
 
 from models import build_model, load_weights, model_names
 from models.heads import drop_head, get_heads, head_inputs
@@ -63,8 +64,6 @@ def test_repeated_attributes_are_refused():
 
 
 def test_a_plain_torchvision_state_dict_with_k_outputs_loads():
-    import torchvision
-
     theirs = torchvision.models.resnet18(num_classes=2)
     mine = load_weights(build_model("resnet18", ["a", "b"]), theirs.state_dict(), "theirs.pth")
     images = torch.randn(2, 3, 32, 32)
@@ -83,12 +82,9 @@ def test_weights_that_do_not_fit_list_what_is_missing_unexpected_and_misshapen()
     assert torch.equal(model.fc.weight, before)
 
 
-def test_pretrained_weights_fill_all_but_the_heads(tmp_path):
-    import torchvision
-
+def test_pretrained_weights_fill_all_but_the_heads():
     imagenet_like = torchvision.models.resnet18()
-    torch.save(imagenet_like.state_dict(), tmp_path / "imagenet.pth")
-    model = build_model("resnet18", ["a", "b"], pretrained=tmp_path / "imagenet.pth")
+    model = build_model("resnet18", ["a", "b"], pretrained=imagenet_like.state_dict())
     assert torch.equal(model.conv1.weight, imagenet_like.conv1.weight)
     assert tuple(model.fc.weight.shape) == (2, 512)
 

@@ -131,10 +131,7 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     oracle = load_checkpoint(trained / "checkpoints" / NAME / "oracle_Bald.pth")
     assert oracle.attributes == ("Eyeglasses",) and oracle.kind == "oracle_Bald"
 
-    class Arguments:
-        seed, leave_out = 0, ["Bald"]
-
-    seed_everything(original.weight_seed(Arguments))
+    seed_everything(original.weight_seed(0, ["Bald"]))
     at_step_0 = build_model("resnet18", ["Eyeglasses"])
     trained_original = restore(load_checkpoint(trained / "checkpoints" / NAME / "original.pth"))
     assert same_values_share(trained_original, at_step_0) < 1e-3

@@ -5,6 +5,7 @@ Nothing slow is imported here, so `--help` answers at once.
 
 import argparse
 import math
+import os
 from argparse import BooleanOptionalAction
 
 from utils.errors import InputError, did_you_mean
@@ -177,6 +178,11 @@ def data_options(args, img_size, attributes=None):
         "cache_path": args.cache_path,
         "workers": args.num_workers,
     }
+
+
+def dataset_name(args):
+    """What the data set is called in results: --dataset_name, or the name of its folder."""
+    return args.dataset_name or os.path.basename(os.path.abspath(args.data_path))
 
 
 def recipe_arguments(args):

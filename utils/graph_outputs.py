@@ -1,76 +1,59 @@
 """What step 2 leaves behind: the graph's files, its pictures, and the table on the screen."""
 
 import numpy as np
+import torch
 
-from utils import importance, paths, run
-from utils.arguments import recipe_arguments
+from utils import importance, run
 from utils.figures import draw_cam_sheet, draw_importance_curve
 from utils.graph_figure import draw_graph
 from utils.importance_curve import curve_csv, importance_curve
-from utils.metrics import figures_per_head
-from utils.training import predict
+from utils.judging import judge
 
 
-def describe(args, network, device, forgotten, layers, scored_for):
+def describe(network, recipe, device, forgotten, layers, scored_for):
     """Lines of the header: {what: value}."""
     counts = ", ".join(f"{name} {n}" for name, n in zip(network.attributes, scored_for.sum(0), strict=True))
+    balance = "" if recipe.balance else ", no balance"
+    released = ", as released" if recipe.as_released else ""
     return {
         "network": f"{network.name} from {network.path}, {network.img_size} px, on {device}",
         "forget": " ".join(forgotten),
         "scoring images": f"{len(scored_for)} ({counts})",
         "layers": ", ".join(layers),
-        "choice": f"{args.importance}, proportion {args.proportion}" + (", no balance" if args.no_balance else ""),
+        "choice": f"{recipe.importance}, proportion {recipe.proportion}{balance}{released}",
     }
 
 
-def made_by(args, network, scored_for):
+def made_by(network, seed, arguments, scored_for):
     """The record that the graph carries: what made it, without paths or times, so equal runs give equal bytes."""
     return {
         "model": network.name,
         "img_size": network.img_size,
         "normalisation": "(x / 255 - 0.5) / 0.5",
-        "seed": args.seed,
+        "seed": seed,
         "scoring_images": dict(zip(network.attributes, scored_for.sum(0).tolist(), strict=True)),
         "parent_sha256": network.sha256,
-        "arguments": recipe_arguments(args),
+        "arguments": arguments,
         "versions": run.environment(),
     }
 
 
-def write_graph(graph, args, name):
-    """Write the JSON, GraphML and picture of the graph, and the released text on request."""
-    targets = paths.targets_name(graph.forgotten)
-    json_file = paths.graph_file(args.graph_path, name, targets)
-    run.write_atomically(json_file, graph.to_json().encode())
-    run.write_atomically(paths.graph_file(args.graph_path, name, targets, ".graphml"), graph.to_graphml().encode())
+def write_graph(graph, json_file, released_file=None):
+    """Write the JSON, and GraphML and a picture beside it; the released text too if a file is named for it."""
+    run.write_atomically(json_file, graph.to_json())
+    run.write_atomically(json_file.with_suffix(".graphml"), graph.to_graphml())
     title = f"Essential graph: forget {', '.join(graph.forgotten)}"
-    shown = (
-        graph.nodes(),
-        graph.flat_edges(),
-        list(graph.layers.items()),
-        list(graph.attributes),
-        list(graph.forgotten),
-    )
-    draw_graph(paths.graph_file(args.graph_path, name, targets, ".png"), *shown, title)
+    parts = (graph.nodes(), graph.flat_edges(), list(graph.layers.items()))
+    draw_graph(json_file.with_suffix(".png"), *parts, list(graph.attributes), list(graph.forgotten), title)
     print(f"wrote {json_file} (and .graphml, .png)")
-    if args.released_txt:
-        indices = [graph.attributes.index(attribute) for attribute in graph.forgotten]
-        text_file = paths.released_graph_file(args.released_path, name, indices)
-        run.write_atomically(text_file, graph.to_released_text().encode())
-        print(f"wrote {text_file}")
+    if released_file:
+        run.write_atomically(released_file, graph.to_released_text())
+        print(f"wrote {released_file}")
 
 
-def draw_on_request(graph, network, dataflow, data, args, name, device):
-    """Grad-CAM sheets (--show_cams) and the importance analysis (--importance_curve)."""
-    folder = paths.results_folder(args.results, name, paths.targets_name(graph.forgotten))
-    if args.show_cams:
-        _draw_cams(graph, network, data, args.show_cams, folder, device)
-    if args.importance_curve:
-        _draw_curve(graph, network, dataflow, data, args, folder, device)
-
-
-def _draw_cams(graph, network, data, count, folder, device):
-    each = -(-count // len(network.attributes))  # images of every attribute, so that each row of maps has its own
+def draw_cams(graph, network, data, count, folder, device):
+    """Grad-CAM sheets of `count` training images, one a layer, with images of every attribute."""
+    each = -(-count // len(network.attributes))  # so that each row of maps has images with its attribute
     rows = np.unique(np.concatenate([data.positives(name, "train")[:each] for name in network.attributes]))[:count]
     data.prepare(rows)
     images = next(data.batches(rows, len(rows), device))[0]
@@ -85,22 +68,18 @@ def _draw_cams(graph, network, data, count, folder, device):
         print(f"wrote {path}")
 
 
-def _draw_curve(graph, network, dataflow, data, args, folder, device):
-    import torch
-
+def draw_curve(graph, network, dataflow, data, batch_size, seed, folder, device):
+    """The importance analysis on the test part, as CSV and picture."""
     rows = data.everything("test")
     data.prepare(rows)
-
-    def evaluate(model):
-        logits, labels = predict(model, data, rows, args.batch_size, device)
-        return figures_per_head(logits.numpy(), labels.numpy(), network.attributes)
-
     scores = {
         layer: torch.tensor([by_attribute[name] for name in graph.forgotten]).sum(0)
         for layer, by_attribute in graph.scores.items()
     }
-    points = importance_curve(network.model, dataflow, scores, evaluate, seed=args.seed)
-    run.write_atomically(folder / "importance_curve.csv", curve_csv(points).encode())
+    points = importance_curve(
+        network.model, dataflow, scores, lambda model: judge(model, data, rows, batch_size, device), seed=seed
+    )
+    run.write_atomically(folder / "importance_curve.csv", curve_csv(points))
     draw_importance_curve(folder / "importance_curve.png", points, list(graph.forgotten))
     print(f"wrote {folder / 'importance_curve.csv'} and .png")
 

@@ -1,12 +1,11 @@
-"""Step 1's working parts: what is trained, on what, where it goes, and what is said at the end."""
+"""Step 1's working parts: what is trained, on what, where it goes, and what is said on the way."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils import paths, run
-from utils.arguments import recipe_arguments
-from utils.augmentation import Augmentation
+from utils import run
 from utils.checkpoint import (
     Checkpoint,
     check_matches,
@@ -17,17 +16,30 @@ from utils.checkpoint import (
     save_training_state,
 )
 from utils.errors import InputError, did_you_mean
-from utils.metrics import figures_per_head
-from utils.training import Recipe, fit, predict, resolve_amp
+from utils.judging import judge
+from utils.paths import targets_name
+from utils.training import Recipe, fit, resolve_amp
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where a training writes: the last and the best network, and the state to resume from."""
+class Job:
+    """A training: what, how, and where it goes.
 
+    architecture: name for `build_model`; attributes: heads to train; left_out: columns an oracle never sees
+    recipe: `training.Recipe`; augment: function of (images, generator); arguments: what the checkpoint records
+    last, best, state: files of the last and the best network, and of what resuming needs
+    """
+
+    architecture: str
+    attributes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    img_size: int
+    recipe: Recipe
+    augment: Callable
     last: Path
     best: Path
     state: Path
+    arguments: dict = field(default_factory=dict)
 
 
 def kept_attributes(attributes, left_out):
@@ -44,17 +56,14 @@ def kept_attributes(attributes, left_out):
     return kept
 
 
-def files(args, name):
-    """Files of this training: `original…`, or `oracle_<targets>…` if columns are left out."""
-    kind = f"oracle_{paths.targets_name(args.leave_out)}" if args.leave_out else "original"
-    checkpoint = paths.checkpoint_file
-    state = paths.training_state_file(args.save_path, name, kind)
-    return Files(checkpoint(args.save_path, name, kind), checkpoint(args.save_path, name, f"{kind}_best"), state)
+def kind_of(left_out):
+    """Name of the checkpoint: "original", or "oracle_<targets>" if columns are left out."""
+    return f"oracle_{targets_name(left_out)}" if left_out else "original"
 
 
-def weight_seed(args):
+def weight_seed(seed, left_out):
     """Seed of the first weights: an oracle starts from others than the original did, so that it shares no value."""
-    return args.seed + 1_000_003 if args.leave_out else args.seed
+    return seed + 1_000_003 if left_out else seed
 
 
 def check_positives(data):
@@ -64,40 +73,33 @@ def check_positives(data):
             data.positives(attribute, part)
 
 
-def describe(args, model, data, device):
-    """Lines of the header: {what: value}."""
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    left_out = f", left out: {' '.join(args.leave_out)}" if args.leave_out else ""
+def describe(job, model, data, source, device):
+    """Lines of the header: {what: value}; `source` says where the images come from."""
+    recipe, parameters = job.recipe, sum(parameter.numel() for parameter in model.parameters())
     return {
-        "network": f"{args.model}, {parameters:,} parameters, {args.img_size} px, on {device}",
-        "heads": " ".join(data.attributes) + left_out,
-        "images": f"{len(data.rows['train'])} train, {len(data.rows['test'])} test ({args.split}) of {args.data_path}",
-        "recipe": f"{args.epoch} epochs, {args.optimizer}, {args.scheduler}, lr {args.lr:g}, batch {args.batch_size}",
+        "network": f"{job.architecture}, {parameters:,} parameters, {job.img_size} px, on {device}",
+        "heads": " ".join(job.attributes) + (f", left out: {' '.join(job.left_out)}" if job.left_out else ""),
+        "images": f"{len(data.everything('train'))} train, {len(data.everything('test'))} test ({source})",
+        "recipe": f"{recipe.epochs} epochs, {recipe.optimizer}, {recipe.scheduler}, lr {recipe.lr:g}, "
+        f"batch {recipe.batch_size}",
     }
 
 
-def recipe(args):
-    """`training.Recipe` of the arguments."""
-    return Recipe(
-        epochs=args.epoch,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        optimizer=args.optimizer,
-        weight_decay=args.weight_decay,
-        scheduler=args.scheduler,
-        amp=args.amp,
-        shuffle=not args.as_released,
-        compile=args.compile,
-        seed=args.seed,
-    )
+def train(job, model, data, device, resume=False):
+    """Fit the network, from the start or from a stopped training; returns the seconds it took."""
+    best = {"auc": float("-inf")}
+    state = None
+    if resume:
+        state = load_training_state(job.state)
+        best["auc"] = state.pop("best_auc")
+        print(f"resuming after epoch {state['epoch']} of {job.recipe.epochs}")
+    keep = _keeper(job, model, data, best, device)
+    start = time.perf_counter()
+    fit(model, data, job.recipe, device, augment=job.augment, on_epoch=keep, state=state)
+    return time.perf_counter() - start
 
 
-def augmentation(args):
-    """Flips and rotations of the arguments; the released code flips vertically too."""
-    return Augmentation(hflip=args.hflip, vflip=args.vflip or args.as_released, degrees=args.rotation)
-
-
-def keeper(args, model, data, places, device):
+def _keeper(job, model, data, best, device):
     """A function that judges, reports and saves after every epoch: last and best network, and the state to resume.
 
     The best is chosen by the mean AUC over the heads on the validation part where the split has one, else on the test
@@ -105,79 +107,45 @@ def keeper(args, model, data, places, device):
     """
     rows = data.everything("valid" if "valid" in data.rows else "test")
     data.prepare(rows)
-    best = {"auc": float("-inf")}
+    epochs, bf16 = job.recipe.epochs, resolve_amp(job.recipe.amp, device)
 
     def keep(progress):
-        figures = judge(model, data, rows, args.batch_size, device, resolve_amp(args.amp, device))
+        figures = judge(model, data, rows, job.recipe.batch_size, device, bf16)
         aucs = [row["auc"] for row in figures.values() if row["auc"] is not None]
         mean_auc = sum(aucs) / len(aucs) if aucs else float("nan")
-        shown = "  ".join(f"{name} {row['accuracy']:.3f}" for name, row in list(figures.items())[:4])
-        width = len(str(args.epoch))
+        accuracies = "  ".join(f"{name} {row['accuracy']:.3f}" for name, row in list(figures.items())[:4])
         print(
-            f"epoch {progress.epoch:>{width}}/{args.epoch}  loss {progress.loss:.4f}  mean AUC {mean_auc:.4f}  "
-            f"accuracy {shown}  {progress.seconds:.1f} s"
+            f"epoch {progress.epoch:>{len(str(epochs))}}/{epochs}  loss {progress.loss:.4f}  mean AUC {mean_auc:.4f}  "
+            f"accuracy {accuracies}  {progress.seconds:.1f} s",
+            flush=True,
         )
-        checkpoint = snapshot(args, model, data, progress.epoch)
-        save_checkpoint(places.last, checkpoint)
+        checkpoint = _snapshot(job, model, progress.epoch)
+        save_checkpoint(job.last, checkpoint)
         if mean_auc > best["auc"]:
             best["auc"] = mean_auc
-            save_checkpoint(places.best, checkpoint)
-        save_training_state(places.state, {**progress.state, "best_auc": best["auc"]})
+            save_checkpoint(job.best, checkpoint)
+        save_training_state(job.state, {**progress.state, "best_auc": best["auc"]})
 
-    return keep, best
+    return keep
 
 
-def snapshot(args, model, data, epoch):
-    """The network now, with what made it."""
-    kind = f"oracle_{paths.targets_name(args.leave_out)}" if args.leave_out else "original"
+def _snapshot(job, model, epoch):
     return Checkpoint(
         state_dict=model.state_dict(),
-        model=args.model,
-        attributes=data.attributes,
-        img_size=args.img_size,
-        seed=args.seed,
+        model=job.architecture,
+        attributes=job.attributes,
+        img_size=job.img_size,
+        seed=job.recipe.seed,
         epoch=epoch,
-        arguments=recipe_arguments(args),
+        arguments=job.arguments,
         versions=run.environment(),
-        kind=kind,
+        kind=kind_of(job.left_out),
     )
 
 
-def train(model, data, args, places, device):
-    """Fit the network, from the start or from a stopped training; returns the seconds it took."""
-    keep, best = keeper(args, model, data, places, device)
-    state = None
-    if args.resume:
-        state = load_training_state(places.state)
-        best["auc"] = state.pop("best_auc")
-        print(f"resuming after epoch {state['epoch']} of {args.epoch}")
-    start = time.perf_counter()
-    fit(model, data, recipe(args), device, augment=augmentation(args), on_epoch=keep, state=state)
-    return time.perf_counter() - start
-
-
-def load(args, path, attributes, device):
-    """The trained network of `path`, checked against what is asked. Raises InputError if it does not match."""
-    checkpoint = load_checkpoint(path)
-    check_matches(checkpoint, path, attributes=tuple(attributes), model=args.model, img_size=args.img_size)
+def load(job, device):
+    """The job's trained network. Raises InputError if there is none, or it does not match what is asked."""
+    checkpoint = load_checkpoint(job.last)
+    asked = {"attributes": job.attributes, "model": job.architecture, "img_size": job.img_size}
+    check_matches(checkpoint, job.last, **asked)
     return restore(checkpoint, device)
-
-
-def judge(model, data, rows, batch_size, device, bf16=False):
-    """{attribute: figures} of a network on some rows."""
-    logits, labels = predict(model, data, rows, batch_size, device, bf16=bf16)
-    return figures_per_head(logits.numpy(), labels.numpy(), data.attributes)
-
-
-def report(model, data, args, places, seconds, device):
-    """Print the table of the test part."""
-    heads = judge(model, data, data.everything("test"), args.batch_size, device)
-    measures = {"tpr_all_positive": "TPR on all-positive", "accuracy": "accuracy"}
-    measures |= {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
-    rows = [
-        [name, row["n"], *("-" if row[key] is None else f"{row[key]:.3f}" for key in measures)]
-        for name, row in heads.items()
-    ]
-    print(run.table(rows, ["attribute", "n", *measures.values()]))
-    if seconds is not None:
-        print(f"wrote {places.last} after {seconds:.0f} s of training")
