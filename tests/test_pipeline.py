@@ -149,3 +149,19 @@ def test_the_sweep_over_proportions_writes_a_line_each_and_a_picture(trained, ti
     assert lines[0]["pruned"] == 0 and lines[0]["kept_accuracy_change"] == 0
     assert lines[2]["pruned"] == 0  # all channels are essential to both heads, so the balance spares all
     assert (trained / "sweep" / NAME / "Bald" / "proportions.png").is_file()
+
+
+def test_steps_2_and_3_take_the_users_own_state_dict_of_another_architecture(tiny_celeba, tmp_path, monkeypatch):
+    import torchvision
+
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    torch.save(torchvision.models.mobilenet_v3_small(num_classes=2).state_dict(), "mine.pth")
+    words = [*flags(tiny_celeba, img_size=32, weights="mine.pth", model="mobilenet_v3_small")]
+    run_step(STEP_2, *words, "--num_images", 4)
+    run_step(STEP_3, *words)
+    unlearned = load_checkpoint(tmp_path / "checkpoints" / NAME / "unlearned_Bald.pth")
+    graph = read_graph(tmp_path / "graphs" / NAME / "Bald.json")
+    assert unlearned.model == "mobilenet_v3_small" and sum(map(len, graph.prune.values())) > 0
+    for layer, channels in graph.prune.items():
+        assert torch.count_nonzero(unlearned.state_dict[f"{layer}.weight"][channels]) == 0
