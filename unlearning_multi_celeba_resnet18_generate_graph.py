@@ -64,8 +64,7 @@ def main(args):
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
     name, targets = paths.run_name(args.task_labels, args.run_name), paths.targets_name(forgotten)
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
-    asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
-    network = open_network(checkpoint, args.task_labels, **asked)
+    network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
     model, dataflow = network.model, trace_dataflow(network.model)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
 

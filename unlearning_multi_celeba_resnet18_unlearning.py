@@ -31,7 +31,7 @@ def get_args_parser():
 
 def main(args):
     """Evaluate, prune, evaluate, write."""
-    from utils import figures, judging, paths, run, unlearning  # here, so that --help answers at once
+    from utils import judging, paths, run, unlearning  # here, so that --help answers at once
     from utils.celeba import open_celeba
     from utils.dataflow import trace_dataflow
     from utils.network import open_network
@@ -43,8 +43,7 @@ def main(args):
     name, targets = paths.run_name(args.task_labels, args.run_name), paths.targets_name(forgotten)
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
     unlearned = paths.checkpoint_file(args.save_path, name, f"unlearned_{targets}")
-    asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
-    network = open_network(checkpoint, args.task_labels, **asked)
+    network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
     prune, recipe = unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
     rows = data.everything("test")
@@ -64,20 +63,29 @@ def main(args):
     with watch("evaluate after"):
         after = judging.judge(network.model, data, rows, args.batch_size, device)
 
-    recipe_arguments, sha256 = arguments.recipe_arguments(args), None
-    if not args.evaluate_only:
-        sha256 = unlearning.save_unlearned(unlearned, network, prune, recipe_arguments)
     heads = {head: {"before": before[head], "after": after[head]} for head in network.attributes}
     record = unlearning.record(network, forgotten, prune, recipe, heads, watch.seconds)
-    record |= {"run": name, "dataset": arguments.dataset_name(args), "arguments": recipe_arguments}
-    seed = args.seed if network.seed is None else network.seed
-    run.append_result(args.results, {**record, "seed": seed, "checkpoint_sha256": sha256})
-    picture = paths.results_folder(args.results, name, targets) / "before_after.png"
-    figures.draw_before_after(picture, heads, forgotten, f"{network.name}: forget {', '.join(forgotten)}")
-    print(f"wrote {picture} and a line in {args.results}")
+    if not args.evaluate_only:
+        recorded = arguments.recipe_arguments(args)
+        record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, recorded)
+    write_results(args, name, network, {**record, "run": name})
     print(judging.before_after_table(heads, forgotten))
     for attribute in forgotten:
         print(unlearning.plain_words(attribute, before[attribute], after[attribute]))
+
+
+def write_results(args, name, network, record):
+    """Append the line of this run and draw it."""
+    from utils import paths, run
+    from utils.figures import draw_before_after
+
+    seed = args.seed if network.seed is None else network.seed
+    known = {"dataset": arguments.dataset_name(args), "arguments": arguments.recipe_arguments(args), "seed": seed}
+    run.append_result(args.results, {"checkpoint_sha256": None, **record, **known})
+    forgotten = record["forgotten"]
+    picture = paths.results_folder(args.results, name, paths.targets_name(forgotten)) / "before_after.png"
+    draw_before_after(picture, record["heads"], forgotten, f"{network.name}: forget {', '.join(forgotten)}")
+    print(f"wrote {picture} and a line in {args.results}")
 
 
 def graph_file(args, name, forgotten):

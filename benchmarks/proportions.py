@@ -46,8 +46,12 @@ def main(args):
     device = run.pick_device(args.device)
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
     name = paths.run_name(args.task_labels, args.run_name)
-    asked = {"weights": args.weights, "name": args.model, "img_size": args.img_size, "device": device}
-    network = open_network(paths.checkpoint_file(args.save_path, name, "original"), args.task_labels, **asked)
+    network = open_network(
+        paths.checkpoint_file(args.save_path, name, "original"),
+        args.task_labels,
+        device=device,
+        **arguments.network_options(args),
+    )
     data = open_celeba(**arguments.data_options(args, network.img_size))
     flow, test = trace_dataflow(network.model), data.everything("test")
     layers = graph_making.choose_layers(flow)

@@ -180,6 +180,11 @@ def data_options(args, img_size, attributes=None):
     }
 
 
+def network_options(args):
+    """Arguments of `open_network` from the parsed network flags."""
+    return {"weights": args.weights, "name": args.model, "img_size": args.img_size}
+
+
 def dataset_name(args):
     """What the data set is called in results: --dataset_name, or the name of its folder."""
     return args.dataset_name or os.path.basename(os.path.abspath(args.data_path))
