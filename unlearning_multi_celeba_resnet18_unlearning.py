@@ -4,10 +4,12 @@ Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weight
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
 Writes  checkpoints/<run>/unlearned_<targets>.pth
         results/results.jsonl                  one line for this run
-        results/<run>/<targets>/before_after.png
+        results/<run>/<targets>/before_after.png, and with --audit audit_<target>.json and pictures
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target Bald
 """
+
+import copy
 
 from utils import arguments
 
@@ -21,6 +23,8 @@ def get_args_parser():
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
     add("--released_txt", action="store_true", help="take the votes from the released text format instead of the JSON")
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")
+    add("--audit", choices=["quick", "full"], help="probe, relearn and attack both networks, and give a verdict")
+    add("--oracle", metavar="FILE", help="the network that never saw the target (step 1 with --leave_out), for --audit")
     add("--evaluate_only", action="store_true", help="judge the unlearned checkpoint that is there; change nothing")
     arguments.add_network_arguments(parser)
     arguments.add_data_arguments(parser)
@@ -46,15 +50,15 @@ def main(args):
     network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
     prune, recipe = unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
-    rows = data.everything("test")
-    images = f"{len(rows)} ({args.split} split of {args.data_path})"
-    run.header("step 3: unlearning", unlearning.describe(network, device, forgotten, prune, images))
+    rows, original = data.everything("test"), copy.deepcopy(network.model)
+    about = unlearning.describe(network, device, forgotten, prune, f"{len(rows)} ({args.split} of {args.data_path})")
+    run.header("step 3: unlearning", about)
 
     watch = run.Stopwatch(device)
     with watch("read images"):
         data.prepare(rows)
     with watch("evaluate before"):
-        before = judging.judge(network.model, data, rows, args.batch_size, device)
+        before = judging.judge(original, data, rows, args.batch_size, device)
     with watch("prune"):
         if args.evaluate_only:
             unlearning.load_unlearned(network, unlearned)
@@ -66,12 +70,13 @@ def main(args):
     heads = {head: {"before": before[head], "after": after[head]} for head in network.attributes}
     record = unlearning.record(network, forgotten, prune, recipe, heads, watch.seconds)
     if not args.evaluate_only:
-        recorded = arguments.recipe_arguments(args)
-        record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, recorded)
+        made_by = arguments.recipe_arguments(args)
+        record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, made_by)
+    if args.audit:
+        record |= run_audit(args, name, original, network, data, forgotten, device)
     write_results(args, name, network, {**record, "run": name})
     print(judging.before_after_table(heads, forgotten))
-    for attribute in forgotten:
-        print(unlearning.plain_words(attribute, before[attribute], after[attribute]))
+    print(*(unlearning.plain_words(target, before[target], after[target]) for target in forgotten), sep="\n")
 
 
 def write_results(args, name, network, record):
@@ -86,6 +91,34 @@ def write_results(args, name, network, record):
     picture = paths.results_folder(args.results, name, paths.targets_name(forgotten)) / "before_after.png"
     draw_before_after(picture, record["heads"], forgotten, f"{network.name}: forget {', '.join(forgotten)}")
     print(f"wrote {picture} and a line in {args.results}")
+
+
+def run_audit(args, name, original, network, data, forgotten, device):
+    """Audit each target against the original, an oracle if there is one, and a network that was never trained."""
+    from utils import audit_outputs, paths
+    from utils.audit import audit
+    from utils.network import open_network, random_network
+
+    targets = paths.targets_name(forgotten)
+    nets = {"original": original, "unlearned": network.model}
+    nets["random"] = random_network(network.name, network.attributes, args.seed, device)
+    oracle = args.oracle or paths.checkpoint_file(args.save_path, name, f"oracle_{targets}")
+    if args.oracle or oracle.is_file():
+        kept = [head for head in network.attributes if head not in forgotten]
+        asked = {"name": network.name, "img_size": network.img_size, "device": device}
+        nets["oracle"] = open_network(oracle, kept, **asked).model
+    data.prepare(data.everything("train"))
+    found = {"verdict": {}, "audit": {}}
+    for target in forgotten:
+        how = {"level": args.audit, "seed": args.seed, "device": device}
+        result = audit(nets, data, target, forgotten=forgotten, **how)
+        folder = paths.results_folder(args.results, name, targets)
+        audit_outputs.write_audit(folder, result)
+        print(audit_outputs.summary(result))
+        print(f"wrote {folder}/audit_{target}.json and pictures")
+        found["verdict"][target] = result["verdict"]
+        found["audit"][target] = audit_outputs.compact(result)
+    return found
 
 
 def graph_file(args, name, forgotten):

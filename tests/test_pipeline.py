@@ -165,3 +165,29 @@ def test_steps_2_and_3_take_the_users_own_state_dict_of_another_architecture(tin
     assert unlearned.model == "mobilenet_v3_small" and sum(map(len, graph.prune.values())) > 0
     for layer, channels in graph.prune.items():
         assert torch.count_nonzero(unlearned.state_dict[f"{layer}.weight"][channels]) == 0
+
+
+def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny_celeba, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    run_step(STEP_2, *flags(tiny_celeba, num_images=8))
+    run_step(STEP_3, *flags(tiny_celeba), "--audit", "quick", "--results", "audited/results.jsonl")
+    said = capsys.readouterr().out
+    assert "verdict: " in said and "random initialisation" in said and "proof" not in said
+    folder = trained / "audited" / NAME / "Bald"
+    found = json.loads((folder / "audit_Bald.json").read_text())
+    line = json.loads((trained / "audited" / "results.jsonl").read_text())
+    assert line["verdict"]["Bald"]["word"] == found["verdict"]["word"]
+    assert line["audit"]["Bald"]["nets"]["unlearned"]["head_auc"]["value"] == line["heads"]["Bald"]["after"]["auc"]
+    assert {path.name for path in folder.glob("*.png")} >= {f"audit_Bald_{x}.png" for x in ("roc", "probes", "kept")}
+
+    networks = [
+        "--original",
+        f"checkpoints/{NAME}/original.pth",
+        "--unlearned",
+        f"checkpoints/{NAME}/unlearned_Bald.pth",
+    ]
+    oracle = trained / "checkpoints" / NAME / "oracle_Bald.pth"
+    networks += ["--oracle", oracle] if oracle.is_file() else []
+    run_step("audit_unlearning", *flags(tiny_celeba, img_size=32), *networks, "--out", "alone")
+    alone = json.loads((trained / "alone" / "audit_Bald.json").read_text())
+    assert {k: v for k, v in alone.items() if k != "timing"} == {k: v for k, v in found.items() if k != "timing"}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from models import build_model, load_weights
@@ -49,6 +50,13 @@ def open_network(path, attributes, *, weights=None, name=None, img_size=None, de
     return Source(
         model, checkpoint.model, checkpoint.attributes, checkpoint.img_size, str(path), sha256_of(path), **details
     )
+
+
+def random_network(name, attributes, seed, device="cpu"):
+    """A network that was never trained, in eval mode: what its features tell, any network's do."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 2_000_003)  # neither the original's first weights nor the oracle's
+        return build_model(name, attributes).to(device).eval()
 
 
 def check_graph(graph, source, forgotten, path):
