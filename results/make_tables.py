@@ -15,7 +15,7 @@ import statistics
 from collections import Counter
 from pathlib import Path
 
-from results.result_lines import group_results, read_lines
+from results.result_lines import group_results, read_json_lines, read_lines
 from utils.errors import InputError
 from utils.files import write_atomically
 
@@ -108,7 +108,7 @@ def _distinct(words):
 
 
 def make_tables(files):
-    """{name: Markdown} of every table: "FILE:DATASET" for one data set, "FILE" for all of a file."""
+    """{name: Markdown} of every table: "FILE:DATASET" for one data set, "FILE" for all of a file, "short:FILE"."""
     tables = {}
     for file in files:
         groups, name = group_results(read_lines(file)), Path(file).stem
@@ -119,7 +119,36 @@ def make_tables(files):
             single = {dataset: table_of(part) for dataset, part in by_dataset.items()}
             tables[name] = "\n".join(f"**{dataset}**\n\n{table}" for dataset, table in single.items())
             tables |= {f"{name}:{dataset}": table for dataset, table in single.items()}
+            if len(single) == 1:  # data sets never share a table
+                tables[f"short:{name}"] = short_table(groups)
+        sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
+        if sweep:
+            tables[name] = proportions_table(sweep)
     return tables
+
+
+def short_table(groups):
+    """Markdown: the groups without where they come from; one row a head, what changes from before to after."""
+    columns = ["run, method", "head", *MEASURES.values()]
+    rows = [columns, ["---"] * len(columns)]
+    for group, by_seed in groups.items():
+        for attribute in group.attributes:
+            run, method, head, _, _, *cells, _ = _row(group, list(by_seed.values()), attribute)
+            rows.append([f"{run}, {method}", head, *cells])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def proportions_table(lines):
+    """Markdown: a row per run and proportion of `benchmarks.proportions`, later lines in the place of earlier ones."""
+    found = {(line["run"], tuple(line["forgotten"]), line["proportion"]): line for line in lines}
+    columns = ["run", "forgotten", "proportion", "channels pruned", "TPR, all-positive images", "AUC", "kept accuracy"]
+    rows = [columns, ["---"] * len(columns)]
+    for (run, forgotten, proportion), line in found.items():
+        change = f"{100 * line['kept_accuracy_change']:+.1f} points"
+        figures = [f"{line['tpr_all_positive']:.3f}", f"{line['auc']:.3f}", change]
+        rows.append([run, " and ".join(forgotten), f"{proportion:g}", str(line["pruned"]), *figures])
+    note = "TPR and AUC are the first forgotten head's; kept accuracy is the largest loss among the kept heads."
+    return "\n".join([*("| " + " | ".join(row) + " |" for row in rows), "", note, ""])
 
 
 def fill_markers(text, tables, where):

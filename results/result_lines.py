@@ -23,8 +23,8 @@ class Group:
     command: str
 
 
-def read_lines(path):
-    """The results of one file, in its order; lines of another kind (no "heads") are left out.
+def read_json_lines(path):
+    """The dictionaries of a file of JSON lines, in its order.
 
     Raises: InputError naming the line that is no JSON
     """
@@ -35,8 +35,16 @@ def read_lines(path):
                 line = json.loads(text)
             except json.JSONDecodeError as error:
                 raise InputError(f"{path}, line {number}: not JSON ({error.msg}); remove or mend that line") from error
-            results += [line] if isinstance(line, dict) and "heads" in line else []
+            results += [line] if isinstance(line, dict) else []
     return results
+
+
+def read_lines(path):
+    """The results of step 3 in one file, in its order; lines of another kind (no "heads") are left out.
+
+    Raises: InputError naming the line that is no JSON
+    """
+    return [line for line in read_json_lines(path) if "heads" in line]
 
 
 def group_results(results):

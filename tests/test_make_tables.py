@@ -220,3 +220,11 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(tmp_path):
     assert answer.returncode == 2
     assert "absent.jsonl" in answer.stderr
     assert answer.stderr.count("\n") == 1
+
+
+def test_a_sweep_over_proportions_is_a_table_of_its_own(tmp_path):
+    point = {"run": "r", "forgotten": ["a", "b"], "proportion": 0.1, "pruned": 7, "auc": 0.9876}
+    point |= {"tpr_all_positive": 0.25, "kept_accuracy_change": -0.0125}
+    (tmp_path / "sweep.jsonl").write_text(json.dumps({**point, "pruned": 3}) + "\n" + json.dumps(point) + "\n")
+    table = make_tables([tmp_path / "sweep.jsonl"])["sweep"]
+    assert "| r | a and b | 0.1 | 7 | 0.250 | 0.988 | -1.2 points |" in table and "| 3 |" not in table
