@@ -7,11 +7,11 @@
 PYTHON = .venv/bin/python
 SEED = 0
 
-# flags of the demo: Setting I (forget Bald, keep Mouth_Slightly_Open), short training on the drawn faces
+# flags of the demo: forget Bald, keep Mouth_Slightly_Open (the task of Setting I), short training on the drawn faces
 DEMO_FACES = --num_images 6000 --seed 0 --rate Bald=0.1
 DEMO_TASK = --task_labels Bald Mouth_Slightly_Open
 DEMO_TRAIN = --epoch 5 --scheduler onecycle --lr 2e-3 --rotation 10 --img_size 64
-DEMO_GRAPH = --target_class 0 --importance gradient_activation --proportion 0.25
+DEMO_GRAPH = --target_class 0 --no_balance --proportion 0.25
 DEMO_UNLEARN = --target_class 0
 DEMO_SHARED = $(DEMO_TASK) --data_path $(FACES) --seed $(SEED)
 

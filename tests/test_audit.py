@@ -94,7 +94,9 @@ def test_a_head_pushed_under_its_threshold_is_silenced_with_stage_and_figure():
     found = judge(edited(push))
     assert found["verdict"]["word"] == "SILENCED"
     auc = found["nets"]["unlearned"]["shipped"]["value"]
-    assert f"head AUC {auc:.3f}" in found["verdict"]["reason"] and "top" in found["verdict"]["reason"]
+    assert (
+        f"head AUC {auc:.3f}" in found["verdict"]["reason"] and "linear probe at features" in found["verdict"]["reason"]
+    )
     assert auc > 0.98 and found["nets"]["unlearned"]["heads"]["Bald"]["tpr_all_positive"] == 0
 
 
