@@ -7,7 +7,8 @@ from plain_faces import NAMES, PlainFaces, plain_net
 
 from models import build_model
 from utils.errors import InputError
-from utils.features import LAST, default_stages, evaluating, extract_features
+from utils.features import LAST, default_stages, extract_features
+from utils.modes import evaluating
 
 STAGES = ("stem", "top")
 

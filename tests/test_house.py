@@ -48,3 +48,10 @@ def test_main_is_short_and_the_docstring_says_what_is_read_and_written(script):
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
     assert main.end_lineno - main.lineno + 1 < 45
     assert all(word in ast.get_docstring(tree) for word in ("Reads", "Writes", f"python {script}.py"))
+
+
+def test_reader_and_generator_know_the_same_attributes_in_the_same_order():
+    from data.synthetic_attributes import ATTRIBUTES as drawn
+    from utils.celeba_table import ATTRIBUTES as read
+
+    assert drawn == read and len(set(read)) == 40

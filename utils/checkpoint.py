@@ -17,7 +17,15 @@ from utils.errors import InputError
 from utils.tensor_files import read_tensors, write_tensors
 from utils.training_state import load_training_state, save_training_state
 
-__all__ = ["Checkpoint", "check_matches", "load_checkpoint", "load_training_state", "read_state_dict", "restore"]
+__all__ = [
+    "Checkpoint",
+    "check_matches",
+    "checkpoint_in",
+    "load_checkpoint",
+    "load_training_state",
+    "read_state_dict",
+    "restore",
+]
 __all__ += ["save_checkpoint", "save_training_state", "sha256_of"]
 NORMALISATION = "(x / 255 - 0.5) / 0.5"
 FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size", "seed": "--seed"}
@@ -79,6 +87,14 @@ def load_checkpoint(path):
         return Checkpoint(**content)
     except (TypeError, ValueError) as error:
         raise InputError(f"checkpoint {path} is not valid: {error}; {_cure(path)}") from None
+
+
+def checkpoint_in(path):
+    """The checkpoint of this project that a file holds; None if it holds something else, or is not there."""
+    try:
+        return load_checkpoint(path)
+    except InputError:
+        return None
 
 
 def check_matches(checkpoint, path, **asked):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from models.heads import get_heads
 from utils.errors import InputError
+from utils.modes import evaluating
 
 #: name of the last features, the ones the heads see
 LAST = "features"
@@ -28,18 +29,6 @@ class Features:
     logits: np.ndarray
     attributes: tuple
     rows: np.ndarray
-
-
-@contextmanager
-def evaluating(model):
-    """Put every module in eval mode, and give each its own flag back at the end, after an error too."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield model
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models import build_model, load_weights
-from utils.checkpoint import check_matches, load_checkpoint, read_state_dict, restore, sha256_of
+from utils.checkpoint import check_matches, checkpoint_in, load_checkpoint, read_state_dict, restore, sha256_of
 from utils.errors import InputError
 
 
@@ -38,13 +38,17 @@ def open_network(path, attributes, *, weights=None, name=None, img_size=None, de
     Returns: Source
     Raises: InputError if a file is absent or damaged or does not match what is asked
     """
+    asked = {"attributes": tuple(attributes), "model": name, "img_size": img_size}
+    asked = {key: value for key, value in asked.items() if value is not None}
     if weights:
+        own = checkpoint_in(weights)
+        if own is not None:  # it says itself what its heads are: a plain state dict cannot
+            check_matches(own, weights, **asked)
         name, img_size = name or "resnet18", img_size or 224
         model = load_weights(build_model(name, attributes), read_state_dict(weights), weights).to(device).eval()
         return Source(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights))
     checkpoint = load_checkpoint(path)
-    asked = {"attributes": tuple(attributes), "model": name, "img_size": img_size}
-    check_matches(checkpoint, path, **{key: value for key, value in asked.items() if value is not None})
+    check_matches(checkpoint, path, **asked)
     details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch}
     model = restore(checkpoint, device).eval()
     return Source(

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from models.heads import head_inputs
 from utils.bootstrap import auc_contrast
-from utils.features import LAST, evaluating
+from utils.features import LAST
+from utils.modes import evaluating
 from utils.probes import fit_logistic
 
 SIZES = (16, 64, 256, 1024, 4096)

@@ -5,7 +5,6 @@ Sums, metrics and predictions stay on the device; the host waits for it once an 
 
 import math
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from models.heads import find_heads
 from utils import distributed
 from utils.errors import InputError
+from utils.modes import keeping_modes
 from utils.recipe import Recipe, resolve_amp
 from utils.schedules import make_scheduler
 from utils.training_state import check_settings, load_training_state, save_training_state
@@ -156,17 +156,6 @@ def predict(model, data, rows, batch_size, device, bf16=False):
             logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
             labels.append(batch_labels)
     return tuple(distributed.gather_rows(torch.cat(parts)).cpu() for parts in (logits, labels))
-
-
-@contextmanager
-def keeping_modes(model):
-    """Put each module's own mode (training or evaluation) back at the end, after an error too."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield model
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def stream_seed(seed, epoch, stream, rank=0):
