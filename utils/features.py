@@ -87,6 +87,28 @@ def _area(output):
     return math.prod(output.shape[2:]) if isinstance(output, torch.Tensor) and output.ndim == 4 else 0
 
 
+@contextmanager
+def pooled_outputs(model, stages):
+    """Watch a network: yields a dict that every forward pass fills with {stage: (N, C) float32}, `LAST` among them.
+
+    Args: stages: module names; `LAST`, what the heads see, is added. Gradients flow through what is kept
+    Raises: KeyError if a stage is not a module of the net
+    """
+    modules, seen = dict(model.named_modules()), {}
+    for stage in stages:
+        if stage not in modules:
+            raise KeyError(f"no stage {stage!r} in this network: name modules as in named_modules()")
+
+    def keep(name):
+        return lambda module, inputs, output: seen.__setitem__(name, _pooled(output))
+
+    def keep_inputs(name):
+        return lambda module, inputs, output: seen.__setitem__(name, inputs[0].float())
+
+    with _hooks({stage: modules[stage] for stage in stages}, keep), _hooks({LAST: get_heads(model)}, keep_inputs):
+        yield seen
+
+
 def _pooled(output):
     """(N, C) channel means of maps (N, C, H, W) or tokens (N, T, C); (N, C) as it is."""
     if output.ndim == 3:
@@ -106,30 +128,19 @@ def extract_features(model, data, rows, *, stages=None, batch_size=256, device="
     Returns: Features, its stages in the order given, then `LAST`
     Raises: KeyError if a stage is not a module of the net; InputError if a logit or a feature is not finite
     """
-    modules = dict(model.named_modules())
     stages = default_stages(model, data.img_size) if stages is None else tuple(stages)
-    for stage in stages:
-        if stage not in modules:
-            raise KeyError(f"no stage {stage!r} in this network: name modules as in named_modules()")
     seen = {name: [] for name in (*stages, LAST)}
-    heads, logits = get_heads(model), []
-
-    def keep(name):
-        return lambda module, inputs, output: seen[name].append(_pooled(output))
-
-    def keep_inputs(name):
-        return lambda module, inputs, output: seen[name].append(inputs[0].float())
-
-    batches = data.batches(rows, batch_size, device)
-    total, disable = math.ceil(len(rows) / batch_size), None if progress else True
-    bar = tqdm(batches, total=total, desc=label, leave=False, disable=disable)
-    watched = {stage: modules[stage] for stage in stages}
-    with evaluating(model), _hooks(watched, keep), _hooks({LAST: heads}, keep_inputs), torch.no_grad():
-        for images, _ in bar:
+    logits, disable = [], None if progress else True
+    total = math.ceil(len(rows) / batch_size)
+    with evaluating(model), pooled_outputs(model, stages) as outputs, torch.no_grad():
+        batches = data.batches(rows, batch_size, device)
+        for images, _ in tqdm(batches, total=total, desc=label, leave=False, disable=disable):
             logits.append(model(images).float())
+            for name, values in outputs.items():
+                seen[name].append(values)
     seen = {name: torch.cat(parts).cpu().numpy() for name, parts in seen.items()}
     logits = torch.cat(logits).cpu().numpy()
     for name, values in {**seen, "logits": logits}.items():
         if not np.isfinite(values).all():
             raise InputError(f"the network gives numbers that are not finite ({name}): its weights are damaged")
-    return Features(seen, logits, tuple(heads.attributes), np.asarray(rows))
+    return Features(seen, logits, tuple(get_heads(model).attributes), np.asarray(rows))
