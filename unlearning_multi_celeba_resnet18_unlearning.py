@@ -1,5 +1,7 @@
 """Step 3 of 3: unlearn by pruning the nodes that the essential graph names, then judge before against after.
 
+With --method erase the network is instead taught to forget in its features too; that needs no graph.
+
 Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weights by --weights)
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
 Writes  checkpoints/<run>/unlearned_<targets>.pth
@@ -20,6 +22,12 @@ def get_args_parser():
     arguments.add_task_arguments(parser)
     arguments.add_target_arguments(parser)
     add = parser.add_argument
+    text = "prune: the published method, silences the head; erase: a short distillation, clears the features too"
+    add("--method", default="prune", choices=["prune", "erase"], help=text)
+    add("--strength", type=arguments.positive_float, default=1.0, metavar="X", help="of --method erase: its penalty")
+    text = "of --method erase: training images passed through, repeats included"
+    add("--erase_images", type=arguments.positive_int, default=1280, metavar="N", help=text)
+    add("--erase_lr", type=arguments.positive_float, default=7e-4, help="of --method erase: first learning rate")
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
     add("--released_txt", action="store_true", help="take the votes from the released text format instead of the JSON")
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")
@@ -37,9 +45,7 @@ def main(args):
     """Evaluate, prune, evaluate, write."""
     from utils import judging, paths, run, unlearning  # here, so that --help answers at once
     from utils.celeba import open_celeba
-    from utils.dataflow import trace_dataflow
     from utils.network import open_network
-    from utils.pruning import zero_channels
 
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
@@ -48,22 +54,23 @@ def main(args):
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
     unlearned = paths.checkpoint_file(args.save_path, name, f"unlearned_{targets}")
     network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
-    prune, recipe = unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
+    prune, recipe = how_to_unlearn(args, name, network, forgotten)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
     rows, original = data.everything("test"), copy.deepcopy(network.model)
-    about = unlearning.describe(network, device, forgotten, prune, f"{len(rows)} ({args.split} of {args.data_path})")
-    run.header("step 3: unlearning", about)
+    images = f"{len(rows)} ({args.split} of {args.data_path})"
+    run.header("step 3: unlearning", unlearning.describe(network, device, forgotten, prune, recipe, images))
 
     watch = run.Stopwatch(device)
     with watch("read images"):
         data.prepare(rows)
+        data.prepare(data.everything("train") if args.method == "erase" else [])
     with watch("evaluate before"):
         before = judging.judge(original, data, rows, args.batch_size, device)
-    with watch("prune"):
+    with watch(args.method):
         if args.evaluate_only:
             unlearning.load_unlearned(network, unlearned)
         else:
-            zero_channels(network.model, prune, trace_dataflow(network.model).batch_norm)
+            unlearn(network.model, data, forgotten, prune, recipe, device)
     with watch("evaluate after"):
         after = judging.judge(network.model, data, rows, args.batch_size, device)
 
@@ -77,6 +84,28 @@ def main(args):
     write_results(args, name, network, {**record, "run": name})
     print(judging.before_after_table(heads, forgotten))
     print(*(unlearning.plain_words(target, before[target], after[target]) for target in forgotten), sep="\n")
+
+
+def how_to_unlearn(args, name, network, forgotten):
+    """({layer: channels to prune}, the recipe in words and numbers) of the method asked for."""
+    from utils import unlearning
+
+    if args.method == "erase":
+        return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.erase_lr, args.seed)
+    return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
+
+
+def unlearn(model, data, forgotten, prune, recipe, device):
+    """Make the network forget, in place."""
+    from utils.dataflow import trace_dataflow
+    from utils.erasure import ErasureRecipe, erase
+    from utils.pruning import zero_channels
+
+    if recipe["rule"] == "erase":
+        settings = {name: value for name, value in recipe.items() if name != "rule"}
+        erase(model, data, forgotten, ErasureRecipe(**settings), device=device)
+    else:
+        zero_channels(model, prune, trace_dataflow(model).batch_norm)
 
 
 def write_results(args, name, network, record):

@@ -191,3 +191,24 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
     run_step("audit_unlearning", *flags(tiny_celeba, img_size=32), *networks, "--out", "alone")
     alone = json.loads((trained / "alone" / "audit_Bald.json").read_text())
     assert {k: v for k, v in alone.items() if k != "timing"} == {k: v for k, v in found.items() if k != "timing"}
+
+
+def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba):
+    done = run_command(STEP_3, *flags(tiny_celeba, method="erase", erase_images=64, run_name="erased"), folder=trained)
+    assert done.returncode == 2 and "no checkpoint" in done.stderr
+    source = trained / "checkpoints" / NAME / "original.pth"
+    (trained / "checkpoints" / "erased").mkdir()
+    (trained / "checkpoints" / "erased" / "original.pth").write_bytes(source.read_bytes())
+    words = flags(tiny_celeba, method="erase", erase_images=64, run_name="erased", strength=2)
+    done = run_command(STEP_3, *words, folder=trained)
+    assert done.returncode == 0, done.stderr
+    assert "the head no longer tells" in done.stdout
+    line = json.loads((trained / "results" / "results.jsonl").read_text().splitlines()[-1])
+    assert line["method"] == "erase, strength 2" and line["graph"]["images"] == 64 and line["pruned"] == {}
+    assert line["heads"]["Bald"]["after"]["auc"] == 0.5 and line["seconds"]["erase"] > 0
+    first = (trained / "checkpoints" / "erased" / "unlearned_Bald.pth").read_bytes()
+    again = run_command(STEP_3, *words, folder=trained)
+    assert again.returncode == 0
+    assert (trained / "checkpoints" / "erased" / "unlearned_Bald.pth").read_bytes() == first
+    judged = run_command(STEP_3, *words, "--evaluate_only", folder=trained)
+    assert judged.returncode == 0 and "0.500" in judged.stdout

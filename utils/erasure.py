@@ -37,10 +37,10 @@ class ErasureRecipe:
 
     images: int = 1280
     batch_size: int = 64
-    lr: float = 5e-4
+    lr: float = 7e-4
     strength: float = 1.0
     positives: float = 0.25
-    match: float = 0.1
+    match: float = 0.3
     adversary: float = 0.2
     refit: int = 512
     amp: str = "auto"

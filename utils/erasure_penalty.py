@@ -11,6 +11,7 @@ never saw the target keeps what the kept labels imply, and so may this one.
 import torch
 
 RIDGE = 1e-4  # of the regression on the kept outputs, whose columns have unit variance
+LEAST_SPREAD = 0.02  # share of a target's variance below which the kept outputs as good as imply it
 MEMORY = 0.8  # share of the old moments that survives a batch
 ADVERSARY_SCALE = 0.25  # makes both measures about equally large on an untouched network
 
@@ -45,7 +46,9 @@ class Penalty:
         """
         left = residuals(features, confounders, weights)
         wanted = residuals(targets, confounders, weights)
-        spread = (weights[:, None] * wanted.square()).sum(0) + 1e-8  # (T,)
+        spread = (weights[:, None] * wanted.square()).sum(0)  # (T,)
+        whole = (weights[:, None] * targets).sum(0)
+        spread = torch.maximum(spread, LEAST_SPREAD * whole * (1 - whole)) + 1e-8
         variance = (weights[:, None] * left.square()).sum(0)  # (C,)
         gaps = (weights[:, None] * wanted).T @ left / spread[:, None]  # (T, C)
         loss = (gaps.square() / (variance + 1e-6)).mean(1).sum()

@@ -7,7 +7,7 @@ import torch
 
 from utils.erasure_penalty import residuals
 from utils.errors import InputError
-from utils.features import LAST, pooled_outputs
+from utils.features import pooled_outputs
 
 MOST_CONFOUNDERS = 8
 ORDER, FLIPS = 5, 6  # streams of random numbers
@@ -102,7 +102,8 @@ def take_notes(model, data, choice, targets, stages, *, batch_size=128, device="
     """One forward pass of the untouched network over the chosen images, and what erasure needs to know of it.
 
     Args: targets: names of the forgotten heads; stages: module names, shallow to deep
-    Returns: Notes; the features that the heads see count as a stage of their own unless the last stage is the same
+    Returns: Notes; the features that the heads see are a stage of their own, so where the last stage gives the same
+        numbers it counts twice
     """
     kept = [i for i, name in enumerate(model.attributes) if name not in targets]
     logits, seen = [], {}
@@ -113,19 +114,12 @@ def take_notes(model, data, choice, targets, stages, *, batch_size=128, device="
             for stage, values in outputs.items():
                 seen.setdefault(stage, []).append(values)
     logits, seen = torch.cat(logits), {stage: torch.cat(parts) for stage, parts in seen.items()}
-    last = seen[LAST]
-    if any(values.shape == last.shape and torch.allclose(values, last, atol=1e-2) for values in _others(seen)):
-        del seen[LAST]
     weights = torch.from_numpy(choice.weights).to(device) / len(choice.weights)
     confounders = _confounders(logits[:, kept], weights)
     wanted = residuals(torch.from_numpy(choice.labels).to(device).float(), confounders, weights)
     goals = {stage: _without_shift(values, wanted, confounders, weights) for stage, values in seen.items()}
     scales = {stage: values.var(0).mean() + 1e-8 for stage, values in seen.items()}
     return Notes(logits, goals, scales, confounders, kept)
-
-
-def _others(seen):
-    return [values for stage, values in seen.items() if stage != LAST]
 
 
 def _without_shift(features, wanted, confounders, weights):

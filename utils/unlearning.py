@@ -1,8 +1,11 @@
 """Step 3's working parts: which channels go, what is loaded and saved, what is recorded, and what is said."""
 
+from dataclasses import asdict
+
 from utils import run
 from utils.balance import released_nodes_to_prune
 from utils.checkpoint import Checkpoint, check_matches, load_checkpoint, save_checkpoint
+from utils.erasure import ErasureRecipe
 from utils.errors import InputError
 from utils.essential_graph import read_graph, read_released_text
 from utils.judging import shown
@@ -27,6 +30,12 @@ def channels_to_prune(path, network, forgotten):
     return graph.prune, {"rule": graph.rule, **recipe}
 
 
+def erasure_settings(strength, images, lr, seed):
+    """{"rule": "erase", and every setting of `utils.erasure.ErasureRecipe`} from those that the user chooses."""
+    recipe = ErasureRecipe(strength=strength, images=images, lr=lr, seed=seed)
+    return {"rule": "erase", **asdict(recipe)}
+
+
 def _from_released_text(path, network):
     tallies, modules = read_released_text(path), dict(network.model.named_modules())
     for layer, tally in tallies.items():
@@ -39,6 +48,8 @@ def _from_released_text(path, network):
 
 def method_name(recipe):
     """The method in words: "prune", and what differs from the published one."""
+    if recipe["rule"] == "erase":
+        return "erase" if recipe["strength"] == 1 else f"erase, strength {recipe['strength']:g}"
     if recipe["rule"] in CONTROLS:
         return f"control, {recipe['rule']} channels"
     words = ["prune"]
@@ -50,13 +61,17 @@ def method_name(recipe):
     return ", ".join(words)
 
 
-def describe(network, device, forgotten, prune, images):
+def describe(network, device, forgotten, prune, recipe, images):
     """Lines of the header: {what: value}; `images` says on what the network is judged."""
+    if recipe["rule"] == "erase":
+        what = {"erasure": ", ".join(f"{name} {value}" for name, value in recipe.items() if name != "rule")}
+    else:
+        what = {"channels to prune": ", ".join(f"{layer} {len(channels)}" for layer, channels in prune.items())}
     return {
         "network": f"{network.name} from {network.path}, {network.img_size} px, on {device}",
         "forget": " ".join(forgotten),
         "keep": " ".join(name for name in network.attributes if name not in forgotten),
-        "channels to prune": ", ".join(f"{layer} {len(channels)}" for layer, channels in prune.items()),
+        **what,
         "test images": images,
     }
 
