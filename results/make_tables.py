@@ -9,13 +9,13 @@ Writes  the terminal, or a Markdown file
 """
 
 import argparse
-import math
 import re
-import statistics
 from collections import Counter
 from pathlib import Path
 
+from results.audit_tables import audit_table
 from results.result_lines import group_results, read_json_lines, read_lines
+from results.wording import spread, verdict_words
 from utils.errors import InputError
 from utils.files import write_atomically
 
@@ -31,36 +31,12 @@ COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")  # twelve digits are enou
 MARKED = re.compile(r"(<!-- table: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(<!-- end: (?P=name) -->)", re.DOTALL)
 
 
-def spread(values):
-    """Mean ± sample standard deviation of the defined values: "0.990 ± 0.010"."""
-    defined = [value for value in values if value is not None and not math.isnan(value)]
-    if not defined:
-        return "undefined"
-    words = f"{statistics.fmean(defined):.3f}"
-    words += f" ± {statistics.stdev(defined):.3f}" if len(defined) > 1 else ""
-    return words if len(defined) == len(values) else f"{words} ({len(defined)} of {len(values)})"
-
-
 def counts(values):
     """One number if all agree, else from least to most."""
     values = sorted({value for value in values if value is not None})
     if not values:
         return "?"
     return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,}–{values[-1]:,}"
-
-
-def verdict_words(results, attribute):
-    """The verdict's word or, where seeds differ, "2 × ERASED, 1 × SILENCED"; empty without an audit."""
-    words = []
-    for result in results:
-        verdict = result.get("verdict")
-        if isinstance(verdict, dict):
-            verdict = verdict.get(attribute, verdict)
-        words.append(verdict.get("word") if isinstance(verdict, dict) else verdict)
-    found = {word: words.count(word) for word in dict.fromkeys(words) if word}
-    if len(found) == 1 and len(words) == sum(found.values()):
-        return next(iter(found))
-    return ", ".join(f"{count} × {word}" for word, count in found.items())
 
 
 def table_of(groups):
@@ -108,7 +84,7 @@ def _distinct(words):
 
 
 def make_tables(files):
-    """{name: Markdown} of every table: "FILE:DATASET" for one data set, "FILE" for all of a file, "short:FILE"."""
+    """{name: Markdown}: "FILE:DATASET" for one data set, "FILE" for all of a file, "audit-FILE", "short:" of both."""
     tables = {}
     for file in files:
         groups, name = group_results(read_lines(file)), Path(file).stem
@@ -121,6 +97,8 @@ def make_tables(files):
             tables |= {f"{name}:{dataset}": table for dataset, table in single.items()}
             if len(single) == 1:  # data sets never share a table
                 tables[f"short:{name}"] = short_table(groups)
+        audits = {f"{prefix}audit-{name}": audit_table(read_lines(file), bool(prefix)) for prefix in ("", "short:")}
+        tables |= {key: table for key, table in audits.items() if table}
         sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
         if sweep:
             tables[name] = proportions_table(sweep)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.make_tables import counts, fill_markers, get_args_parser, main, make_tables, spread, verdict_words
+from results.make_tables import counts, fill_markers, get_args_parser, main, make_tables
 from results.result_lines import group_of, group_results, read_lines, without_seed
+from results.wording import spread, verdict_words
 from utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
