@@ -99,6 +99,9 @@ def make_tables(files):
                 tables[f"short:{name}"] = short_table(groups)
         audits = {f"{prefix}audit-{name}": audit_table(read_lines(file), bool(prefix)) for prefix in ("", "short:")}
         tables |= {key: table for key, table in audits.items() if table}
+        costs = [line for line in read_json_lines(file) if "level" in line and "wall_seconds" in line]
+        if costs:
+            tables[name] = costs_table(costs)
         sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
         if sweep:
             tables[name] = proportions_table(sweep)
@@ -113,6 +116,17 @@ def short_table(groups):
         for attribute in group.attributes:
             run, method, head, _, _, *cells, _ = _row(group, list(by_seed.values()), attribute)
             rows.append([f"{run}, {method}", head, *cells])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def costs_table(lines):
+    """Markdown: a row per level and number of images of `benchmarks.audit_cost`."""
+    columns = ["level", "images", "wall clock, s", "ms an image", "peak memory, GB", "hardware"]
+    rows = [columns, ["---"] * len(columns)]
+    for line in sorted(lines, key=lambda line: (line["level"] == "full", line["images"])):
+        figures = [f"{line['wall_seconds']:.0f}", f"{1000 * line['wall_seconds'] / line['images']:.0f}"]
+        memory = f"{line['peak_rss_bytes'] / 1e9:.2f}"
+        rows.append([line["level"], f"{line['images']:,}", *figures, memory, str(line.get("hardware", "?"))])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
