@@ -12,7 +12,7 @@ DEMO_FACES = --num_images 6000 --seed 0 --rate Bald=0.1
 DEMO_TASK = --task_labels Bald Mouth_Slightly_Open
 DEMO_TRAIN = --epoch 5 --scheduler onecycle --lr 2e-3 --rotation 10 --img_size 64
 DEMO_GRAPH = --target_class 0 --no_balance --proportion 0.25
-DEMO_UNLEARN = --target_class 0
+DEMO_UNLEARN = --target_class 0 --audit quick
 DEMO_SHARED = $(DEMO_TASK) --data_path $(FACES) --seed $(SEED)
 
 FACES = data/synthetic_celeba
