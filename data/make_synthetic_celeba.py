@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +114,10 @@ def _write_images(folder, labels, seed, workers, progress):
                 write(item)
                 bar.update()
             return
-        with multiprocessing.Pool(min(workers, len(labels))) as pool:
-            for _ in pool.imap_unordered(write, enumerate(labels), chunksize=16):
+        # fresh processes: a forked one may inherit a lock that a thread of this one holds, and wait for it forever
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, len(labels)), mp_context=fresh) as pool:
+            for _ in pool.map(write, enumerate(labels), chunksize=16):
                 bar.update()
 
 
