@@ -1,6 +1,6 @@
 """Step 3 of 3: unlearn by pruning the nodes that the essential graph names, then judge before against after.
 
-With --method erase the network is instead taught to forget in its features too; that needs no graph.
+With --method erase its convolutions are instead edited in closed form so that its features forget too; that needs no graph.
 
 Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weights by --weights)
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
@@ -22,12 +22,11 @@ def get_args_parser():
     arguments.add_task_arguments(parser)
     arguments.add_target_arguments(parser)
     add = parser.add_argument
-    text = "prune: the published method, silences the head; erase: a short distillation, clears the features too"
+    text = "prune: the published method, silences the head; erase: closed-form edits that clear the features too"
     add("--method", default="prune", choices=["prune", "erase"], help=text)
-    add("--strength", type=arguments.positive_float, default=1.0, metavar="X", help="of --method erase: its penalty")
-    text = "of --method erase: training images passed through, repeats included"
-    add("--erase_images", type=arguments.positive_int, default=1280, metavar="N", help=text)
-    add("--erase_lr", type=arguments.positive_float, default=7e-4, help="of --method erase: first learning rate")
+    add("--strength", type=arguments.positive_float, default=1.0, metavar="X", help="of --method erase: more erases more")
+    text = "of --method erase: training images passed through, repeats of rare ones included"
+    add("--erase_images", type=arguments.positive_int, default=1024, metavar="N", help=text)
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
     add("--released_txt", action="store_true", help="take the votes from the released text format instead of the JSON")
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")
@@ -91,7 +90,7 @@ def how_to_unlearn(args, name, network, forgotten):
     from utils import unlearning
 
     if args.method == "erase":
-        return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.erase_lr, args.seed)
+        return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.seed)
     return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
 
 

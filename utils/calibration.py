@@ -4,7 +4,7 @@ import torch
 
 from models.heads import get_heads
 
-SHRINKAGE = 1.0  # ridge on the change of the kept heads, in mean variances of the features
+SHRINKAGE = 0.1  # ridge on the change of the kept heads, in mean variances of the features
 
 
 def refit_heads(model, features, logits, weights, kept):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from models.heads import AttributeHeads
 from utils.errors import InputError
 
 _KEEPING_MODULES = (
@@ -65,6 +66,45 @@ class Dataflow:
         return tuple(sorted(inside, key=lambda link: (order[link.producer], order[link.consumer], link.offset)))
 
 
+@dataclass(frozen=True)
+class Trace:
+    """A network as `torch.fx` sees it.
+
+    graph: `fx.Graph`; modules: {name: module}; convolutions: {node: name}; carried: {node: ((convolution, offset), …)
+    whose channels its output holds one for one}; gates: names of convolutions inside squeeze-excitations
+    """
+
+    graph: fx.Graph
+    modules: dict
+    convolutions: dict
+    carried: dict
+    gates: frozenset
+
+
+class _Tracer(fx.Tracer):
+    """Takes the heads as one module, as it takes torch's own layers."""
+
+    def is_leaf_module(self, module, name):
+        return isinstance(module, AttributeHeads) or super().is_leaf_module(module, name)
+
+
+def trace(model):
+    """Trace a network, which is not run and not changed. Raises: InputError if torch.fx cannot."""
+    try:
+        graph = _Tracer().trace(model)
+    except Exception as error:  # torch.fx raises many kinds; each means the same to the user
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"torch.fx cannot trace this {type(model).__name__}, so no graph can be made: {reason}"
+        ) from error
+    modules = dict(model.named_modules())
+    convolutions = {node: node.target for node in graph.nodes if isinstance(_module(node, modules), nn.Conv2d)}
+    carried = {}
+    for node in graph.nodes:
+        carried[node] = _carried_channels(node, modules, carried)
+    return Trace(graph, modules, convolutions, carried, frozenset(_gate_convolutions(list(graph.nodes), modules)))
+
+
 def trace_dataflow(model):
     """Follow the channels of every convolution through `model`.
 
@@ -73,31 +113,37 @@ def trace_dataflow(model):
     Returns: Dataflow
     Raises: InputError if torch.fx cannot trace it
     """
-    try:
-        nodes = list(fx.Tracer().trace(model).nodes)
-    except Exception as error:  # torch.fx raises many kinds; each means the same to the user
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"torch.fx cannot trace this {type(model).__name__}, so no graph can be made: {reason}"
-        ) from error
-    modules = dict(model.named_modules())
-    convs = {node: node.target for node in nodes if isinstance(_module(node, modules), nn.Conv2d)}
-    gates = _gate_convolutions(nodes, modules)
-    carried, links = {}, []
-    for node in nodes:
-        if node in convs:
-            links += [Link(producer, node.target, offset) for producer, offset in carried.get(node.args[0], ())]
-        carried[node] = _carried_channels(node, modules, carried)
-    order = [name for name, module in modules.items() if name in set(convs.values()) - gates]
+    found = trace(model)
+    links = [
+        Link(producer, name, offset)
+        for node, name in found.convolutions.items()
+        for producer, offset in found.carried.get(node.args[0], ())
+    ]
     return Dataflow(
-        convolutions=tuple(order),
-        batch_norm={name: _batch_norm_behind(node, modules) for node, name in convs.items()},
-        links=tuple(link for link in links if not {link.producer, link.consumer} & gates),
+        convolutions=tuple(n for n in found.modules if n in set(found.convolutions.values()) - found.gates),
+        batch_norm={name: _batch_norm_behind(node, found.modules) for node, name in found.convolutions.items()},
+        links=tuple(link for link in links if not {link.producer, link.consumer} & found.gates),
     )
 
 
 def _module(node, modules):
     return modules.get(node.target) if node.op == "call_module" else None
+
+
+_SUM_FUNCTIONS, _SUM_METHODS = {operator.add, operator.iadd, torch.add}, {"add", "add_"}
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish)
+_ACTIVATION_FUNCTIONS = {F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, torch.relu}
+
+
+def is_sum(node):
+    """Whether a node of a trace adds two values."""
+    return _calls(node, _SUM_FUNCTIONS, _SUM_METHODS) and len(node.all_input_nodes) == 2
+
+
+def is_activation(node, modules):
+    """Whether a node of a trace applies a non-linear function to each element."""
+    functions = _calls(node, _ACTIVATION_FUNCTIONS, {"relu", "relu_"})
+    return functions or isinstance(_module(node, modules), _ACTIVATIONS)
 
 
 def _carried_channels(node, modules, carried):

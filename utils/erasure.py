@@ -1,137 +1,186 @@
-"""Erasure: a network forgets attributes in its features, not only in its head, by a short distillation from itself.
+"""Erasure: a network forgets attributes in its features, not only in its head, in closed form, without training.
 
-1. The untouched network is run once over some training images; its kept logits and pooled features are noted.
-2. Features are asked to agree between images with and without the target at every stage, given the kept outputs
-   (`utils.erasure_penalty`), while the kept logits stay as noted, and the features stay as noted but for the target's
-   mean shift. Batch norms keep their statistics.
+1. The untouched network is run once over some training images. Its kept outputs say what may stay; its values at every
+   residual sum are the goal. An untrained network's features say how far to go (`utils.erasure_levels`).
+2. The images go through the network a second time, and on their way each site's convolution is edited in closed form so
+   that its value no longer shifts with the targets (`utils.erasure_edit`). What follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
 
-The labels of the kept attributes are not used.
+Nothing is trained: there is no learning rate and there are no steps. The labels of the kept attributes are not used.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
 
+from models.heads import get_heads
 from utils.calibration import answer_base_rate, refit_heads
-from utils.erasure_penalty import Penalty
-from utils.erasure_plan import choose_images, chosen_batches, take_notes
+from utils.erasure_edit import Edited, edit_site
+from utils.erasure_levels import site_ridges, untrained_like
+from utils.erasure_plan import choose_images, chosen_batches, make_contrast
+from utils.erasure_sites import Runner, find_sites, pooled
 from utils.errors import InputError
-from utils.features import LAST, default_stages, pooled_outputs
 from utils.modes import evaluating
 from utils.recipe import resolve_amp
 from utils.run import Stopwatch
+
+CHUNK = 128  # images a pass
 
 
 @dataclass(frozen=True)
 class ErasureRecipe:
     """Settings of erasure.
 
-    images: image passes of the distillation, repeats included; batch_size: images a step; lr: first learning rate, it
-    falls linearly to 0; strength: weight of the penalty; positives: least share of a batch that has a target
-    match: weight of the features' match; adversary: weight of the adversary within the penalty
-    refit: images, the last ones, that the kept heads are refitted on; 0: none; amp: see `utils.recipe.resolve_amp`
+    images: training images, repeats of rare ones included; positives: least share of them that has a target
+    strength: above 1 erases more, below 1 less; reference: images that the untrained network sees
+    ridge: one for every site instead of those that an untrained network suggests, None: those
+    conditional: leave what the kept outputs imply; repair: undo what earlier edits disturb; refit: the kept heads
+    everywhere: edit every convolution, not one for each residual sum; amp: see `utils.recipe.resolve_amp`
     """
 
-    images: int = 1280
-    batch_size: int = 64
-    lr: float = 7e-4
+    images: int = 1024
     strength: float = 1.0
     positives: float = 0.25
-    match: float = 0.3
-    adversary: float = 0.2
-    refit: int = 512
+    reference: int = 512
+    ridge: float | None = None
+    conditional: bool = True
+    repair: bool = True
+    refit: bool = True
+    everywhere: bool = False
     amp: str = "auto"
     seed: int = 0
 
 
-def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", stages=None, watch=None, progress=True):
+def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", allowed=None, watch=None, progress=True):
     """Make a network forget attributes, in place.
 
     Args:
-        model: net with attribute heads, on `device`
+        model: net with attribute heads that `torch.fx` traces, on `device`
         data: `utils.celeba.CelebA` or what has its attributes, labels, rows and batches
         targets: names of the forgotten heads
         rows: images to learn from; None: the training part
-        stages: module names at which features must agree; None: those that an audit probes
+        allowed: {convolution: (C_out, C_in) bool} connections that may be edited, others stay; None: all
         watch: `utils.run.Stopwatch` that gets the seconds of each part
-    Returns: {"images", "steps", "stages"}: what was used
-    Raises: InputError if a target is on no or on every image, or the network's numbers stop being finite
+    Returns: {"images", "sites": {convolution: ridge}}: what was used
+    Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
+        stop being finite; the network is then as it was
     """
     recipe, watch = recipe or ErasureRecipe(), watch or Stopwatch(device)
-    device = torch.device(device)
-    amp = resolve_amp(recipe.amp, device)
+    device, plan = torch.device(device), find_sites(model, recipe.everywhere)
     rows = data.everything("train") if rows is None else rows
-    stages = default_stages(model, data.img_size) if stages is None else tuple(stages)
     columns = [data.attributes.index(target) for target in targets]
-    choice = choose_images(
-        rows, data.labels[rows][:, columns], recipe.images, recipe.batch_size, recipe.positives, recipe.seed
-    )
-    with evaluating(model):
+    choice = choose_images(rows, data.labels[rows][:, columns], recipe.images, 64, recipe.positives, recipe.seed)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    bar = tqdm(total=len(plan.sites), desc="erase", unit="site", leave=False, disable=None if progress else True)
+    with evaluating(model), torch.no_grad(), bar:
         model.to(memory_format=torch.channels_last)
-        with watch("erase: note"):
-            notes = take_notes(model, data, choice, targets, stages, device=device, amp=amp)
-        with watch("erase: distil"):
-            before = copy.deepcopy(model.state_dict())
-            steps = _distil(model, data, choice, notes, recipe, stages, device, amp, progress)
-            if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
-                model.load_state_dict(before)
-                raise InputError(f"erasure diverged: use a learning rate below {recipe.lr:g}")
-        with watch("erase: refit heads"):
-            _refit(model, data, choice, notes, recipe, device, amp)
-            answer_base_rate(model, targets, choice.base_rates)
+        ridges = _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, bar)
         model.to(memory_format=torch.contiguous_format)
-    return {"images": len(choice.rows), "steps": steps, "stages": list(notes.goals)}
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        model.load_state_dict(before)
+        raise InputError(f"erasure gave numbers that are not finite: use a strength below {recipe.strength:g}")
+    return {"images": len(choice.rows), "sites": ridges}
 
 
-def _distil(model, data, choice, notes, recipe, stages, device, amp, progress):
-    """The steps of the distillation; returns how many."""
-    labels = torch.from_numpy(choice.labels).to(device).float()
-    weights = torch.from_numpy(choice.weights).to(device)
-    wanted, width = notes.logits[:, notes.kept], notes.logits[:, notes.kept].var(0).mean() + 1e-8
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.requires_grad_(True)
-    optimizer = torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=0.0, fused=True)
-    steps = len(choice.rows) // recipe.batch_size
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    penalty = Penalty(recipe.adversary)
-    batches = chosen_batches(data, choice, recipe.batch_size, device)
-    bar = tqdm(batches, total=steps, desc="erase", unit="batch", leave=False, disable=None if progress else True)
-    with pooled_outputs(model, stages) as outputs:
-        for part, images in bar:
-            with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-                logits = model(images).float()[:, notes.kept]
-            share = weights[part] / weights[part].sum()
-            loss = (share[:, None] * (logits - wanted[part]).square()).sum(0).mean() / width
-            for stage, goal in notes.goals.items():
-                features = outputs[stage]
-                loss = loss + recipe.match * (features - goal[part]).square().mean() / notes.scales[stage]
-                told = penalty(stage, features, labels[part], notes.confounders[part], share)
-                loss = loss + recipe.strength / len(notes.goals) * told
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    optimizer.zero_grad(set_to_none=True)
-    for parameter, flag in flags:
-        parameter.requires_grad_(flag)
-    return steps
+def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, bar):
+    """The three steps; returns {convolution: ridge}."""
+    amp = resolve_amp(recipe.amp, device)
+    kept = [place for place, name in enumerate(model.attributes) if name not in targets]
+    with watch("erase: note"):
+        notes = _take_notes(model, plan, data, choice, device, amp)
+    with watch("erase: levels"):
+        ridges = _ridges(model, plan, data, choice, notes, recipe, device, amp)
+    with watch("erase: edit"):
+        contrast = make_contrast(choice, notes.logits[:, kept], recipe.conditional)
+        features = _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar)
+    with watch("erase: heads"):
+        if recipe.refit:
+            refit_heads(model, features, notes.logits, contrast.weights, kept)
+        answer_base_rate(model, targets, choice.base_rates)
+    return ridges
 
 
-def _refit(model, data, choice, notes, recipe, device, amp):
-    """Closed-form refit of the kept heads on the last images used."""
-    if not recipe.refit:
-        return
-    batch = recipe.batch_size
-    first = max(0, len(choice.rows) - recipe.refit) // batch * batch
-    last = choice.last(len(choice.rows) - first)
-    seen = []
-    with torch.no_grad(), pooled_outputs(model, ()) as outputs:
-        for _, images in chosen_batches(data, last, 128, device):
-            with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-                model(images)
-            seen.append(outputs[LAST])
-    weights = torch.from_numpy(last.weights).to(device)
-    refit_heads(model, torch.cat(seen), notes.logits[first:], weights, notes.kept)
+@dataclass
+class _Notes:
+    """What the untouched network said: logits (N, K), {convolution: value of its site}, {convolution: (N, C) pooled
+    values behind the activation}, and {node: value} where the first edit begins."""
+
+    logits: torch.Tensor
+    values: dict
+    pooled: dict
+    begin: dict
+
+
+def _take_notes(model, plan, data, choice, device, amp, images=None, only_pooled=False):
+    """Run a network over the chosen images (the first `images` of them) and keep what erasure needs."""
+    runner = Runner(model, plan.graph, amp)
+    values = {site.value: site.conv for site in plan.sites}
+    seen = {site.seen: site.conv for site in plan.sites}
+    kept = {"logits": [], "values": {}, "pooled": {}, "begin": {}}
+
+    def visit(node, output, _):
+        if node in seen:
+            kept["pooled"].setdefault(seen[node], []).append(pooled(output))
+        if node in values and not only_pooled:  # a copy: the activation behind it may work in place
+            kept["values"].setdefault(values[node], []).append(output.clone())
+        return output
+
+    count = len(choice.rows) if images is None else min(images, len(choice.rows))
+    for part, batch in chosen_batches(data, choice, CHUNK, device):
+        if part.start >= count:
+            break
+        begin = runner.run({runner.placeholder: batch}, stop=plan.first)
+        if not only_pooled:
+            for node, value in begin.items():
+                kept["begin"].setdefault(node, []).append(value.clone())
+        kept["logits"].append(runner.run(begin, start=plan.first, visit=visit)[runner.output].float())
+    joined = {name: {key: torch.cat(parts) for key, parts in kept[name].items()} for name in ("values", "pooled", "begin")}
+    return _Notes(torch.cat(kept["logits"]), **joined)
+
+
+def _ridges(model, plan, data, choice, notes, recipe, device, amp):
+    """{convolution: ridge} of each site."""
+    if recipe.ridge is not None:
+        return {site.conv: recipe.ridge for site in plan.sites}
+    fresh = untrained_like(model, recipe.seed + 1).to(memory_format=torch.channels_last)
+    untrained = _take_notes(fresh, plan, data, choice, device, amp, recipe.reference, only_pooled=True)
+    return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength)
+
+
+def _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar):
+    """The second pass, in which each site is edited; returns the features (N, D) that the heads see."""
+    runner, modules = Runner(model, plan.graph, amp), dict(model.named_modules())
+    sites, read, features = {site.value: site for site in plan.sites}, {}, []
+    on_path = {node: site for site in plan.sites for node in site.path}
+
+    def visit(node, output, values):
+        if node in on_path:  # what the path reads must outlive its last use, for the value is computed once more
+            read.update({source: values[source] for source in node.all_input_nodes if source not in on_path[node].path})
+        if node not in sites:
+            return output
+        site = sites[node]
+        edited = Edited(modules[site.conv], modules[site.norm] if site.norm else None)
+
+        def rerun():
+            again = dict(read)
+            for step in site.path:
+                again[step] = runner.compute(step, again)
+            return again[site.value]
+
+        value = edit_site(
+            *(edited, read[site.path[0].all_input_nodes[0]], output, notes.values[site.conv], contrast, ridges[site.conv]),
+            rerun,
+            repair=recipe.repair,
+            allowed=None if allowed is None else allowed[site.conv],
+        )
+        read.clear()
+        bar.update()
+        return value
+
+    handle = get_heads(model).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
+    try:
+        runner.run(dict(notes.begin), start=plan.first, visit=visit)
+    finally:
+        handle.remove()
+    return features[-1]

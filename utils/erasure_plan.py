@@ -1,15 +1,14 @@
-"""What erasure learns from: which images, how much each counts, and what the untouched network said about them."""
+"""What erasure learns from: which images, how much each counts, and in what the target's images differ from others."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from utils.erasure_penalty import residuals
 from utils.errors import InputError
-from utils.features import pooled_outputs
 
-MOST_CONFOUNDERS = 8
+MOST_CONFOUNDERS = 32
+RIDGE = 1e-4  # of the regression on the kept outputs, whose columns have unit variance
 ORDER, FLIPS = 5, 6  # streams of random numbers
 
 
@@ -28,25 +27,30 @@ class Choice:
     flips: np.ndarray
     base_rates: np.ndarray
 
-    def last(self, count):
-        """The last so many images of the choice."""
-        parts = {name: getattr(self, name)[-count:] for name in ("rows", "labels", "weights", "flips")}
-        return replace(self, **parts)
-
 
 @dataclass(frozen=True)
-class Notes:
-    """What the untouched network said of the chosen images, on the device.
+class Contrast:
+    """What tells the images with a target from those without, given the kept outputs: N images, T targets, on the device.
 
-    logits: (N, K) of all heads; goals: {stage: (N, C)} pooled features with the targets' mean shift taken out;
-    scales: {stage: 0-dimensional variance}; confounders: (N, Z), standardised; kept: places of the kept heads
+    weights: (N,) with sum 1; wanted: (N, T) the targets' labels without what the kept outputs imply
+    readout: (T, N): readout @ values is the shift of some values that goes with each target; gram: (T, T) of `wanted`
     """
 
-    logits: torch.Tensor
-    goals: dict
-    scales: dict
-    confounders: torch.Tensor
-    kept: list
+    weights: torch.Tensor
+    wanted: torch.Tensor
+    readout: torch.Tensor
+    gram: torch.Tensor
+
+    def shift(self, maps):
+        """The targets' shift at each position of maps (N, C, H, W): (T, C, H * W) float32."""
+        flat = maps.permute(0, 2, 3, 1).flatten(1)  # no copy where the channels lie last in memory
+        shifts = (self.readout.to(flat.dtype) @ flat).float()
+        return shifts.view(len(self.readout), -1, maps.shape[1]).transpose(1, 2)
+
+    def mean(self, maps):
+        """Weighted mean of each channel of maps (N, C, H, W): (C,) float32."""
+        flat = maps.permute(0, 2, 3, 1).flatten(1)
+        return (self.weights.to(flat.dtype) @ flat).float().view(-1, maps.shape[1]).mean(0)
 
 
 def choose_images(rows, labels, count, batch_size, positives=0.25, seed=0):
@@ -98,42 +102,41 @@ def chosen_batches(data, choice, batch_size, device):
         yield part, mirrored.contiguous(memory_format=torch.channels_last)
 
 
-def take_notes(model, data, choice, targets, stages, *, batch_size=128, device="cpu", amp=False):
-    """One forward pass of the untouched network over the chosen images, and what erasure needs to know of it.
+def make_contrast(choice, kept_logits, conditional=True):
+    """The contrast of the chosen images.
 
-    Args: targets: names of the forgotten heads; stages: module names, shallow to deep
-    Returns: Notes; the features that the heads see are a stage of their own, so where the last stage gives the same
-        numbers it counts twice
+    Args:
+        kept_logits: (N, K) of the kept heads, on the device
+        conditional: take out of the labels what the kept outputs imply; a network that never saw the target keeps that
+    Returns: Contrast
     """
-    kept = [i for i, name in enumerate(model.attributes) if name not in targets]
-    logits, seen = [], {}
-    with torch.no_grad(), pooled_outputs(model, stages) as outputs:
-        for _, images in chosen_batches(data, choice, batch_size, device):
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
-                logits.append(model(images).float())
-            for stage, values in outputs.items():
-                seen.setdefault(stage, []).append(values)
-    logits, seen = torch.cat(logits), {stage: torch.cat(parts) for stage, parts in seen.items()}
-    weights = torch.from_numpy(choice.weights).to(device) / len(choice.weights)
-    confounders = _confounders(logits[:, kept], weights)
+    device = kept_logits.device
+    weights = torch.from_numpy(choice.weights).to(device)
+    weights = weights / weights.sum()
+    confounders = summarise(kept_logits if conditional else kept_logits[:, :0], weights)
     wanted = residuals(torch.from_numpy(choice.labels).to(device).float(), confounders, weights)
-    goals = {stage: _without_shift(values, wanted, confounders, weights) for stage, values in seen.items()}
-    scales = {stage: values.var(0).mean() + 1e-8 for stage, values in seen.items()}
-    return Notes(logits, goals, scales, confounders, kept)
+    weighted = (wanted * weights[:, None]).T
+    gram = weighted @ wanted
+    readout, _ = torch.linalg.solve_ex(gram + 1e-8 * torch.eye(len(gram), device=device), weighted)
+    return Contrast(weights, wanted, readout, gram)
 
 
-def _without_shift(features, wanted, confounders, weights):
-    """Features (N, C) whose class means agree: the shift that goes with each target's residual is taken out."""
-    left = residuals(features, confounders, weights)
-    gram = (wanted * weights[:, None]).T @ wanted + 1e-8 * torch.eye(wanted.shape[1], device=wanted.device)
-    shift, _ = torch.linalg.solve_ex(gram, (wanted * weights[:, None]).T @ left)
-    return features - wanted @ shift
+def residuals(values, confounders, weights):
+    """What is left of (N, C) values after a weighted linear regression on [1, confounders].
+
+    Args: confounders (N, Z), weights (N,) with sum 1
+    """
+    design = torch.cat([torch.ones_like(weights)[:, None], confounders], 1)
+    weighted = design * weights[:, None]
+    eye = torch.eye(design.shape[1], device=design.device)
+    coefficients, _ = torch.linalg.solve_ex(design.T @ weighted + RIDGE * eye, weighted.T @ values)
+    return values - design @ coefficients
 
 
-def _confounders(logits, weights):
-    """(N, Z) standardised columns that stand for the kept outputs: logits and probabilities, or their main components.
+def summarise(logits, weights):
+    """(N, Z) standardised columns that stand for (N, K) kept outputs: logits and probabilities, or main components.
 
-    A batch can't spare a degree of freedom for each of many columns, so above eight the strongest components stand in.
+    Above 32 columns the strongest components stand in, so that many heads do not use up the images.
     """
     columns = torch.cat([logits.sigmoid(), logits], 1)
     columns = columns - (weights[:, None] * columns).sum(0)

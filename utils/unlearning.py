@@ -30,10 +30,9 @@ def channels_to_prune(path, network, forgotten):
     return graph.prune, {"rule": graph.rule, **recipe}
 
 
-def erasure_settings(strength, images, lr, seed):
+def erasure_settings(strength, images, seed):
     """{"rule": "erase", and every setting of `utils.erasure.ErasureRecipe`} from those that the user chooses."""
-    recipe = ErasureRecipe(strength=strength, images=images, lr=lr, seed=seed)
-    return {"rule": "erase", **asdict(recipe)}
+    return {"rule": "erase", **asdict(ErasureRecipe(strength=strength, images=images, seed=seed))}
 
 
 def _from_released_text(path, network):
@@ -64,7 +63,7 @@ def method_name(recipe):
 def describe(network, device, forgotten, prune, recipe, images):
     """Lines of the header: {what: value}; `images` says on what the network is judged."""
     if recipe["rule"] == "erase":
-        what = {"erasure": ", ".join(f"{name} {value}" for name, value in recipe.items() if name != "rule")}
+        what = {"erasure": f"{recipe['images']} training images, strength {recipe['strength']:g}"}
     else:
         what = {"channels to prune": ", ".join(f"{layer} {len(channels)}" for layer, channels in prune.items())}
     return {
