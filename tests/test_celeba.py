@@ -146,7 +146,7 @@ def test_a_truncated_image_is_named_when_it_is_decoded(tmp_path):
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_batches_equal_torchvisions_preprocessing(tmp_path, cached):
+def test_batches_equal_torchvisions_preprocessing_within_one_level(tmp_path, cached):
     data = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache" if cached else None)
     plain = transforms.Compose(
         [transforms.Resize((16, 16)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
@@ -154,7 +154,8 @@ def test_batches_equal_torchvisions_preprocessing(tmp_path, cached):
     data.prepare(data.everything("train"), progress=False)
     images, labels = next(data.batches([6, 1, 1], 8, "cpu"))
     expected = torch.stack([plain(Image.open(data.paths[row])) for row in (6, 1, 1)])
-    assert torch.allclose(images, expected, atol=1e-6) and images.dtype == torch.float32
+    assert (images - expected).abs().max() < 1.01 / 127.5 and images.dtype == torch.float32
+    assert (images - expected).abs().mean() < 0.4 / 127.5
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.tolist() == [[0, 1], [0, 1], [0, 1]] and labels.dtype == torch.float32
 
@@ -163,6 +164,17 @@ def test_normalise_reaches_both_ends_exactly():
     pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
     assert torch.allclose(normalise(pixels).flatten(), torch.tensor([-1.0, -0.6, 1.0]), rtol=0, atol=1e-7)
     assert normalise(pixels).flatten()[[0, 2]].tolist() == [-1, 1]
+
+
+def test_a_batch_in_use_keeps_its_pixels_and_the_memory_of_one_that_is_done_is_used_again(tmp_path):
+    data = open_small(make_folder(tmp_path))
+    kept = [images for images, _ in data.batches(np.arange(8), 2, "cpu")]
+    assert len({images.data_ptr() for images in kept}) == 4
+    for images, rows in zip(kept, np.arange(8).reshape(4, 2), strict=True):
+        assert torch.equal(images, normalise(torch.from_numpy(data.images(rows))))
+    del images, kept
+    places = {images.data_ptr() for images, _ in data.batches(np.arange(8), 1, "cpu")}
+    assert len(places) < 8
 
 
 def test_exact_resize_never_rounds_to_bytes(tmp_path):
