@@ -1,5 +1,6 @@
 """Memory for batches that is used again: fresh pages cost more time than what is written to them."""
 
+import ctypes
 import math
 import weakref
 
@@ -8,7 +9,22 @@ import torch
 
 KEPT = 6  # blocks that wait for their next use, in a process
 ALIGNMENT = 64  # bytes: a cache line, and the widest register
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGEST = 1 << 30  # bytes of a block that malloc keeps for its next use
 _waiting = {}  # {id: block}; entries go in and out in one step each, so threads need no lock
+
+
+def keep_freed_memory():
+    """Have the C library keep what is freed for the process's next use, where it can be told to.
+
+    By default it hands blocks above 32 MB, such as a network's activations, back to the system each time, whose fresh
+    pages then cost as much as some of the layers. Returns: whether it could be told
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # not glibc: nothing is lost but time
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def recycled(shape, dtype):
