@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from results.speed_tables import loading_comparison
 from utils import arguments, run
 
 BATCH, WORKERS, DEGREES = 128, 2, 30.0
@@ -48,22 +49,12 @@ def main(args):
         line = {"img_size": size, "images": args.images, "batch_size": BATCH, "plain_workers": WORKERS}
         line |= measure(args.data_path, size, args.images, args.repeats, args.cache_path)
         run.append_result(args.out, line)
-        rows += [[size, name, plain, ours, ours / plain] for name, (plain, ours) in compared(line).items()]
+        rows += [[size, name, plain, ours, ours / plain] for name, (plain, ours) in loading_comparison(line).items()]
     print(run.table(rows, ["px", "batches", "plain, img/s", "ours, img/s", "ratio"]))
     if args.memory_rows:
         found = {str(count): probe_memory(args.data_path, count) for count in args.memory_rows}
         run.append_result(args.out, {"memory": found})
         print(json.dumps(found))
-
-
-def compared(line):
-    """{what: (plain, ours)} of a line, in images a second."""
-    plain, ours = line["plain"], line["ours"]
-    return {
-        "first pass": (plain["evaluation"], ours["first"]),
-        "later passes": (plain["evaluation"], ours["later"]),
-        "training": (plain["training"], ours["training"]),
-    }
 
 
 def measure(data_path, size, images, repeats, cache_path):

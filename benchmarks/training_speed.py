@@ -30,7 +30,7 @@ def get_args_parser():
     add("--model", default="resnet18", help="network")
     add("--img_size", type=count, default=64, metavar="PX", help="side of the images, in pixels")
     add("--steps", type=count, default=8, metavar="N", help="steps timed in a process; the median counts")
-    add("--repeats", type=count, default=3, metavar="N", help="processes of each side; medians count")
+    add("--repeats", type=arguments.non_negative_int, default=3, metavar="N", help="processes of each side, 0 = none")
     add("--auc_seeds", nargs="*", type=arguments.seed, default=[], metavar="SEED", help="seeds trained both ways")
     add("--limit", type=count, default=2000, metavar="N", help="table rows of the trainings for the AUC")
     add("--epoch", type=count, default=4, metavar="N", help="epochs of the trainings for the AUC")
@@ -44,27 +44,31 @@ def main(args):
     if args.side:
         print(json.dumps(measure(args.side, args.model, args.task_labels, args.img_size, args.steps)))
         return
-    speeds = {"plain": [], "ours": []}
-    for _ in range(args.repeats):
-        for side, found in speeds.items():
-            found.append(in_own_process(side, args.model, args.task_labels, args.img_size, args.steps))
-    medians = {side: statistics.median(found) for side, found in speeds.items()}
-    line = {"model": args.model, "img_size": args.img_size, "batch_size": BATCH, "images_per_second": speeds}
-    line |= medians | {"ratio": medians["ours"] / medians["plain"], "epochs": args.epoch, "limit": args.limit}
-    line["auc"] = [
-        {"seed": seed} | {amp: trained_auc(args, seed, amp) for amp in ("off", "bf16")} for seed in args.auc_seeds
-    ]
-    line["auc_gap"] = auc_gap(line["auc"])
+    line = {"model": args.model, "img_size": args.img_size, "batch_size": BATCH}
+    if args.repeats:
+        line |= compare_speeds(args.repeats, args.model, args.task_labels, args.img_size, args.steps)
+        print(f"{line['ours']:.0f} images/s beside {line['plain']:.0f}: {line['ratio']:.2f} times")
+    if args.auc_seeds:
+        found = [
+            {"seed": seed} | {amp: trained_auc(args, seed, amp) for amp in ("off", "bf16")} for seed in args.auc_seeds
+        ]
+        line |= {"auc": found, "auc_gap": auc_gap(found), "epochs": args.epoch, "limit": args.limit}
+        print(f"largest gap between the precisions' mean AUC of a head: {line['auc_gap']:.4f}")
     run.append_result(args.out, line)
-    print(f"{medians['ours']:.0f} images/s beside {medians['plain']:.0f}: {line['ratio']:.2f} times")
-    for found in line["auc"]:
-        print(found)
+
+
+def compare_speeds(repeats, model, attributes, size, steps):
+    """{"plain", "ours": medians in images a second, "ratio", "images_per_second": all of them}."""
+    speeds = {"plain": [], "ours": []}
+    for _ in range(repeats):
+        for side, found in speeds.items():
+            found.append(in_own_process(side, model, attributes, size, steps))
+    medians = {side: statistics.median(found) for side, found in speeds.items()}
+    return medians | {"ratio": medians["ours"] / medians["plain"], "images_per_second": speeds}
 
 
 def auc_gap(found):
-    """Largest difference of a head's AUC, mean over seeds, between the two precisions; None without seeds."""
-    if not found:
-        return None
+    """Largest difference of a head's AUC, mean over seeds, between the two precisions."""
     heads = found[0]["off"]
     means = {amp: [statistics.mean(one[amp][head] for one in found) for head in heads] for amp in ("off", "bf16")}
     return max(abs(a - b) for a, b in zip(*means.values(), strict=True))
@@ -145,7 +149,7 @@ def trained_auc(args, seed, amp):
     data = open_celeba(
         args.data_path, args.task_labels, img_size=args.img_size, limit=args.limit, cache_path=args.cache_path
     )
-    model = random_network(args.model, args.task_labels, seed, "cpu").model
+    model = random_network(args.model, args.task_labels, seed, "cpu")
     recipe = Recipe(epochs=args.epoch, lr=2e-3, scheduler="onecycle", amp=amp, seed=seed)
     fit(model, data, recipe, "cpu", augment=Augmentation(degrees=10.0))
     logits, labels = predict(model, data, data.everything("test"), BATCH, "cpu")

@@ -1,5 +1,7 @@
 """Splits, choices, errors and batches of CelebA's layout, on folders of a few drawn images."""
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 from torchvision import transforms
 
 from utils.celeba import normalise, open_celeba
-from utils.celeba_table import AttributeTable, write_tables
+from utils.celeba_table import ATTRIBUTES, AttributeTable, write_tables
 from utils.errors import InputError
 
 NAMES = ("Bald", "Smiling", "Young")
@@ -230,6 +232,42 @@ def test_batches_on_the_gpu_equal_those_on_the_cpu(tmp_path):
     for (images, labels), (host_images, host_labels) in zip(on_gpu, data.batches(np.arange(8), 3, "cpu"), strict=True):
         assert images.is_cuda and images.is_contiguous(memory_format=torch.channels_last)
         assert torch.allclose(images.cpu(), host_images, atol=1e-6) and torch.equal(labels.cpu(), host_labels)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pixels_go_to_the_gpu_from_pinned_memory_without_the_host_waiting(tmp_path, monkeypatch):
+    data, sent = open_small(make_folder(tmp_path)), []
+    to = torch.Tensor.to
+
+    def watched(tensor, *words, **options):
+        if tensor.dtype == torch.uint8 and tensor.dim() == 4:
+            sent.append((tensor.is_pinned(), options.get("non_blocking")))
+        return to(tensor, *words, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    torch.cuda.synchronize()
+    assert len(list(data.batches(np.arange(8), 3, "cuda"))) == 3
+    assert sent == [(True, True)] * 3
+
+
+def test_opening_takes_little_memory_for_each_row(tmp_path):
+    count = 20_000
+    ids = np.array([f"{row + 1:06d}.jpg" for row in range(count)])
+    write_tables(tmp_path, AttributeTable(ids, ATTRIBUTES, np.ones((count, len(ATTRIBUTES)), np.uint8)))
+    images = tmp_path / "img_align_celeba"
+    images.mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "face.jpg")
+    for name in ids.tolist():
+        os.symlink(tmp_path / "face.jpg", images / name)
+    tracemalloc.start()
+    try:
+        data = open_celeba(tmp_path, ["Bald", "Smiling"], img_size=8, cache_path=tmp_path / "cache")
+        list(data.batches([0, count - 1], 2, "cpu"))
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1000 * count and peak < 60e6  # the table is parsed by blocks, so the peak is theirs
 
 
 @pytest.mark.real_data
