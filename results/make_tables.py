@@ -15,6 +15,7 @@ from pathlib import Path
 
 from results.audit_tables import audit_table
 from results.result_lines import group_results, read_json_lines, read_lines
+from results.speed_tables import loading_table, training_table
 from results.wording import spread, verdict_words
 from utils.errors import InputError
 from utils.files import write_atomically
@@ -99,6 +100,12 @@ def make_tables(files):
                 tables[f"short:{name}"] = short_table(groups)
         audits = {f"{prefix}audit-{name}": audit_table(read_lines(file), bool(prefix)) for prefix in ("", "short:")}
         tables |= {key: table for key, table in audits.items() if table}
+        loading = [line for line in read_json_lines(file) if "decode_only" in line or "memory" in line]
+        if loading:
+            tables[name] = loading_table(loading)
+        training = [line for line in read_json_lines(file) if "auc_gap" in line or {"plain", "ratio"} <= set(line)]
+        if training:
+            tables[name] = training_table(training)
         costs = [line for line in read_json_lines(file) if "level" in line and "wall_seconds" in line]
         if costs:
             tables[name] = costs_table(costs)

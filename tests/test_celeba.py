@@ -1,5 +1,7 @@
 """Splits, choices, errors and batches of CelebA's layout, on folders of a few drawn images."""
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 from torchvision import transforms
 
 from utils.celeba import normalise, open_celeba
-from utils.celeba_table import AttributeTable, write_tables
+from utils.celeba_table import ATTRIBUTES, AttributeTable, write_tables
 from utils.errors import InputError
 
 NAMES = ("Bald", "Smiling", "Young")
@@ -146,7 +148,7 @@ def test_a_truncated_image_is_named_when_it_is_decoded(tmp_path):
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_batches_equal_torchvisions_preprocessing(tmp_path, cached):
+def test_batches_equal_torchvisions_preprocessing_within_one_level(tmp_path, cached):
     data = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache" if cached else None)
     plain = transforms.Compose(
         [transforms.Resize((16, 16)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
@@ -154,7 +156,8 @@ def test_batches_equal_torchvisions_preprocessing(tmp_path, cached):
     data.prepare(data.everything("train"), progress=False)
     images, labels = next(data.batches([6, 1, 1], 8, "cpu"))
     expected = torch.stack([plain(Image.open(data.paths[row])) for row in (6, 1, 1)])
-    assert torch.allclose(images, expected, atol=1e-6) and images.dtype == torch.float32
+    assert (images - expected).abs().max() < 1.01 / 127.5 and images.dtype == torch.float32
+    assert (images - expected).abs().mean() < 0.4 / 127.5
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.tolist() == [[0, 1], [0, 1], [0, 1]] and labels.dtype == torch.float32
 
@@ -163,6 +166,17 @@ def test_normalise_reaches_both_ends_exactly():
     pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
     assert torch.allclose(normalise(pixels).flatten(), torch.tensor([-1.0, -0.6, 1.0]), rtol=0, atol=1e-7)
     assert normalise(pixels).flatten()[[0, 2]].tolist() == [-1, 1]
+
+
+def test_a_batch_in_use_keeps_its_pixels_and_the_memory_of_one_that_is_done_is_used_again(tmp_path):
+    data = open_small(make_folder(tmp_path))
+    kept = [images for images, _ in data.batches(np.arange(8), 2, "cpu")]
+    assert len({images.data_ptr() for images in kept}) == 4
+    for images, rows in zip(kept, np.arange(8).reshape(4, 2), strict=True):
+        assert torch.equal(images, normalise(torch.from_numpy(data.images(rows))))
+    del images, kept
+    places = {images.data_ptr() for images, _ in data.batches(np.arange(8), 1, "cpu")}
+    assert len(places) < 8
 
 
 def test_exact_resize_never_rounds_to_bytes(tmp_path):
@@ -218,6 +232,42 @@ def test_batches_on_the_gpu_equal_those_on_the_cpu(tmp_path):
     for (images, labels), (host_images, host_labels) in zip(on_gpu, data.batches(np.arange(8), 3, "cpu"), strict=True):
         assert images.is_cuda and images.is_contiguous(memory_format=torch.channels_last)
         assert torch.allclose(images.cpu(), host_images, atol=1e-6) and torch.equal(labels.cpu(), host_labels)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pixels_go_to_the_gpu_from_pinned_memory_without_the_host_waiting(tmp_path, monkeypatch):
+    data, sent = open_small(make_folder(tmp_path)), []
+    to = torch.Tensor.to
+
+    def watched(tensor, *words, **options):
+        if tensor.dtype == torch.uint8 and tensor.dim() == 4:
+            sent.append((tensor.is_pinned(), options.get("non_blocking")))
+        return to(tensor, *words, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    torch.cuda.synchronize()
+    assert len(list(data.batches(np.arange(8), 3, "cuda"))) == 3
+    assert sent == [(True, True)] * 3
+
+
+def test_opening_takes_little_memory_for_each_row(tmp_path):
+    count = 20_000
+    ids = np.array([f"{row + 1:06d}.jpg" for row in range(count)])
+    write_tables(tmp_path, AttributeTable(ids, ATTRIBUTES, np.ones((count, len(ATTRIBUTES)), np.uint8)))
+    images = tmp_path / "img_align_celeba"
+    images.mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "face.jpg")
+    for name in ids.tolist():
+        os.symlink(tmp_path / "face.jpg", images / name)
+    tracemalloc.start()
+    try:
+        data = open_celeba(tmp_path, ["Bald", "Smiling"], img_size=8, cache_path=tmp_path / "cache")
+        list(data.batches([0, count - 1], 2, "cpu"))
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1000 * count and peak < 60e6  # the table is parsed by blocks, so the peak is theirs
 
 
 @pytest.mark.real_data

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import image_cache
+from utils import cache_file, image_cache
 from utils.decoding import load_resized, run_on_threads
 from utils.errors import InputError
 from utils.image_cache import ImageCache
@@ -70,21 +70,23 @@ def test_only_the_rows_asked_for_are_decoded_and_take_space(paths, tmp_path, mon
 
 def test_a_partly_written_cache_is_found_and_finished(paths, tmp_path, monkeypatch):
     first = ImageCache(paths, SIZE, tmp_path / "cache")
-    monkeypatch.setattr(image_cache, "BLOCK_BYTES", 5 * 3 * SIZE**2)  # five images between two writes
+    first.workers = 1
 
-    def die_in_the_third_block(path, size):
+    def die_at_the_thirteenth(path, size):
         if path == paths[12]:
             raise KeyboardInterrupt
         return load_resized(path, size)
 
-    monkeypatch.setattr(image_cache, "load_resized", die_in_the_third_block)
+    monkeypatch.setattr(image_cache, "load_resized", die_at_the_thirteenth)
     with pytest.raises(KeyboardInterrupt):
         first.fill(range(40))
+    lacking = [path for path, mark in zip(paths, marks(first), strict=True) if not mark]
+    assert paths[11] not in lacking and paths[12] in lacking
     decoded = []
     monkeypatch.setattr(image_cache, "load_resized", lambda p, s: decoded.append(p) or load_resized(p, s))
     second = ImageCache(paths, SIZE, tmp_path / "cache")
     second.fill(range(40))
-    assert sorted(decoded) == sorted(paths[10:]) and first.file == second.file
+    assert sorted(decoded) == sorted(lacking) and first.file == second.file
     assert np.array_equal(second.read(range(40)), expected(paths, range(40)))
 
 
@@ -92,9 +94,53 @@ def test_a_row_is_marked_only_after_its_pixels_are_written(paths, tmp_path, monk
     cache, written = ImageCache(paths, SIZE, tmp_path / "cache"), []
     write = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda d, data, at: written.append(at) or write(d, data, at))
+    cache.read([6])
+    assert written == [4096 + 6 * 3 * SIZE**2, 6]
+
+
+def marks(cache):
+    return cache.file.read_bytes()[:40]
+
+
+def settled(cache):
+    if cache._settling is not None:
+        cache._settling.join(60)
+    return marks(cache)
+
+
+def test_marks_become_lasting_once_the_pixels_are_on_the_disk(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_cache, "boot_mark", lambda: 77)
+    first = ImageCache(paths, SIZE, tmp_path / "cache")
+    first.read([6, 7])  # nobody asked to wait for the disk
+    assert marks(first)[5:9] == bytes([0, 77, 77, 0])
+    second = ImageCache(paths, SIZE, tmp_path / "cache")
+    second.read([6])  # the next process to open the file sees to it
+    assert settled(second)[5:9] == bytes([0, 1, 1, 0])
+    second.fill(range(40))
+    assert settled(second) == bytes([1] * 40)
+
+
+def test_after_a_restart_only_what_was_on_the_disk_is_believed(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_cache, "boot_mark", lambda: 77)
+    first = ImageCache(paths, SIZE, tmp_path / "cache")
+    first.fill(range(5))
+    settled(first)
+    first.read(range(20))
+    monkeypatch.setattr(image_cache, "boot_mark", lambda: 78)
+    decoded = []
+    monkeypatch.setattr(image_cache, "load_resized", lambda p, s: decoded.append(p) or load_resized(p, s))
+    second = ImageCache(paths, SIZE, tmp_path / "cache")
+    assert np.array_equal(second.read(range(20)), expected(paths, range(20)))
+    assert sorted(decoded) == sorted(paths[5:20])
+
+
+def test_where_a_restart_cannot_be_told_each_image_is_on_the_disk_before_its_mark(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_file, "BOOT_FILE", tmp_path / "nothing")
+    cache, written, write = ImageCache(paths, SIZE, tmp_path / "cache"), [], os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda d, data, at: written.append(at) or write(d, data, at))
     monkeypatch.setattr(os, "fsync", lambda d: written.append("on disk"))
     cache.fill([6])
-    assert written == [4096 + 6 * 3 * SIZE**2, "on disk", 6]
+    assert written == [4096 + 6 * 3 * SIZE**2, "on disk", 6] and marks(cache)[6] == 1
 
 
 @pytest.mark.parametrize("change", ["touch", "size", "other folder", "fewer"])

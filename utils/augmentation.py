@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from utils.buffers import recycled
+
 BLACK = -1.0  # a pixel of 0 after (x / 255 - 0.5) / 0.5: what comes into the picture from outside
+CHUNK = 1 << 20  # numbers that a processor turns at a time: images and grids stay in its cache
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,41 @@ def flip_and_rotate(images, across, down, angles):
         angles: (N,) degrees on the CPU, counter-clockwise
     Returns: (N, C, H, W) in the memory format of `images`
     """
-    height, width = images.shape[2:]
     radians = angles * (math.pi / 180)
     cos, sin = torch.cos(radians), torch.sin(radians)
-    flip_x, flip_y = 1 - 2 * across.float(), 1 - 2 * down.float()
-    # for each output point in [-1, 1]² the point of the unflipped image that it shows; y points down
-    to_x = torch.stack((cos, -sin * (height / width), torch.zeros_like(cos)), 1) * flip_x[:, None]
-    to_y = torch.stack((sin * (width / height), cos, torch.zeros_like(cos)), 1) * flip_y[:, None]
-    theta = _to_device(torch.stack((to_x, to_y), 1), images).to(images.dtype)  # (N, 2, 3)
-    grid = F.affine_grid(theta, images.shape, align_corners=False)
-    # grid_sample pads with 0, so black must be 0 while it samples
-    turned = F.grid_sample(images - BLACK, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return torch.add(turned, BLACK, out=torch.empty_like(images))
+    flips = torch.stack((1 - 2 * across.float(), 1 - 2 * down.float()), 1)
+    # rows: how far x and y of the unflipped image go with x and y of the output, all from the centre; y points down
+    turns = torch.stack((torch.stack((cos, -sin), 1), torch.stack((sin, cos), 1)), 1) * flips[:, :, None]
+    turns = _to_device(turns, images).to(images.dtype)  # (N, 2, 2)
+    turned = _empty_like(images)
+    step = len(images) if images.device.type != "cpu" else max(2, CHUNK // max(1, images[:1].numel()))
+    for out, part, turn in zip(*(batch.split(max(1, step)) for batch in (turned, images, turns)), strict=True):
+        # grid_sample pads with 0, so black must be 0 while it samples; it is fastest with planes in a row
+        planes = torch.sub(part, BLACK, out=part.new_empty(part.shape))
+        sampled = F.grid_sample(planes, _grid(turn, planes), mode="bilinear", padding_mode="zeros", align_corners=False)
+        torch.add(sampled, BLACK, out=out)
+    return turned
+
+
+def _grid(turns, images):
+    """Where each output point is found, (N, H, W, 2) in [-1, 1]², as `F.affine_grid` says, without its wide product."""
+    height, width = images.shape[2:]
+    x, y = (
+        torch.arange(1 - size, size, 2, device=images.device, dtype=images.dtype) / size for size in (width, height)
+    )
+    aspect = height / width
+    across, down = turns[:, 0, :, None, None], turns[:, 1, :, None, None]  # (N, 2, 1, 1)
+    to_x = across[:, 0] * x + (across[:, 1] * aspect) * y[:, None]
+    to_y = (down[:, 0] / aspect) * x + down[:, 1] * y[:, None]
+    return torch.stack((to_x, to_y), 3)
+
+
+def _empty_like(images):
+    """Memory for a batch of the same kind; on the CPU the memory of an earlier one, where that is free."""
+    if images.device.type != "cpu" or not images.is_contiguous(memory_format=torch.channels_last):
+        return torch.empty_like(images)
+    count, channels, height, width = images.shape
+    return recycled((count, height, width, channels), images.dtype).permute(0, 3, 1, 2)
 
 
 def _to_device(numbers, images):

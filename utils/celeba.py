@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from utils.buffers import recycled
 from utils.celeba_table import (
     ATTRIBUTES,
     AttributeTable,
@@ -16,13 +17,14 @@ from utils.celeba_table import (
     read_attribute_table,
     read_partition,
 )
-from utils.decoding import load_rgb, run_on_threads
+from utils.decoding import decode, run_on_threads
 from utils.errors import InputError
 from utils.image_cache import ImageCache
 
 __all__ = ["ATTRIBUTES", "SPLITS", "AttributeTable", "CelebA", "normalise", "open_celeba", "read_attribute_table"]
 __all__ += ["read_partition"]
 SPLITS = ("released", "official", "all")
+CHUNK = 1 << 18  # numbers that are worked on at a time: they stay in the processor's cache from step to step
 
 
 def open_celeba(
@@ -100,7 +102,13 @@ def _split_rows(split, data_path, image_ids):
 
 def normalise(pixels):
     """Pixels (B, H, W, 3) uint8 to images (B, 3, H, W) float32, (x/255 - 0.5)/0.5, in channels-last memory."""
-    return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)  # the same number, rounded once only
+    if pixels.device.type != "cpu":
+        return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)  # the same number, rounded once only
+    images = recycled(pixels.shape, torch.float32)
+    step = max(1, CHUNK // max(1, pixels[0].numel())) if len(pixels) else 1
+    for part, source in zip(images.split(step), pixels.split(step), strict=True):
+        part.copy_(source).sub_(127.5).div_(127.5)
+    return images.permute(0, 3, 1, 2)
 
 
 class CelebA:
@@ -194,9 +202,10 @@ class CelebA:
                 yield images, labels[start : start + batch_size].float()
 
     def _buffer(self, count, pin=False):
-        if self._cache is None:
-            return torch.empty((count, 3, self.img_size, self.img_size), pin_memory=pin)
-        return torch.empty((count, self.img_size, self.img_size, 3), dtype=torch.uint8, pin_memory=pin)
+        size = self.img_size
+        shape, dtype = ((count, 3, size, size), torch.float32) if self._cache is None else (None, torch.uint8)
+        shape = shape or (count, size, size, 3)
+        return torch.empty(shape, dtype=dtype, pin_memory=True) if pin else recycled(shape, dtype)
 
     def _read(self, rows, out):
         if self._cache is not None:
@@ -211,6 +220,6 @@ class CelebA:
 
 def _load_exact(path, size):
     """Decode, scale to [0, 1], resize as floats (bilinear, antialiased), scale to [-1, 1]: (3, size, size) float32."""
-    image = torch.from_numpy(np.array(load_rgb(path))).permute(2, 0, 1)[None].contiguous().float() / 255
+    image = decode(path)[None].contiguous().float() / 255
     image = F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
     return ((image - 0.5) / 0.5)[0].numpy()

@@ -1,9 +1,13 @@
 """Images decoded and resized once: one sparse file of uint8 pixels, filled as images are asked for.
 
 The file is named by a fingerprint of what the pixels depend on (paths, sizes and times of the image files, size and
-rule of the resize), so a stale one is never opened. In it lie a byte an image, 1 once its pixels are written, then the
-pixels. Several processes may fill one file: each writes the same bytes to the same place. A killed one leaves a file
-that the next one completes. Pixels are read by pread: the pages of a mapping count as resident memory once touched.
+rule of the resize), so a stale one is never opened. In it lies a byte an image, its mark, then the pixels. Several
+processes may fill one file: each writes the same bytes to the same place. A killed one leaves a file that the next one
+completes. Pixels are read by pread: the pages of a mapping count as resident memory once touched.
+
+Nobody waits for the disk: an image is marked with the number of this start of the machine (2 to 255) when its pixels
+have been handed to the system, which keeps them through anything but a failure of the machine, and with 1 when they
+are on the disk. After a restart only the marks that are 1 are believed.
 """
 
 import hashlib
@@ -16,10 +20,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from utils.cache_file import ON_DISK, boot_mark, bring_to_disk, read_all, read_marks, runs, write_all
 from utils.decoding import RULE, load_resized, run_on_threads
 from utils.errors import InputError
-
-BLOCK_BYTES = 1 << 25  # pixels decoded between two writes to the file
 
 
 class ImageCache:
@@ -43,7 +46,8 @@ class ImageCache:
         self._start = -(-len(self.paths) // 4096) * 4096  # the pixels begin on a page
         self._done = np.zeros(len(self.paths), bool)
         self._descriptor = None  # None: not open; keeps None where nothing is kept
-        self._keeps, self._opened, self._lock = self._folder is not None, False, threading.Lock()
+        self._keeps, self._opened, self._lock = self._folder is not None, False, threading.RLock()
+        self._mark, self._settling = boot_mark(), None
 
     def __len__(self):
         """Return the number of images."""
@@ -58,18 +62,16 @@ class ImageCache:
             self._check_space(len(rows))
         if not self._keeps or not len(rows):
             return
-        per_block = max(1, BLOCK_BYTES // self._row_bytes)
+
+        def keep(index):
+            row = rows[index]
+            if self._keeps and not self._marked(row):  # another process may have come first
+                self._store(row, self._load(row))
+
         label = f"decode to {self.size} px"
         with tqdm(total=len(rows), desc=label, unit="img", disable=None if progress else True) as bar:
-            for start in range(0, len(rows), per_block):
-                block = rows[start : start + per_block]
-                lacking = block[~self._stored(block)]  # another process may have come first
-                bar.update(len(block) - len(lacking))
-                pixels = np.empty((len(lacking), self.size, self.size, 3), np.uint8)
-                self._decode(lacking, pixels, bar)
-                self._store(lacking, pixels)
-                if not self._keeps:
-                    return
+            run_on_threads(keep, len(rows), self.workers, bar)
+        self._settle()
 
     def read(self, rows, out=None):
         """Pixels of some rows, decoding (and keeping) those that the cache lacks.
@@ -82,22 +84,23 @@ class ImageCache:
         self._open()
         rows = np.asarray(rows, np.int64)
         out = np.empty((len(rows), self.size, self.size, 3), np.uint8) if out is None else out
-        if not self._stored(rows).all():
-            self.fill(rows)
         stored = self._stored(rows)
-        lacking = np.flatnonzero(~stored)  # only where nothing is kept
+        lacking = np.flatnonzero(~stored)
+        if self._keeps and len(lacking):
+            self._check_space(len(lacking))
+
+        def decode(index):
+            place, row = lacking[index], rows[lacking[index]]
+            out[place] = self._load(row)
+            self._store(row, out[place])
+
         if len(lacking):
-            self._decode(rows[lacking], out, places=lacking)
+            run_on_threads(decode, len(lacking), self.workers)
         self._gather(rows, out, np.flatnonzero(stored))
         return out
 
-    def _decode(self, rows, out, bar=None, places=None):
-        places = np.arange(len(rows)) if places is None else places
-
-        def decode(index):
-            out[places[index]] = load_resized(str(self.paths[rows[index]]), self.size)
-
-        run_on_threads(decode, len(rows), self.workers, bar)
+    def _load(self, row):
+        return load_resized(str(self.paths[row]), self.size)
 
     def _open(self):
         if self._opened or not self._keeps:
@@ -106,6 +109,7 @@ class ImageCache:
             if not self._opened:
                 self._try(self._open_file)
                 self._opened = True
+                self._settle()  # what a process that is gone left behind
 
     def _open_file(self):
         file = self._folder / f"{self.size}px_{self._fingerprint()}.cache"
@@ -141,34 +145,43 @@ class ImageCache:
         """Which rows are in the file: (B,) bool."""
         done = self._done[rows]
         if self._descriptor is not None and not done.all():
-            marks = np.frombuffer(os.pread(self._descriptor, len(self), 0), np.uint8)
-            self._done[: len(marks)] |= marks == 1
+            marks = read_marks(self._descriptor, len(self))
+            self._done[: len(marks)] |= (marks == ON_DISK) | (marks == self._mark)
             done = self._done[rows]
         return done
+
+    def _marked(self, row):
+        return os.pread(self._descriptor, 1, row) in (bytes([ON_DISK]), bytes([self._mark]))
 
     def _gather(self, rows, out, places):
         """Copy out[place] = row[place] from the file for some places; neighbours in one call."""
         flat = memoryview(out.reshape(-1))
-        for first, last in _runs(rows[places], places):
+        for first, last in runs(rows[places], places):
             start, count = int(places[first]) * self._row_bytes, (last - first) * self._row_bytes
             offset = self._start + int(rows[places[first]]) * self._row_bytes
-            if not _read_all(self._descriptor, flat[start : start + count], offset):
+            if not read_all(self._descriptor, flat[start : start + count], offset):
                 raise InputError(f"image cache {self.file} was cut off while in use: delete it and run again")
 
-    def _store(self, rows, pixels):
-        """Write pixels, then mark them; rows ascending."""
-        if self._keeps and len(rows):
-            self._try(self._write, rows, pixels)
+    def _store(self, row, pixels):
+        """Write an image's pixels, then mark it; not if nothing is kept."""
+        if self._keeps:
+            self._try(self._write, int(row), pixels)
 
-    def _write(self, rows, pixels):
-        flat = memoryview(pixels.reshape(-1))
-        for first, last in _runs(rows):
-            part = flat[first * self._row_bytes : last * self._row_bytes]
-            _write_all(self._descriptor, part, self._start + int(rows[first]) * self._row_bytes)
-        os.fsync(self._descriptor)  # a mark must not outlive its pixels if the machine fails
-        for first, last in _runs(rows):
-            _write_all(self._descriptor, memoryview(b"\1" * (last - first)), int(rows[first]))
-        self._done[rows] = True
+    def _write(self, row, pixels):
+        write_all(self._descriptor, memoryview(pixels.reshape(-1)), self._start + row * self._row_bytes)
+        if self._mark == ON_DISK:  # no way to tell a restart: a mark must not outlive its pixels
+            os.fsync(self._descriptor)
+        write_all(self._descriptor, memoryview(bytes([self._mark])), row)
+        self._done[row] = True
+
+    def _settle(self):
+        """Bring to the disk what is not known to be there, on a thread of its own that nobody waits for."""
+        if self._descriptor is None or (self._settling is not None and self._settling.is_alive()):
+            return
+        if (read_marks(self._descriptor, len(self)) == self._mark).any() and self._mark != ON_DISK:
+            arguments = os.dup(self._descriptor), len(self), self._mark
+            self._settling = threading.Thread(target=bring_to_disk, args=arguments, daemon=True)
+            self._settling.start()
 
     def _check_space(self, count):
         free, needed = shutil.disk_usage(self._folder).free, count * self._row_bytes
@@ -184,34 +197,10 @@ class ImageCache:
         try:
             step(*arguments)
         except OSError as error:
-            if self._keeps:
-                self._keeps = False
+            with self._lock:  # several threads may be refused at once
+                refused_before, self._keeps = not self._keeps, False
+            if not refused_before:
                 self._note(
                     f"no image cache in {self._folder}: {error.strerror}; "
                     "images are decoded each time (another place: --cache_path)"
                 )
-
-
-def _runs(rows, places=None):
-    """Stretches in which rows (and places) go up by one: pairs of first and last + 1 position."""
-    jumps = np.diff(rows) != 1
-    if places is not None:
-        jumps |= np.diff(places) != 1
-    edges = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(rows)]
-    return zip(edges[:-1], edges[1:], strict=True) if len(rows) else ()
-
-
-def _write_all(descriptor, data, offset):
-    while len(data):  # a nearly full disk takes a part, then refuses
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
-
-
-def _read_all(descriptor, target, offset):
-    """Fill the target from a file; whether the file was long enough."""
-    while len(target):  # the system reads at most 2 GB a call
-        count = os.preadv(descriptor, [target], offset)
-        if not count:
-            return False
-        target, offset = target[count:], offset + count
-    return True

@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from models.heads import find_heads
 from utils import distributed
+from utils.buffers import keep_freed_memory
 from utils.errors import InputError
+from utils.layouts import fast_pooling, training_layout
 from utils.modes import keeping_modes
 from utils.recipe import Recipe, resolve_amp
 from utils.schedules import make_scheduler
@@ -68,6 +70,8 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
     rows = np.asarray(data.rows["train"] if train_rows is None else train_rows)
     layout = training_layout(device, amp)
     model.to(device, memory_format=layout)
+    if device.type == "cpu":
+        keep_freed_memory()
     optimizer = recipe.make_optimizer(model.parameters())
     mine, batch_size = rows_of_epoch(rows, recipe, 0)
     steps = -(-len(mine) // batch_size)
@@ -83,8 +87,8 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
         label, start = f"epoch {epoch + 1}/{recipe.epochs}", time.perf_counter()
         torch.manual_seed(stream_seed(recipe.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
         batches = _bar(_batches(data, rows, recipe, epoch, augment, device), label, steps)
-        with keeping_modes(model):
-            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
+        with keeping_modes(model), fast_pooling(model, layout):
+            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp, layout)
         if not math.isfinite(loss):
             raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {recipe.lr:g}")
         distributed.copy_buffers(model)
@@ -95,14 +99,6 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
             accuracy = dict(zip(model.attributes, accuracy, strict=True))
             rate = optimizer.param_groups[0]["lr"]
             on_epoch(Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, state_now))
-
-
-def training_layout(device, amp):
-    """Order of axes in memory that trains fastest: channels last, but not in bfloat16 on a processor.
-
-    There the gradients of the kernels take over twice as long with channels last (measured for ResNet-18 at 64 px).
-    """
-    return torch.contiguous_format if amp and torch.device(device).type == "cpu" else torch.channels_last
 
 
 def train_epoch(network, batches, optimizer, scheduler=None, amp=False, layout=torch.channels_last):

@@ -1,0 +1,160 @@
+"""Training in images a second beside a plain loop, and whether the faster one learns as much.
+
+Plain is what is usually written: float32, channels first, an optimizer without options, the loss read at each step.
+Both train the same network on the same batches in memory, each in a process of its own, taking turns.
+
+Reads   --data_path   Writes  a JSON line to --out: speeds, and for each of --auc_seeds the test AUC in both precisions
+
+    python -m benchmarks.training_speed --auc_seeds 0 1 2
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from utils import arguments, run
+
+BATCH, WARM_UP = 128, 2
+
+
+def get_args_parser():
+    """The flags."""
+    parser = arguments.Parser(description=__doc__, prog="benchmarks.training_speed")
+    arguments.add_task_arguments(parser)
+    add, count = parser.add_argument, arguments.positive_int
+    add("--data_path", default="data/synthetic_celeba", help="folder in CelebA's layout")
+    add("--cache_path", default="cache", metavar="DIR", help="folder of the image cache")
+    add("--model", default="resnet18", help="network")
+    add("--img_size", type=count, default=64, metavar="PX", help="side of the images, in pixels")
+    add("--steps", type=count, default=8, metavar="N", help="steps timed in a process; the median counts")
+    add("--repeats", type=arguments.non_negative_int, default=3, metavar="N", help="processes of each side, 0 = none")
+    add("--auc_seeds", nargs="*", type=arguments.seed, default=[], metavar="SEED", help="seeds trained both ways")
+    add("--limit", type=count, default=2000, metavar="N", help="table rows of the trainings for the AUC")
+    add("--epoch", type=count, default=4, metavar="N", help="epochs of the trainings for the AUC")
+    add("--out", default="results/training_speed.jsonl", metavar="FILE", help="file that gets the line")
+    add("--side", choices=["plain", "ours"], help="measure this side only and print its images a second")
+    return parser
+
+
+def main(args):
+    """Measure the two in turns, train the seeds, write the line."""
+    if args.side:
+        print(json.dumps(measure(args.side, args.model, args.task_labels, args.img_size, args.steps)))
+        return
+    line = {"model": args.model, "img_size": args.img_size, "batch_size": BATCH}
+    if args.repeats:
+        line |= compare_speeds(args.repeats, args.model, args.task_labels, args.img_size, args.steps)
+        print(f"{line['ours']:.0f} images/s beside {line['plain']:.0f}: {line['ratio']:.2f} times")
+    if args.auc_seeds:
+        found = [
+            {"seed": seed} | {amp: trained_auc(args, seed, amp) for amp in ("off", "bf16")} for seed in args.auc_seeds
+        ]
+        line |= {"auc": found, "auc_gap": auc_gap(found), "epochs": args.epoch, "limit": args.limit}
+        print(f"largest gap between the precisions' mean AUC of a head: {line['auc_gap']:.4f}")
+    run.append_result(args.out, line)
+
+
+def compare_speeds(repeats, model, attributes, size, steps):
+    """{"plain", "ours": medians in images a second, "ratio", "images_per_second": all of them}."""
+    speeds = {"plain": [], "ours": []}
+    for _ in range(repeats):
+        for side, found in speeds.items():
+            found.append(in_own_process(side, model, attributes, size, steps))
+    medians = {side: statistics.median(found) for side, found in speeds.items()}
+    return medians | {"ratio": medians["ours"] / medians["plain"], "images_per_second": speeds}
+
+
+def auc_gap(found):
+    """Largest difference of a head's AUC, mean over seeds, between the two precisions."""
+    heads = found[0]["off"]
+    means = {amp: [statistics.mean(one[amp][head] for one in found) for head in heads] for amp in ("off", "bf16")}
+    return max(abs(a - b) for a, b in zip(*means.values(), strict=True))
+
+
+def in_own_process(side, model, attributes, size, steps):
+    """Images a second of one side, from a process that has done nothing else."""
+    command = [sys.executable, "-m", "benchmarks.training_speed", "--side", side, "--model", model, "--task_labels"]
+    command += [*attributes, "--img_size", str(size), "--steps", str(steps)]
+    root = Path(__file__).resolve().parent.parent
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout
+    return json.loads(shown.splitlines()[-1])
+
+
+def measure(side, name, attributes, size, steps):
+    """Images a second: the batch size through the median time from one step to the next, after a warm-up."""
+    import torch
+
+    from models import build_model
+
+    torch.manual_seed(0)
+    model = build_model(name, attributes)
+    images = torch.rand(BATCH, 3, size, size) * 2 - 1
+    labels = (torch.rand(BATCH, len(attributes)) < 0.5).float()
+    stamps = []
+
+    def batches():
+        for _ in range(WARM_UP + steps + 1):
+            stamps.append(time.perf_counter())
+            yield images, labels
+
+    train = plain_epoch if side == "plain" else our_epoch
+    train(model, batches())
+    spans = [after - before for before, after in zip(stamps[WARM_UP:-1], stamps[WARM_UP + 1 :], strict=True)]
+    return BATCH / statistics.median(spans)
+
+
+def plain_epoch(model, batches):
+    """The loop of a tutorial."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-4, weight_decay=1e-6)
+    criterion, total = torch.nn.BCEWithLogitsLoss(), 0.0
+    model.train()
+    for images, labels in batches:
+        optimizer.zero_grad()
+        loss = criterion(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total
+
+
+def our_epoch(model, batches):
+    """An epoch as `utils.training.fit` runs it."""
+    from utils.buffers import keep_freed_memory
+    from utils.layouts import fast_pooling, training_layout
+    from utils.recipe import Recipe, resolve_amp
+    from utils.training import train_epoch
+
+    amp = resolve_amp("auto", "cpu")
+    layout = training_layout("cpu", amp)
+    keep_freed_memory()
+    model.to(memory_format=layout)
+    optimizer = Recipe().make_optimizer(model.parameters())
+    with fast_pooling(model, layout):
+        return train_epoch(model, batches, optimizer, amp=amp, layout=layout)
+
+
+def trained_auc(args, seed, amp):
+    """{attribute: AUC on the test part} of a short training."""
+    from utils.augmentation import Augmentation
+    from utils.celeba import open_celeba
+    from utils.metrics import auc
+    from utils.network import random_network
+    from utils.training import Recipe, fit, predict
+
+    data = open_celeba(
+        args.data_path, args.task_labels, img_size=args.img_size, limit=args.limit, cache_path=args.cache_path
+    )
+    model = random_network(args.model, args.task_labels, seed, "cpu")
+    recipe = Recipe(epochs=args.epoch, lr=2e-3, scheduler="onecycle", amp=amp, seed=seed)
+    fit(model, data, recipe, "cpu", augment=Augmentation(degrees=10.0))
+    logits, labels = predict(model, data, data.everything("test"), BATCH, "cpu")
+    return {name: auc(logits[:, k].numpy(), labels[:, k].numpy()) for k, name in enumerate(args.task_labels)}
+
+
+if __name__ == "__main__":
+    arguments.run_script(main, get_args_parser())
