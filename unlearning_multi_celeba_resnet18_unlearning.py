@@ -1,6 +1,6 @@
 """Step 3 of 3: unlearn by pruning the nodes that the essential graph names, then judge before against after.
 
-With --method erase its convolutions are instead edited in closed form so that its features forget too; that needs no graph.
+With --method erase its convolutions are instead edited in closed form so that its features forget too, without a graph.
 
 Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weights by --weights)
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
@@ -24,7 +24,13 @@ def get_args_parser():
     add = parser.add_argument
     text = "prune: the published method, silences the head; erase: closed-form edits that clear the features too"
     add("--method", default="prune", choices=["prune", "erase"], help=text)
-    add("--strength", type=arguments.positive_float, default=1.0, metavar="X", help="of --method erase: more erases more")
+    add(
+        "--strength",
+        type=arguments.positive_float,
+        default=1.0,
+        metavar="X",
+        help="of --method erase: more erases more",
+    )
     text = "of --method erase: training images passed through, repeats of rare ones included"
     add("--erase_images", type=arguments.positive_int, default=1024, metavar="N", help=text)
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")

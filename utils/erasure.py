@@ -58,17 +58,19 @@ def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", allowed
     Args:
         model: net with attribute heads that `torch.fx` traces, on `device`
         data: `utils.celeba.CelebA` or what has its attributes, labels, rows and batches
-        targets: names of the forgotten heads
+        targets: names of the forgotten heads. Heads that an earlier erasure emptied are forgotten again along
+            with them, for an edit may let them back into the features
         rows: images to learn from; None: the training part
         allowed: {convolution: (C_out, C_in) bool} connections that may be edited, others stay; None: all
         watch: `utils.run.Stopwatch` that gets the seconds of each part
-    Returns: {"images", "sites": {convolution: ridge}}: what was used
+    Returns: {"images", "sites": {convolution: ridge}, "targets": all that were forgotten}: what was used
     Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
         stop being finite; the network is then as it was
     """
     recipe, watch = recipe or ErasureRecipe(), watch or Stopwatch(device)
     device, plan = torch.device(device), find_sites(model, recipe.everywhere)
     rows = data.everything("train") if rows is None else rows
+    targets = [*targets, *(name for name in forgotten_before(model) if name not in targets)]
     columns = [data.attributes.index(target) for target in targets]
     choice = choose_images(rows, data.labels[rows][:, columns], recipe.images, 64, recipe.positives, recipe.seed)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -80,7 +82,14 @@ def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", allowed
     if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
         model.load_state_dict(before)
         raise InputError(f"erasure gave numbers that are not finite: use a strength below {recipe.strength:g}")
-    return {"images": len(choice.rows), "sites": ridges}
+    return {"images": len(choice.rows), "sites": ridges, "targets": targets}
+
+
+def forgotten_before(model):
+    """Names of the heads that answer the same whatever they see: those that an earlier erasure emptied."""
+    heads = get_heads(model)
+    empty = (heads.weight == 0).all(1).tolist()
+    return [name for name, is_empty in zip(heads.attributes, empty, strict=True) if is_empty]
 
 
 def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, bar):
@@ -89,6 +98,10 @@ def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, 
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     with watch("erase: note"):
         notes = _take_notes(model, plan, data, choice, device, amp)
+        if not torch.isfinite(notes.logits).all():
+            raise InputError(
+                "the network gives numbers that are not finite, so it cannot be edited: its weights are damaged"
+            )
     with watch("erase: levels"):
         ridges = _ridges(model, plan, data, choice, notes, recipe, device, amp)
     with watch("erase: edit"):
@@ -135,7 +148,9 @@ def _take_notes(model, plan, data, choice, device, amp, images=None, only_pooled
             for node, value in begin.items():
                 kept["begin"].setdefault(node, []).append(value.clone())
         kept["logits"].append(runner.run(begin, start=plan.first, visit=visit)[runner.output].float())
-    joined = {name: {key: torch.cat(parts) for key, parts in kept[name].items()} for name in ("values", "pooled", "begin")}
+    joined = {
+        name: {key: torch.cat(parts) for key, parts in kept[name].items()} for name in ("values", "pooled", "begin")
+    }
     return _Notes(torch.cat(kept["logits"]), **joined)
 
 
@@ -169,7 +184,14 @@ def _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar):
             return again[site.value]
 
         value = edit_site(
-            *(edited, read[site.path[0].all_input_nodes[0]], output, notes.values[site.conv], contrast, ridges[site.conv]),
+            *(
+                edited,
+                read[site.path[0].all_input_nodes[0]],
+                output,
+                notes.values[site.conv],
+                contrast,
+                ridges[site.conv],
+            ),
             rerun,
             repair=recipe.repair,
             allowed=None if allowed is None else allowed[site.conv],

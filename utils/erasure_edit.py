@@ -8,7 +8,8 @@ M (h - mean h), by adding M to the middle of the kernel. M minimises
 S are the targets' shifts at P positions (`erasure_plan.Contrast`), and u* is the untouched network's value without its
 shift: so the edit takes the shift out, what earlier edits have disturbed is repaired on the way, and nothing else is
 moved more than needed. With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of Belrose et al. 2023,
-here for each position at once and through the weights of the network itself); with ridge -> infinity nothing is erased.
+here for each position at once and through the weights of the network itself); with ridge -> infinity what is left is
+the regression of u* on the input, which takes out a part of the shift only.
 """
 
 from dataclasses import dataclass

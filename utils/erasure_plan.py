@@ -30,7 +30,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What tells the images with a target from those without, given the kept outputs: N images, T targets, on the device.
+    """What tells images with a target from those without, given the kept outputs: N images, T targets, on the device.
 
     weights: (N,) with sum 1; wanted: (N, T) the targets' labels without what the kept outputs imply
     readout: (T, N): readout @ values is the shift of some values that goes with each target; gram: (T, T) of `wanted`
