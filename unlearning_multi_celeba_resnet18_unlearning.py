@@ -32,7 +32,7 @@ def get_args_parser():
         help="of --method erase: more erases more",
     )
     text = "of --method erase: training images passed through, repeats of rare ones included"
-    add("--erase_images", type=arguments.positive_int, default=1024, metavar="N", help=text)
+    add("--erase_images", type=arguments.positive_int, default=1536, metavar="N", help=text)
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
     add("--released_txt", action="store_true", help="take the votes from the released text format instead of the JSON")
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")

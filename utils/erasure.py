@@ -39,7 +39,7 @@ class ErasureRecipe:
     everywhere: edit every convolution, not one for each residual sum; amp: see `utils.recipe.resolve_amp`
     """
 
-    images: int = 1024
+    images: int = 1536
     strength: float = 1.0
     positives: float = 0.25
     reference: int = 512
