@@ -10,6 +10,7 @@ used as they document it and in their fastest form: no heat map is summed, scale
 """
 
 import statistics
+import time
 from pathlib import Path
 
 from utils import arguments, run
@@ -47,8 +48,9 @@ def main(args):
         run.seed_everything(args.seed)
         images = torch.randn(args.images, 3, args.img_size, args.img_size, device=device)
         methods, versions = make_methods(args.model, heads, args.layers, images)
-        seconds, differences = measure(methods, args.repeats, args.slowest, device)
+        seconds, busy, differences = measure(methods, args.repeats, args.slowest, device)
         medians = {name: statistics.median(times) for name, times in seconds.items()}
+        at_work = {name: statistics.median(times) for name, times in busy.items()}
         line = {
             "what": "scoring",
             "model": args.model,
@@ -61,14 +63,17 @@ def main(args):
             "repeat_seconds": seconds,
             "median_seconds": medians,
             "times_ours": {name: median / medians["ours"] for name, median in medians.items()},
+            "median_cpu_seconds": at_work,
+            "times_ours_cpu": {name: median / at_work["ours"] for name, median in at_work.items()},
             "largest_difference": differences,
             "library_versions": versions,
             "peak_rss_bytes": run.peak_rss_bytes(),
             "seed": args.seed,
         }
         run.append_result(Path(args.out), line)
-        rows = [[name, 1000 * median, line["times_ours"][name]] for name, median in medians.items()]
-        print(run.table(rows, [f"{heads} attributes", "ms", "times ours"]))
+        ratios = (line["times_ours"], line["times_ours_cpu"])
+        rows = [[name, 1000 * median, *(ratio[name] for ratio in ratios)] for name, median in medians.items()]
+        print(run.table(rows, [f"{heads} attributes", "ms", "times ours", "by processor time"]))
 
 
 def measure(methods, repeats, slowest, device):
@@ -76,15 +81,16 @@ def measure(methods, repeats, slowest, device):
 
     Args:
         methods: {name: (function, what turns its result into {layer: (K, C) means} or None)}; "ours" first
-    Returns: ({name: [seconds]}, {name: largest difference from ours, in units of the layer's largest score})
+    Returns: ({name: [seconds]}, {name: [seconds of processor time, all threads]}, {name: largest difference from ours,
+        in units of the layer's largest score})
     """
-    seconds, differences, ours = {}, {}, None
+    seconds, busy, differences, ours = {}, {}, {}, None
     for name, (work, means) in list(methods.items()):
-        took, result = timed(work, device)  # a warm-up, whose values are compared
+        took, _, result = timed(work, device)  # a warm-up, whose values are compared
         if took > slowest:
             del methods[name]
             continue
-        seconds[name] = []
+        seconds[name], busy[name] = [], []
         if means is not None:
             found = means(result)
             ours = ours or found
@@ -93,16 +99,21 @@ def measure(methods, repeats, slowest, device):
             )
     for _ in range(repeats):
         for name, (work, _) in methods.items():
-            seconds[name].append(timed(work, device)[0])
-    return seconds, differences
+            took, at_work, _ = timed(work, device)
+            seconds[name].append(took)
+            busy[name].append(at_work)
+    return seconds, busy, differences
 
 
 def timed(work, device):
-    """(seconds, result) of a call, with the work that it queued on the device."""
-    watch = run.Stopwatch(device)
+    """(seconds, seconds of processor time, result) of a call, with the work that it queued on the device.
+
+    Processor time hardly depends on what else the machine does.
+    """
+    watch, start = run.Stopwatch(device), time.process_time()
     with watch("work"):
         result = work()
-    return watch.seconds["work"], result
+    return watch.seconds["work"], time.process_time() - start, result
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ not changed; what cannot be traced runs as it is.
 """
 
 import math
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -56,14 +57,18 @@ def convolution_matrix(weight, stride, padding, dilation, height, width):
     outputs, inputs, *kernel = weight.shape
     sides = zip((height, width), kernel, stride, padding, dilation, strict=True)
     size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sides]
-    matrix = weight.new_zeros(height, width, inputs, *size, outputs)
     taps = weight.permute(2, 3, 1, 0).contiguous()
-    for y, x in ((y, x) for y in range(size[0]) for x in range(size[1])):
-        for i, j in ((i, j) for i in range(kernel[0]) for j in range(kernel[1])):
-            row = y * stride[0] - padding[0] + i * dilation[0]
-            column = x * stride[1] - padding[1] + j * dilation[1]
-            if 0 <= row < height and 0 <= column < width:
-                matrix[row, column, :, y, x] = taps[i, j]
+    places = []
+    for y, x, i, j in product(*map(range, (*size, *kernel))):
+        row = y * stride[0] - padding[0] + i * dilation[0]
+        column = x * stride[1] - padding[1] + j * dilation[1]
+        if 0 <= row < height and 0 <= column < width:
+            places.append((row, column, y, x, taps[i, j]))
+    everywhere = len(places) == height * width * math.prod(size)  # each pair of positions has at most one tap
+    make = weight.new_empty if everywhere else weight.new_zeros
+    matrix = make(height, width, inputs, *size, outputs)
+    for row, column, y, x, tap in places:
+        matrix[row, column, :, y, x] = tap
     return matrix.view(height * width * inputs, -1), tuple(size)
 
 
