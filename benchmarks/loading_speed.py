@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from results.speed_tables import loading_comparison
+from results.loading_tables import loading_comparison
 from utils import arguments, run
 
 BATCH, WORKERS, DEGREES = 128, 2, 30.0

@@ -10,8 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from results.loading_tables import loading_comparison
 from results.result_lines import read_json_lines
-from results.speed_tables import loading_comparison
 
 HERE = Path(__file__).resolve().parent
 PLAIN, OURS = "#b8bec9", "#2f6db5"

@@ -14,8 +14,9 @@ from collections import Counter
 from pathlib import Path
 
 from results.audit_tables import audit_table
+from results.loading_tables import loading_table, training_table
 from results.result_lines import group_results, read_json_lines, read_lines
-from results.speed_tables import loading_table, training_table
+from results.speed_tables import speed_tables
 from results.wording import spread, verdict_words
 from utils.errors import InputError
 from utils.files import write_atomically
@@ -112,6 +113,9 @@ def make_tables(files):
         sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
         if sweep:
             tables[name] = proportions_table(sweep)
+        speed = speed_tables(read_json_lines(file))
+        if speed:
+            tables[name] = speed
     return tables
 
 

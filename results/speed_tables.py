@@ -1,53 +1,82 @@
-"""Tables of the lines of `benchmarks.loading_speed` and `benchmarks.training_speed`, in Markdown."""
+"""Tables of what the benchmarks of speed measured; lines of one kind carry the same word under "what"."""
+
+METHODS = {"ours": "**ours**, channels", "ours, with edges": "**ours**, channels and connections"}
 
 
-def _markdown(rows):
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]) + "\n"
+def speed_tables(lines):
+    """Markdown of the lines of one file that are of a kind known here, or None."""
+    makers = {"scoring": scoring_table, "pipeline": pipeline_table, "roofline": roofline_table}
+    parts = [make([line for line in lines if line.get("what") == kind]) for kind, make in makers.items()
+             if any(line.get("what") == kind for line in lines)]  # fmt: skip
+    return "\n".join(parts) or None
 
 
-def loading_comparison(line):
-    """{what: (plain, ours)} of a line of `benchmarks.loading_speed`, in images a second."""
-    plain, ours = line["plain"], line["ours"]
-    return {
-        "first pass": (plain["evaluation"], ours["first"]),
-        "later passes": (plain["evaluation"], ours["later"]),
-        "training": (plain["training"], ours["training"]),
-    }
+def scoring_table(lines):
+    """Markdown: a row a method, a pair of columns a number of attributes; later lines in the place of earlier ones."""
+    found = {line["attributes"]: line for line in lines}
+    columns = ["method"]
+    for heads in sorted(found):
+        columns += [f"K = {heads}, ms", "times ours", "by processor time", "largest difference"]
+    rows = []
+    for method in dict.fromkeys(name for heads in sorted(found) for name in found[heads]["median_seconds"]):
+        cells = [METHODS.get(method, method)]
+        for heads in sorted(found):
+            line = found[heads]
+            ours = method == "ours"
+            cells += [_figure(line["median_seconds"].get(method), "{:.1f}", 1000)]
+            cells += [_figure(line["times_ours"].get(method), "{:.2f}")]
+            cells += [_figure(line["times_ours_cpu"].get(method), "{:.2f}")]
+            cells += ["" if ours else _figure(line["largest_difference"].get(method), "{:.0e}")]
+        rows.append(cells)
+    return _table(columns, rows) + f"\n{_origins(found.values())}\n"
 
 
-def loading_table(lines):
-    """A row per image size and kind of batches; of each size the last line. Memory, if measured, below."""
-    rows = [["px", "batches", "plain, images/s", "ours, images/s", "ratio", "decoding alone, images/s", "hardware"]]
-    for size, line in sorted({line["img_size"]: line for line in lines if "img_size" in line}.items()):
-        for what, (plain, ours) in loading_comparison(line).items():
-            bound = f"{line['decode_only']:,.0f}" if what == "first pass" else ""
-            figures = [f"{plain:,.0f}", f"{ours:,.0f}", f"{ours / plain:.1f}", bound]
-            rows.append([str(size), what, *figures, str(line.get("hardware", "?"))])
-    text = _markdown(rows)
-    for memory in [line["memory"] for line in lines if "memory" in line][-1:]:
-        text += "\n" + _markdown(
-            [["table rows", "opening, s", "first batch, s", "peak memory, MB"]]
-            + [
-                [f"{int(count):,}", *(f"{one[name]:.1f}" for name in ("open_seconds", "first_batch_seconds"))]
-                + [f"{one['peak_rss_bytes'] / 1e6:.0f}"]
-                for count, one in memory.items()
-            ]
-        )
-    return text
+def pipeline_table(lines):
+    """Markdown: a row a line of `benchmarks.pipeline_share`, its phases in milliseconds."""
+    phases = list(lines[0]["median_seconds"])
+    columns = ["data", "heads", *(f"{phase}, ms" for phase in phases), "training, s", "share", "start, s"]
+    rows = []
+    for line in lines:
+        cells = [line["dataset"], str(len(line["attributes"]))]
+        cells += [f"{1000 * line['median_seconds'][phase]:.1f}" for phase in phases]
+        training = f"{line['training_seconds']:.0f} ({line['training_epochs']} epochs)"
+        rows.append([*cells, training, f"{100 * line['share']:.2f} %", f"{line['start_seconds']:.1f}"])
+    return _table(columns, rows) + f"\n{_origins(lines)}\n"
 
 
-def training_table(lines):
-    """The last measured speeds of each network and image size, and the last comparison of AUC."""
-    speeds = {(line["model"], line["img_size"]): line for line in lines if "ratio" in line}
-    rows = [["network", "px", "plain, images/s", "ours, images/s", "ratio", "hardware"]]
-    for (model, size), line in speeds.items():
-        figures = [f"{line['plain']:.0f}", f"{line['ours']:.0f}", f"{line['ratio']:.2f}"]
-        rows.append([model, str(size), *figures, str(line.get("hardware", "?"))])
-    text = _markdown(rows) if speeds else ""
-    for line in [line for line in lines if "auc_gap" in line][-1:]:
-        seeds = ", ".join(str(one["seed"]) for one in line["auc"])
-        text += (
-            f"\nLargest gap between a head's mean AUC in float32 and in bfloat16, seeds {seeds}, "
-            f"{line['epochs']} epochs on {line['limit']:,} rows: {line['auc_gap']:.4f}\n"
-        )
-    return text
+def roofline_table(lines):
+    """Markdown: a row a stage of the last line of `benchmarks.roofline`."""
+    line = lines[-1]
+    columns = ["stage", "ms", "floor, ms", "times the floor", "what bounds it", "the rest"]
+    rows = [
+        [
+            stage["stage"],
+            f"{1000 * stage['seconds']:.1f}",
+            f"{1000 * stage['floor_seconds']:.1f}",
+            f"{stage['seconds'] / stage['floor_seconds']:.1f}",
+            stage["bound"],
+            stage["rest"],
+        ]
+        for stage in line["stages"]
+    ]
+    bare = ", ".join(f"{name} {value:.3g}" for name, value in line["machine"].items())
+    return _table(columns, rows) + f"\nThe machine, measured bare: {bare}.\n\n{_origins([line])}\n"
+
+
+def _figure(value, form, times=1):
+    return "" if value is None else form.format(times * value)
+
+
+def _table(columns, rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *rows]) + "\n"
+
+
+def _origins(lines):
+    """Where the figures come from: commands, hardware, versions, commits and days, each once."""
+    words = {}
+    for line in lines:
+        versions = {"torch": line["versions"].get("torch"), **line.get("library_versions", {})}
+        threads = f"{line['threads']} threads" if "threads" in line else ""
+        told = [f"`{line['command']}`", line["hardware"], threads, ", ".join(f"{k} {v}" for k, v in versions.items())]
+        words |= dict.fromkeys([*told, f"commit {line['commit']}", line["date"][:10]])
+    return " · ".join(word for word in words if word)

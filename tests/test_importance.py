@@ -4,9 +4,11 @@ import pytest
 import torch
 from conftest import stir_batch_norms
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_model
 from models.heads import AttributeHeads
+from utils import importance
 from utils.dataflow import trace_dataflow
 from utils.importance import channel_scores, connection_matrix, gradcam_maps, score_groups, score_network
 
@@ -61,7 +63,7 @@ def test_streamed_scores_equal_the_mean_of_single_images():
     assert streamed.counts.tolist() == [3, 5]
 
 
-def test_one_forward_and_one_partial_backward_per_attribute():
+def test_one_forward_and_one_partial_backward_for_all_attributes():
     model = stir_batch_norms(build_model("resnet18", ["a", "b"]))
     flow = trace_dataflow(model)
     layers = list(flow.last_layers())
@@ -73,7 +75,7 @@ def test_one_forward_and_one_partial_backward_per_attribute():
     batches = [((0,), torch.randn(3, 3, 32, 32)), ((0, 1), torch.randn(2, 3, 32, 32))]
     score_network(model, layers, flow.links_between(layers), batches)
     assert sum(forwards) == 5  # each image once
-    assert sum(backwards) == 3 + 2 * 2  # once per image and attribute
+    assert backwards == [3, 2]  # once a batch: the attributes' backward passes are one
     assert below == []  # nothing below the first scored layer
 
 
@@ -88,6 +90,51 @@ def test_scoring_leaves_no_trace_on_the_network():
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_another_attribute_costs_one_backward_pass_above_the_first_scored_layer():
+    costs = []
+    for heads in (["a"], ["a", "b"]):
+        model = stir_batch_norms(build_model("resnet18", heads))
+        layers = list(trace_dataflow(model).last_layers())
+        with FlopCounterMode(display=False) as counter:
+            score_network(model, layers, [], [(tuple(range(len(heads))), torch.randn(2, 3, 64, 64))])
+        costs.append(counter.get_total_flops())
+    block = 2 * 2 * (4 * 512) ** 2  # 2 images, multiply and add, all of a 2x2 map with all of it
+    first = 2 * 2 * 4 * 9 * 256 * 512  # the 3x3 convolution of stride 2, from 4x4 to 2x2 positions
+    shortcut = 2 * 2 * 4 * 256 * 512
+    heads = 2 * 2 * 512 * (1 + 2 * 2 - 1)  # forward one column more; backward two columns for each of two, not one
+    assert costs[1] - costs[0] == 3 * block + first + shortcut + heads
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_batched_is_scored_attribute_by_attribute(monkeypatch):
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return torch.from_numpy(2 * grad.numpy())
+
+    class Stubborn(OneConvolution):
+        def forward(self, x):
+            return self.heads(Doubled.apply(self.conv(x)).mean((2, 3)))
+
+    model = Stubborn()
+    scores = score_network(model, ["conv"], [], [((0, 1), torch.randn(3, 3, 5, 2))]).channels["conv"]
+    assert torch.allclose(scores, 2 * model.heads.weight / 10)
+
+
+def test_little_room_gives_the_same_scores(monkeypatch):
+    model = stir_batch_norms(build_model("resnet18", ["a", "b", "c"]))
+    layers, batch = ["layer3.1.conv2", "layer4.1.conv1"], ((0, 2, 1), torch.randn(2, 3, 32, 32))
+    roomy = score_network(model, layers, [], [batch])
+    monkeypatch.setattr(importance, "ROOM", 1)
+    tight = score_network(model, layers, [], [batch])
+    for layer in layers:
+        assert torch.allclose(roomy.channels[layer], tight.channels[layer], rtol=1e-4, atol=1e-8)
 
 
 def test_hooks_go_even_after_an_error():

@@ -1,9 +1,11 @@
 """Gradient scores of channels and connections, for every attribute and scored layer in one pass over the images.
 
 An image costs one forward pass and, per attribute it is scored for, one backward pass that ends at the first scored
-layer: nothing below it receives a gradient, and no parameter's `.grad` is touched.
+layer: nothing below it receives a gradient, and no parameter's `.grad` is touched. Both run on a leaner form of the
+network (utils.lean_forward), the backward passes of all attributes as one.
 """
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,8 +13,11 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
+from utils.lean_forward import is_plain, lean_network
+from utils.modes import evaluating
 
 MEASURES = ("gradcam", "gradient_activation")
+ROOM = 256 * 2**20  # bytes that the gradients of several attributes may take together
 
 
 @dataclass
@@ -30,47 +35,38 @@ class Scores:
 
 
 @contextmanager
-def _gradients_from(model, layers, weights_of=()):
-    """Run the network in eval mode so that only the outputs of `layers` (and some weights) carry gradients.
+def _forward_with_maps(model, layers, inputs_of=()):
+    """Run the network in eval mode so that only the outputs of `layers` carry gradients.
 
-    Yields a dict that the next forward pass fills with {layer: output before batch norm}. Hooks, train flags,
-    `requires_grad` and in-place switches are as before afterwards, also after an error.
+    Yields (network to call, {layer: output before batch norm}, {layer: input}); a forward pass fills the dicts. Hooks,
+    train flags and `requires_grad` are as before afterwards, also after an error.
     """
-    modules = dict(model.named_modules())
     for layer in layers:
-        if not isinstance(modules.get(layer), torch.nn.Conv2d):
+        if not isinstance(dict(model.named_modules()).get(layer), torch.nn.Conv2d):
             raise ValueError(f"{layer!r} is not a convolution of this network")
-    maps = {}
+    maps, inputs, handles = {}, {}, []
 
     def keep(layer):
-        def hook(_module, _inputs, output):
+        def hook(_module, given, output):
             maps[layer] = output if output.requires_grad else output.requires_grad_()
+            if layer in inputs_of:
+                inputs[layer] = given[0].detach()
+            return output.clone()  # an in-place ReLU right behind a convolution would overwrite the map that we keep
 
         return hook
 
-    training = [module for module in modules.values() if module.training]
-    in_place = [module for module in modules.values() if getattr(module, "inplace", False)]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
     try:
-        model.eval()
-        model.requires_grad_(False)
-        for layer in weights_of:
-            modules[layer].weight.requires_grad_(True)
-        for module in in_place:  # an in-place ReLU right behind a convolution would overwrite the map that we keep
-            module.inplace = False
-        with torch.enable_grad():
-            yield maps
+        with evaluating(model), torch.enable_grad():
+            model.requires_grad_(False)
+            network, scored = lean_network(model, layers)
+            handles = [module.register_forward_hook(keep(layer)) for layer, module in scored.items()]
+            yield network, maps, inputs
     finally:
         for handle in handles:
             handle.remove()
-        model.requires_grad_(False)
         for parameter in trainable:
             parameter.requires_grad_(True)
-        for module in training:
-            module.training = True
-        for module in in_place:
-            module.inplace = True
 
 
 def channel_scores(model, layers, images, attribute):
@@ -92,8 +88,8 @@ def channel_scores(model, layers, images, attribute):
 def maps_and_gradients(model, layers, images, attribute):
     """({layer: (map, gradient of the logit with respect to it)}, logits (N, K)); maps are (N, C, H, W)."""
     head = get_heads(model).index(attribute)
-    with _gradients_from(model, layers) as maps:
-        logits = model(images)
+    with _forward_with_maps(model, layers) as (network, maps, _):
+        logits = network(images)
         gradients = torch.autograd.grad(logits[:, head].sum(), [maps[layer] for layer in layers])
     kept = {layer: (maps[layer].detach(), gradient) for layer, gradient in zip(layers, gradients, strict=True)}
     return kept, logits.detach()
@@ -130,32 +126,78 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
     consumers = list(dict.fromkeys(link.consumer for link in links))
-    weights = [model.get_submodule(name).weight for name in consumers]
+    names = list(dict.fromkeys([*layers, *consumers]))
     heads = len(get_heads(model).attributes)
     sums, weight_sums, counts = {}, {}, torch.zeros(heads, dtype=torch.int64)
-    for attributes, images in tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False):
-        with _gradients_from(model, layers, consumers) as maps:
-            logits = model(images)
-            wanted = [maps[layer] for layer in layers] + weights
-            for k in attributes:
-                output = logits[:, k].sigmoid() if of_probability else logits[:, k]
-                keep_graph = k != attributes[-1]
-                gradients = torch.autograd.grad(output.sum(), wanted, retain_graph=keep_graph, materialize_grads=True)
-                counts[k] += len(images)
-                for layer, gradient in zip(layers, gradients, strict=False):
-                    _add(sums, (layer, k), _channel_sum(gradient, maps[layer].detach(), measure))
-                for name, weight, gradient in zip(consumers, weights, gradients[len(layers) :], strict=True):
-                    _add(weight_sums, (name, k), (weight.detach() * gradient).sum((2, 3)))
+    bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False)
+    with _forward_with_maps(model, names, consumers) as (network, maps, inputs):
+        for attributes, images in bar:
+            logits = network(images)
+            outputs = logits.sigmoid() if of_probability else logits
+            counts[list(attributes)] += len(images)
+            for some in _portions(attributes, [maps[name] for name in names]):
+                gradients = dict(zip(names, _gradients(outputs, some, [maps[name] for name in names]), strict=True))
+                for layer in layers:
+                    means = _channel_sums(gradients[layer], maps[layer].detach(), measure)
+                    _add(sums, layer, some, means)
+                for name in consumers:
+                    convolution = model.get_submodule(name)
+                    relevance = [_weight_relevance(convolution, inputs[name], one) for one in gradients[name]]
+                    _add(weight_sums, name, some, relevance)
+            maps.clear()  # the next forward pass needs the room
     return _means(model, layers, links, sums, weight_sums, counts)
 
 
-def _channel_sum(gradient, activation, measure):
-    product = gradient if measure == "gradcam" else gradient * activation
-    return product.mean((2, 3)).sum(0)
+def _portions(attributes, maps):
+    """Attributes in groups whose gradients fit in ROOM bytes together."""
+    each = sum(tensor.numel() * tensor.element_size() for tensor in maps)
+    size = max(1, ROOM // max(1, each))
+    return [attributes[start : start + size] for start in range(0, len(attributes), size)]
 
 
-def _add(sums, key, value):
-    sums[key] = sums[key] + value if key in sums else value
+def _gradients(outputs, attributes, maps):
+    """Gradients of some columns of `outputs` (N, K) with respect to maps: tensors (len(attributes), N, C, H, W).
+
+    The backward passes of the attributes are one, over that many times as many rows; operations that cannot be
+    batched are gone through attribute by attribute.
+    """
+    chosen = torch.zeros(len(attributes), *outputs.shape, dtype=outputs.dtype, device=outputs.device)
+    chosen[range(len(attributes)), :, attributes] = 1
+    shared = {"retain_graph": True, "allow_unused": True}
+    try:
+        with warnings.catch_warnings(action="error", category=UserWarning):  # a slow way round is told by a warning
+            found = torch.autograd.grad(outputs, maps, chosen, is_grads_batched=True, **shared)
+    except (RuntimeError, UserWarning):
+        single = [torch.autograd.grad(outputs, maps, one, materialize_grads=True, retain_graph=True) for one in chosen]
+        return [torch.stack(column) for column in zip(*single, strict=True)]
+    blank = [
+        tensor.new_zeros(len(attributes), *tensor.shape) if grad is None else grad
+        for tensor, grad in zip(maps, found, strict=True)
+    ]
+    return blank
+
+
+def _channel_sums(gradients, activation, measure):
+    product = gradients if measure == "gradcam" else gradients * activation
+    return product.mean((3, 4)).sum(1)
+
+
+def _weight_relevance(convolution, inputs, gradient):
+    """(C_out, C_in / groups): sum over images and kernel of the weight times the gradient with respect to it."""
+    weight = convolution.weight.detach()
+    if is_plain(convolution):
+        placing = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+        found = torch.nn.grad.conv2d_weight(inputs, weight.shape, gradient, *placing)
+    else:
+        convolution.weight.requires_grad_(True)
+        found = torch.autograd.grad(convolution(inputs), convolution.weight, gradient)[0]
+        convolution.weight.requires_grad_(False)
+    return (weight * found).sum((2, 3))
+
+
+def _add(sums, name, attributes, values):
+    for k, value in zip(attributes, values, strict=True):
+        sums[name, k] = sums[name, k] + value if (name, k) in sums else value
 
 
 def _means(model, layers, links, sums, weight_sums, counts):

@@ -36,11 +36,14 @@ def _rows_of(model, channels, batch_norm):
     found = []
     for layer, wanted in channels.items():
         convolution = model.get_submodule(layer)
-        if any(not 0 <= channel < convolution.out_channels for channel in wanted):
-            raise IndexError(f"{layer} has channels 0 to {convolution.out_channels - 1}, asked for {max(wanted)}")
-        if not wanted:
+        if not len(wanted):
             continue
-        rows = torch.tensor(wanted, dtype=torch.int64).to(convolution.weight.device, non_blocking=True)
+        rows = torch.as_tensor(wanted, dtype=torch.int64)
+        least, most = (int(end) for end in rows.aminmax())  # on the host still: no wait for the device
+        if least < 0 or most >= convolution.out_channels:
+            wrong = least if least < 0 else most
+            raise IndexError(f"{layer} has channels 0 to {convolution.out_channels - 1}, asked for {wrong}")
+        rows = rows.to(convolution.weight.device, non_blocking=True)
         tensors = [convolution.weight, convolution.bias]
         if batch_norm.get(layer):
             norm = model.get_submodule(batch_norm[layer])
@@ -61,7 +64,7 @@ def zero_connections(model, connections):
             continue
         convolution = model.get_submodule(layer)
         weight = convolution.weight
-        inputs, outputs = torch.tensor(pairs, dtype=torch.int64).unbind(1)
+        inputs, outputs = torch.as_tensor(pairs, dtype=torch.int64).unbind(1)
         per_group, group_outputs = weight.shape[1], weight.shape[0] // convolution.groups
         if not torch.equal(inputs // per_group, outputs // group_outputs):
             raise ValueError(f"{layer} is grouped: some of the given channels are not connected")
