@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from models.slim import is_depthwise, width_of
+from models.slim import SIZED, is_depthwise, width_of
 from utils.channel_book import Carried, ChannelBook
 from utils.errors import InputError
 
@@ -31,6 +31,13 @@ _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
 
 
+class _Tracer(fx.Tracer):
+    """Stops at every layer that has a width, also at one of a class derived from PyTorch's."""
+
+    def is_leaf_module(self, m, module_qualified_name):
+        return isinstance(m, SIZED) or super().is_leaf_module(m, module_qualified_name)
+
+
 def channels_to_keep(model):
     """Walk through a network.
 
@@ -43,7 +50,7 @@ def channels_to_keep(model):
     if model.training:
         raise ValueError("which channels are 0 can be told in eval mode only")
     try:
-        nodes = list(fx.Tracer().trace(model).nodes)
+        nodes = list(_Tracer().trace(model).nodes)
     except Exception as error:  # torch.fx raises many kinds; each means the same to the user
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
