@@ -15,6 +15,7 @@ from pathlib import Path
 
 from results.audit_tables import audit_table
 from results.result_lines import group_results, read_json_lines, read_lines
+from results.shrinking_table import shrinking_table
 from results.wording import spread, verdict_words
 from utils.errors import InputError
 from utils.files import write_atomically
@@ -105,6 +106,9 @@ def make_tables(files):
         sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
         if sweep:
             tables[name] = proportions_table(sweep)
+        shrunk = [line for line in read_json_lines(file) if "speed_ratio" in line]
+        if shrunk:
+            tables[name] = shrinking_table(shrunk)
     return tables
 
 
