@@ -110,7 +110,7 @@ def restore_original(unlearned_file, undo_file):
         for name, rows in undo.rows.items():
             _by_row(state[name]).index_copy_(0, rows.long(), undo.values[name])
         original = Checkpoint(state, **undo.original)
-    except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{undo_file} is damaged ({type(error).__name__}): {CURE}") from None
     if digest(state) != undo.state_sha256:
         raise InputError(f"{undo_file} is damaged: what it restores is not the original; {CURE}")
