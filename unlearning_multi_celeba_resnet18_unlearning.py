@@ -6,6 +6,7 @@ Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weight
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
 Writes  checkpoints/<run>/unlearned_<targets>.pth
         results/results.jsonl                  one line for this run
+        --undo_file FILE                       only on request: what pruning removed (see docs/UNDO.md)
         results/<run>/<targets>/before_after.png, and with --audit audit_<target>.json and pictures
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target Bald
@@ -38,6 +39,8 @@ def get_args_parser():
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")
     add("--audit", choices=["quick", "full"], help="probe, relearn and attack both networks, and give a verdict")
     add("--oracle", metavar="FILE", help="the network that never saw the target (step 1 with --leave_out), for --audit")
+    text = "keep what pruning removes, so that restore_network.py can undo it: then nothing is forgotten (docs/UNDO.md)"
+    add("--undo_file", metavar="FILE", help=text)
     add("--evaluate_only", action="store_true", help="judge the unlearned checkpoint that is there; change nothing")
     arguments.add_network_arguments(parser)
     arguments.add_data_arguments(parser)
@@ -84,6 +87,7 @@ def main(args):
     if not args.evaluate_only:
         made_by = arguments.recipe_arguments(args)
         record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, made_by)
+    write_undo(args, network, original, unlearned)
     if args.audit:
         record |= run_audit(args, name, original, network, data, forgotten, device)
     write_results(args, name, network, {**record, "run": name})
@@ -93,9 +97,11 @@ def main(args):
 
 def how_to_unlearn(args, name, network, forgotten):
     """({layer: channels to prune}, the recipe in words and numbers) of the method asked for."""
-    from utils import unlearning
+    from utils import undo, unlearning
 
     if args.method == "erase":
+        if args.undo_file:
+            undo.refuse_erasure(args.undo_file, network)
         return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.seed)
     return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
 
@@ -111,6 +117,14 @@ def unlearn(model, data, forgotten, prune, recipe, device):
         erase(model, data, forgotten, ErasureRecipe(**settings), device=device)
     else:
         zero_channels(model, prune, trace_dataflow(model).batch_norm)
+
+
+def write_undo(args, network, original, unlearned):
+    """Keep what pruning removed, only if that is asked for."""
+    from utils import undo
+
+    if args.undo_file:
+        undo.write_undo(args.undo_file, network, original.state_dict(), unlearned)
 
 
 def write_results(args, name, network, record):

@@ -16,6 +16,7 @@ from pathlib import Path
 from results.audit_tables import audit_table
 from results.loading_tables import loading_table, training_table
 from results.result_lines import group_results, read_json_lines, read_lines
+from results.shrinking_table import shrinking_table
 from results.speed_tables import speed_tables
 from results.wording import spread, verdict_words
 from utils.errors import InputError
@@ -116,6 +117,9 @@ def make_tables(files):
         speed = speed_tables(read_json_lines(file))
         if speed:
             tables[name] = speed
+        shrunk = [line for line in read_json_lines(file) if "speed_ratio" in line]
+        if shrunk:
+            tables[name] = shrinking_table(shrunk)
     return tables
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from models import build_model, load_weights
+from models.slim import set_widths
 from utils.arguments import recipe_arguments
 from utils.errors import InputError
 from utils.tensor_files import read_tensors, write_tensors
@@ -119,6 +120,7 @@ def restore(checkpoint, device="cpu"):
     """The checkpoint's network, in evaluation mode. Raises: InputError if its tensors do not fit the architecture."""
     with torch.random.fork_rng(devices=[]):  # the first values are overwritten: drawing them must not shift a seed
         model = build_model(checkpoint.model, checkpoint.attributes)
+    set_widths(model, checkpoint.arguments.get("widths", {}))  # a network that was shrunk
     return load_weights(model, checkpoint.state_dict, f"the {checkpoint.kind} checkpoint").to(device).eval()
 
 

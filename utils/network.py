@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from models import build_model, load_weights
+from models.slim import set_widths
 from utils.checkpoint import check_matches, checkpoint_in, load_checkpoint, read_state_dict, restore, sha256_of
 from utils.errors import InputError
 
@@ -45,7 +46,8 @@ def open_network(path, attributes, *, weights=None, name=None, img_size=None, de
         if own is not None:  # it says itself what its heads are: a plain state dict cannot
             check_matches(own, weights, **asked)
         name, img_size = name or "resnet18", img_size or 224
-        model = load_weights(build_model(name, attributes), read_state_dict(weights), weights).to(device).eval()
+        model = set_widths(build_model(name, attributes), own.arguments.get("widths", {}) if own else {})
+        model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
         return Source(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights))
     checkpoint = load_checkpoint(path)
     check_matches(checkpoint, path, **asked)

@@ -1,0 +1,148 @@
+"""The undo file of a pruning: the values that were cleared, and of which two files it speaks.
+
+It exists only where it is asked for. See docs/UNDO.md for what it holds and why keeping it means that nothing is gone.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+
+from utils.checkpoint import Checkpoint, checkpoint_in, load_checkpoint, save_checkpoint, sha256_of
+from utils.errors import InputError
+from utils.tensor_files import read_tensors, write_tensors
+
+MOST = 0.5  # share of a network's bytes from which the original itself is the better undo
+CURE = "write one with --undo_file FILE of step 3"
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What turns an unlearned checkpoint back into the original, bit for bit.
+
+    rows: {tensor of the state dict: places along its first axis, (R,) int32}; values: {the same: what stood there}
+    original: fields of the original checkpoint without its tensors; unlearned_sha256, original_sha256: of the two
+    files; state_sha256: of the original's tensors (`digest`)
+    """
+
+    rows: dict
+    values: dict
+    original: dict
+    unlearned_sha256: str
+    original_sha256: str
+    state_sha256: str
+
+    def __post_init__(self):
+        if set(self.rows) != set(self.values):
+            raise ValueError("rows and values must name the same tensors")
+
+
+def changed_rows(before, after):
+    """({name: rows}, {name: values of `before` there}) of two state dicts of the same shapes, compared bit by bit.
+
+    A tensor without axes counts as one row. -0.0 differs from 0.0 here, as it does in a file.
+    """
+    rows, values = {}, {}
+    for name, old in before.items():
+        old, new = (_bytes_by_row(state[name]) for state in (before, after))
+        changed = (old != new).any(1).nonzero().flatten()
+        if len(changed):
+            rows[name] = changed.to(torch.int32)
+            values[name] = _by_row(before[name]).index_select(0, changed)
+    return rows, values
+
+
+def write_undo(path, source, original, unlearned_file):
+    """Write the undo file of a pruning.
+
+    Args:
+        source: `utils.network.Source` of the original; original: its state dict before the pruning
+        unlearned_file: the checkpoint that the pruning wrote
+    Returns: bytes of the file
+    Raises: InputError if most values differ, so that the original's own file is the smaller undo
+    """
+    original = {name: value.detach().cpu() for name, value in original.items()}
+    rows, values = changed_rows(original, load_checkpoint(unlearned_file).state_dict)
+    size, whole = (sum(value.nbytes for value in tensors.values()) for tensors in (values, original))
+    if size > MOST * whole:
+        raise _too_much(path, size, source.path)
+    kept = checkpoint_in(source.path) or Checkpoint(original, source.name, source.attributes, source.img_size)
+    about = {part.name: getattr(kept, part.name) for part in fields(Checkpoint) if part.name != "state_dict"}
+    about["attributes"] = list(about["attributes"])
+    undo = Undo(rows, values, about, sha256_of(unlearned_file), source.sha256, digest(original))
+    written = len(write_tensors(path, asdict(undo)))
+    print(f"wrote {path} ({written:,} bytes: it holds what was unlearned; delete it to let that go)")
+    return written
+
+
+def refuse_erasure(path, source):
+    """Raise the InputError that answers an undo file for an erasure: all values move, the difference is the network."""
+    raise _too_much(path, sum(value.nbytes for value in source.model.state_dict().values()), source.path)
+
+
+def read_undo(path):
+    """The Undo of a file. Raises: InputError if it is absent, damaged or something else."""
+    if not Path(path).is_file():
+        raise InputError(f"no undo file at {path}: {CURE}")
+    content = read_tensors(path, CURE)
+    if not isinstance(content, dict) or set(content) != {part.name for part in fields(Undo)}:
+        raise InputError(f"{path} is no undo file: {CURE}")
+    try:
+        return Undo(**content)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}; {CURE}") from None
+
+
+def restore_original(unlearned_file, undo_file):
+    """(the original Checkpoint, its Undo) from an unlearned checkpoint and the undo file written with it.
+
+    Raises: InputError if the two don't belong together or the result isn't the original, bit for bit
+    """
+    undo, found = read_undo(undo_file), sha256_of(unlearned_file)
+    if found != undo.unlearned_sha256:
+        sides = f"sha256 {undo.unlearned_sha256[:12]}…, but {unlearned_file} has {found[:12]}…"
+        raise InputError(
+            f"{undo_file} belongs to an unlearned checkpoint of {sides}: use the pair of one run of step 3"
+        )
+    state = load_checkpoint(unlearned_file).state_dict
+    try:
+        for name, rows in undo.rows.items():
+            _by_row(state[name]).index_copy_(0, rows.long(), undo.values[name])
+        original = Checkpoint(state, **undo.original)
+    except (AttributeError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{undo_file} is damaged ({type(error).__name__}): {CURE}") from None
+    if digest(state) != undo.state_sha256:
+        raise InputError(f"{undo_file} is damaged: what it restores is not the original; {CURE}")
+    return original, undo
+
+
+def write_original(path, original, undo):
+    """Write the restored checkpoint. Returns: whether the file, too, equals the original's byte for byte."""
+    return save_checkpoint(path, original) == undo.original_sha256
+
+
+def digest(state):
+    """Hex digest over the names, types, shapes and bytes of a state dict, in its order."""
+    found = hashlib.sha256()
+    for name, value in state.items():
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(_bytes_by_row(value).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _too_much(path, size, original):
+    return InputError(
+        f"--undo_file {path}: nearly every value moves, so it would hold the whole difference, {size / 1e6:.1f} MB: "
+        f"the original itself, {original}, is the undo"
+    )
+
+
+def _by_row(tensor):
+    """(R, …) view of a contiguous tensor: a number alone is one row."""
+    return tensor.reshape(1) if tensor.ndim == 0 else tensor
+
+
+def _bytes_by_row(tensor):
+    rows = _by_row(tensor.detach().cpu()).contiguous()
+    return rows.reshape(len(rows), -1).view(torch.uint8)
