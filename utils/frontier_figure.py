@@ -20,7 +20,10 @@ def draw_frontier(path, result, title=""):
     with picture(path, 10.4, 4.9, title) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _draw_curve(left, points, result)
-        left.set(xlabel="kept: worst loss of a kept head, points (100 × AUC, or accuracy)")
+        of = " or ".join(
+            {"auc": "100 × AUC", "accuracy": "accuracy"}[name] for name in result["validation"]["kept_losses"]
+        )
+        left.set(xlabel=f"kept: worst loss of a kept head, points ({of})")
         left.set(ylabel=f"forgotten: worst probe AUC − {whose}", title="forgotten against kept")
         _draw_stages(right, points)
         right.set(xlabel="strength", ylabel=f"probe AUC − {whose}", title="linear probe, stage by stage")
@@ -69,15 +72,23 @@ def _draw_stages(panel, points):
     colours = [INK, *KEPT_COLOURS]
     for place, target in enumerate(points[0]["targets"]):
         line = ("-", "--", ":", "-.")[place % 4]
-        for i, stage in enumerate(points[0]["targets"][target]["gaps"]):
-            gaps = [number(point["targets"][target]["gaps"][stage]["value"]) for point in points]
-            label = f"{stage}, {readable(target)}" if several else stage
+        for i, (stages, gaps) in enumerate(_curves(points, target).items()):
+            label = f"{stages}, {readable(target)}" if several else stages
             panel.plot(strengths, gaps, color=colours[i % len(colours)], linestyle=line, marker="o", label=label)
     panel.axhline(PROBE_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
     panel.axhline(0, color=GREY, linewidth=1.0, linestyle=":")
     panel.set_xscale("log", base=2)
     panel.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
     panel.xaxis.set_minor_locator(NullLocator())
+
+
+def _curves(points, target):
+    """{stages: gaps along the dial}; stages of one and the same curve share it, so that none hides another."""
+    by_curve = {}
+    for stage in points[0]["targets"][target]["gaps"]:
+        gaps = tuple(number(point["targets"][target]["gaps"][stage]["value"]) for point in points)
+        by_curve.setdefault(gaps, []).append(stage)
+    return {" = ".join(stages): gaps for gaps, stages in by_curve.items()}
 
 
 def _merged(*panels):
