@@ -69,12 +69,11 @@ def summary(estimated):
         *(["no graph of step 2 was used: run step 2 for one that counts shared channels too"] * (basis == "labels")),
         run.table(rows, ["rank", "kept head", "score", "why it may suffer"]),
     ]
+    among = ", ".join(sorted(one["head"] for one in estimated["kept"]))
     for target, figure in estimated["floor"].items():
-        among = ", ".join(one["head"] for one in sorted(estimated["kept"], key=lambda one: one["head"]))
-        lines.append(
-            f"floor of {target}: AUC {shown(figure['value'])} from the true labels of {among} alone; "
-            "no method can take the network below it while those heads stay right"
-        )
+        said = f"floor of {target}: AUC {shown(figure['value'])} from the true labels of {among} alone"
+        told = figure["value"] is not None and figure["interval"][0] > 0.5
+        lines.append(f"{said}, {'which no method can take away' if told else 'which tell nothing of it'}")
     return "\n".join(lines)
 
 
