@@ -194,6 +194,18 @@ def test_the_files_and_the_words_are_written(tmp_path, swept):
     assert compact(swept)["chosen"] == swept["chosen"] and len(compact(swept)["points"]) == 2
 
 
+def test_undefined_figures_leave_gaps_in_the_picture_and_dashes_in_the_table(tmp_path, swept):
+    hollow = copy.deepcopy(swept)
+    hollow["points"][0] |= {"worst_gap": None, "excess": None}
+    for stage in hollow["points"][0]["targets"]["Bald"]["gaps"].values():
+        stage["value"] = None
+    hollow["original"]["worst_gap"] = None
+    write_frontier(tmp_path, hollow)
+    assert (tmp_path / "frontier.png").read_bytes()[:4] == b"\x89PNG"
+    row = next(line for line in summary(hollow).splitlines() if line.startswith("0.01"))
+    assert row.split(" | ")[2].strip() == "-"
+
+
 def test_the_choice_in_words_says_whether_it_reached_the_verdict():
     points = [point(0.5, gap=0.06), point(1.0, word="ERASED")]
     reached = {"points": points, "chosen": 1.0, "reached": True, "knee": None}
