@@ -45,12 +45,12 @@ def _draw_curve(panel, points, result):
     panel.plot(*start, marker="o", color=INK, linestyle="", label="original")
     panel.plot(xs, ys, color=FORGOTTEN, marker="s", label="erased, by strength")
     for point, x, y in zip(points, xs, ys, strict=True):
-        where = {"xytext": (7, 5), "textcoords": "offset points", "fontsize": 8.5}
+        where = {"xytext": (9, 7), "textcoords": "offset points", "fontsize": 8.5}
         panel.annotate(f"{point['strength']:g}", (x, y), **where)
         if point["strength"] == result["chosen"]:
-            panel.plot(x, y, marker="*", markersize=15, color=KEPT, linestyle="", zorder=3, label=_chosen(result))
+            panel.plot(x, y, marker="*", markersize=13, color=KEPT, linestyle="", zorder=3, label=_chosen(result))
         if point["strength"] == result["knee"]:
-            ring = {"marker": "o", "markersize": 17, "markerfacecolor": "none", "markeredgewidth": 1.4}
+            ring = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "markeredgewidth": 1.4}
             panel.plot(x, y, **ring, color=INK, linestyle="", label="knee")
 
 
@@ -76,6 +76,8 @@ def _draw_stages(panel, points):
             label = f"{stages}, {readable(target)}" if several else stages
             panel.plot(strengths, gaps, color=colours[i % len(colours)], linestyle=line, marker="o", label=label)
     panel.axhline(PROBE_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
+    side = {"xycoords": ("axes fraction", "data"), "xytext": (-4, -3), "textcoords": "offset points"}
+    panel.annotate("allowed below", (1, PROBE_TOLERANCE), **side, va="top", ha="right", color=GREEN, fontsize=8)
     panel.axhline(0, color=GREY, linewidth=1.0, linestyle=":")
     panel.set_xscale("log", base=2)
     panel.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
