@@ -20,10 +20,7 @@ def draw_frontier(path, result, title=""):
     with picture(path, 10.4, 4.9, title) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _draw_curve(left, points, result)
-        of = " or ".join(
-            {"auc": "100 × AUC", "accuracy": "accuracy"}[name] for name in result["validation"]["kept_losses"]
-        )
-        left.set(xlabel=f"kept: worst loss of a kept head, points ({of})")
+        left.set(xlabel="kept: worst loss of a kept head, points (100 × AUC, or accuracy)")
         left.set(ylabel=f"forgotten: worst probe AUC − {whose}", title="forgotten against kept")
         _draw_stages(right, points)
         right.set(xlabel="strength", ylabel=f"probe AUC − {whose}", title="linear probe, stage by stage")

@@ -21,10 +21,9 @@ def summary(result):
     held = result["validation"]
     positives = ", ".join(f"{count} with {target}" for target, count in held["positives"].items())
     where = "the validation part" if held["part"] == "valid" else "the training part, held out of the erasures"
-    losses = "AUC" if held["kept_losses"] == ["auc"] else "AUC or accuracy"
     lines = [
         f"frontier: {held['rows']:,} images of {where} ({positives}); gaps are to the {_names(result['reference'])}, "
-        f"kept loss is the worst of a kept head, of {losses}",
+        "kept loss is the worst of a kept head, of AUC or accuracy",
         run.table(rows, columns),
         choice_in_words(result),
     ]

@@ -31,9 +31,6 @@ class Ruler:
 
     questions: {target: Question} whose "test" images are the validation rows; references: {target: Reading}
     kind: "oracle" or "random", what the references are; logits: (M, K) of the original; before: {head: its figures}
-    counts: which losses of a kept head count, "auc" and "accuracy". Where the original was trained on the validation
-        rows it is right on nearly all of them by heart; any change of the features loses some of that, which new images
-        never had, so there the AUC alone counts
     """
 
     questions: dict
@@ -41,7 +38,6 @@ class Ruler:
     kind: str
     logits: np.ndarray
     before: dict
-    counts: tuple = tuple(ALLOWED_LOSS)
 
 
 def validation_rows(data, targets, share=SHARE, seed=0):
@@ -89,8 +85,7 @@ def make_ruler(original, reference, kind, data, targets, fit, held, *, seed=0, s
     how = {"batch_size": q.batch_size, "device": q.device, "progress": progress, "label": "original"}
     seen = extract_features(original, data, held, stages=(), **how)
     before = figures_per_head(seen.logits, q.test_labels[:, q.columns(seen.attributes)], seen.attributes)
-    counts = ("auc",) if np.isin(held, data.everything("train")).any() else tuple(ALLOWED_LOSS)
-    return Ruler(questions, references, kind, seen.logits, before, counts)
+    return Ruler(questions, references, kind, seen.logits, before)
 
 
 def read(model, question, stages=None, progress=True):
@@ -108,17 +103,15 @@ def measure(model, ruler, stages=None, progress=True):
     """All figures of one network on the validation rows.
 
     Returns: {"targets": {target: {"head_auc", "probes", "gaps", "verdict"}}, "kept": changes of the kept heads since
-        the original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap", "kept_loss" (of what the ruler
-        counts, a fraction, below 0 for a gain), and "excess", see `excess`}
+        the original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap", "kept_loss" (of AUC or
+        accuracy, a fraction, below 0 for a gain), and "excess", see `excess`}
     """
     found, kept = {}, None
     for target, question in ruler.questions.items():
         reading = read(model, question, stages, progress)
         kept = _kept_changes(reading, ruler) if kept is None else kept
         found[target] = _of_target(reading, ruler, target, kept)
-    losses = [
-        -head[name]["value"] for head in kept.values() for name in ruler.counts if head[name]["value"] is not None
-    ]
+    losses = [-figure["value"] for head in kept.values() for figure in head.values() if figure["value"] is not None]
     gaps = [figure["value"] for one in found.values() for figure in one["gaps"].values()]
     heads = [one["head_auc"]["value"] for one in found.values()]
     point = {"targets": found, "kept": kept, "kept_loss": max(losses, default=None)}
@@ -149,8 +142,6 @@ def _of_target(reading, ruler, target, kept):
     ]
     head = score_figure(logits[:, names.index(target)], question)
     probes = {s: {k: figure[k] for k in ("value", "interval")} for s, figure in reading.record["probes"].items()}
-    unasked = {name: {"value": None, "interval": None} for name in ALLOWED_LOSS if name not in ruler.counts}
-    kept = {name: changes | unasked for name, changes in kept.items()}
     shown = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "beside": beside, "kept": kept}
     verdict = decide({**shown, "reference": ruler.kind})
     words = {name: value for name, value in asdict(verdict).items() if name != "numbers"}
