@@ -6,8 +6,9 @@ Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weight
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
 Writes  checkpoints/<run>/unlearned_<targets>.pth
         results/results.jsonl                  one line for this run
-        --undo_file FILE                       only on request: what pruning removed (see docs/UNDO.md)
-        results/<run>/<targets>/before_after.png, and with --audit audit_<target>.json and pictures
+        --undo_file FILE                       only on request: what was removed (see docs/UNDO.md)
+        results/<run>/<targets>/before_after.png, and with --audit audit_<target>.json and pictures, with --frontier
+        frontier.json and .png, with --estimate only estimate.json
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target Bald
 """
@@ -25,22 +26,20 @@ def get_args_parser():
     add = parser.add_argument
     text = "prune: the published method, silences the head; erase: closed-form edits that clear the features too"
     add("--method", default="prune", choices=["prune", "erase"], help=text)
-    add(
-        "--strength",
-        type=arguments.positive_float,
-        default=1.0,
-        metavar="X",
-        help="of --method erase: more erases more",
-    )
+    text = "of --method erase: weight of forgetting, or auto: the mildest of --frontier that erases"
+    add("--strength", type=arguments.number_or_auto, default=1.0, metavar="X", help=text)
+    text = "of --method erase: sweep strengths on held-out training images first (0.25 0.5 1 2 4 if none is named)"
+    add("--frontier", nargs="*", type=arguments.positive_float, metavar="X", help=text)
+    add("--estimate", action="store_true", help="say from labels and graph what forgetting will cost; change nothing")
     text = "of --method erase: training images passed through, repeats of rare ones included"
     add("--erase_images", type=arguments.positive_int, default=1536, metavar="N", help=text)
+    text = "keep what is removed, so that restore_network.py can undo it: then nothing is forgotten (docs/UNDO.md)"
+    add("--undo_file", metavar="FILE", help=text)
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
     add("--released_txt", action="store_true", help="take the votes from the released text format instead of the JSON")
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")
     add("--audit", choices=["quick", "full"], help="probe, relearn and attack both networks, and give a verdict")
     add("--oracle", metavar="FILE", help="the network that never saw the target (step 1 with --leave_out), for --audit")
-    text = "keep what pruning removes, so that restore_network.py can undo it: then nothing is forgotten (docs/UNDO.md)"
-    add("--undo_file", metavar="FILE", help=text)
     add("--evaluate_only", action="store_true", help="judge the unlearned checkpoint that is there; change nothing")
     arguments.add_network_arguments(parser)
     arguments.add_data_arguments(parser)
@@ -62,6 +61,8 @@ def main(args):
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
     unlearned = paths.checkpoint_file(args.save_path, name, f"unlearned_{targets}")
     network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
+    if args.estimate:
+        return run_estimate(args, name, network, forgotten)
     prune, recipe = how_to_unlearn(args, name, network, forgotten)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
     rows, original = data.everything("test"), copy.deepcopy(network.model)
@@ -74,6 +75,7 @@ def main(args):
         data.prepare(data.everything("train") if args.method == "erase" else [])
     with watch("evaluate before"):
         before = judging.judge(original, data, rows, args.batch_size, device)
+    swept = turn_dial(args, name, original, network, data, forgotten, recipe, device)
     with watch(args.method):
         if args.evaluate_only:
             unlearning.load_unlearned(network, unlearned)
@@ -88,22 +90,55 @@ def main(args):
         made_by = arguments.recipe_arguments(args)
         record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, made_by)
     write_undo(args, network, original, unlearned)
-    if args.audit:
-        record |= run_audit(args, name, original, network, data, forgotten, device)
-    write_results(args, name, network, {**record, "run": name})
-    print(judging.before_after_table(heads, forgotten))
-    print(*(unlearning.plain_words(target, before[target], after[target]) for target in forgotten), sep="\n")
+    record |= run_audit(args, name, original, network, data, forgotten, device) if args.audit else {}
+    write_results(args, name, network, {**record, **swept, "run": name})
 
 
 def how_to_unlearn(args, name, network, forgotten):
     """({layer: channels to prune}, the recipe in words and numbers) of the method asked for."""
-    from utils import undo, unlearning
+    from utils import unlearning
+    from utils.errors import InputError
 
+    if (args.frontier is not None or args.strength == "auto") and (args.method != "erase" or args.evaluate_only):
+        raise InputError("--frontier and --strength auto need --method erase, and no --evaluate_only: they erase")
     if args.method == "erase":
-        if args.undo_file:
-            undo.refuse_erasure(args.undo_file, network)
         return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.seed)
     return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
+
+
+def run_estimate(args, name, network, forgotten):
+    """Say what forgetting will cost, from labels and the graph if one is there; change nothing."""
+    from utils import estimate_outputs, paths
+    from utils.celeba import open_celeba
+    from utils.estimate import estimate
+    from utils.network import check_graph
+
+    data = open_celeba(**arguments.data_options(args, network.img_size))
+    path, graph = graph_file(args, name, forgotten), None
+    if args.graph or path.is_file():
+        graph = estimate_outputs.graph_with_scores(path)
+        check_graph(graph, network, forgotten, path)
+    folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
+    estimate_outputs.write_and_show(folder, estimate(data, forgotten, graph, seed=args.seed), network.sha256)
+
+
+def turn_dial(args, name, original, network, data, forgotten, recipe, device):
+    """Sweep strengths if asked to, and give the recipe its strength; returns what the results line says of it."""
+    if args.frontier is None and args.strength != "auto":
+        return {}
+    from utils import frontier, frontier_outputs, paths
+    from utils.erasure import ErasureRecipe
+
+    nets = {"original": original, **reference_nets(args, name, network, forgotten, device)}
+    data.prepare(data.rows.get("valid", []))
+    settings = ErasureRecipe(**{key: value for key, value in recipe.items() if key not in ("rule", "strength")})
+    result = frontier.sweep(nets, data, forgotten, settings, args.frontier or (), device=device)
+    recipe["strength"] = result["chosen"] if args.strength == "auto" else args.strength
+    folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
+    frontier_outputs.write_frontier(folder, result)
+    print(frontier_outputs.summary(result))
+    print(f"wrote {folder}/frontier.json and .png; erasing with strength {recipe['strength']:g}")
+    return {"frontier": {**frontier_outputs.compact(result), "used": recipe["strength"]}}
 
 
 def unlearn(model, data, forgotten, prune, recipe, device):
@@ -120,7 +155,7 @@ def unlearn(model, data, forgotten, prune, recipe, device):
 
 
 def write_undo(args, network, original, unlearned):
-    """Keep what pruning removed, only if that is asked for."""
+    """Keep what was removed, only if that is asked for."""
     from utils import undo
 
     if args.undo_file:
@@ -128,33 +163,31 @@ def write_undo(args, network, original, unlearned):
 
 
 def write_results(args, name, network, record):
-    """Append the line of this run and draw it."""
-    from utils import paths, run
+    """Append the line of this run, draw it and print it."""
+    from utils import estimate_outputs, judging, paths, run, unlearning
     from utils.figures import draw_before_after
 
+    forgotten = record["forgotten"]
+    folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
+    record |= estimate_outputs.compare_if_there(folder, record)
     seed = args.seed if network.seed is None else network.seed
     known = {"dataset": arguments.dataset_name(args), "arguments": arguments.recipe_arguments(args), "seed": seed}
     run.append_result(args.results, {"checkpoint_sha256": None, **record, **known})
-    forgotten = record["forgotten"]
-    picture = paths.results_folder(args.results, name, paths.targets_name(forgotten)) / "before_after.png"
+    picture = folder / "before_after.png"
     draw_before_after(picture, record["heads"], forgotten, f"{network.name}: forget {', '.join(forgotten)}")
     print(f"wrote {picture} and a line in {args.results}")
+    print(judging.before_after_table(record["heads"], forgotten))
+    print(*(unlearning.plain_words(target, **record["heads"][target]) for target in forgotten), sep="\n")
 
 
 def run_audit(args, name, original, network, data, forgotten, device):
     """Audit each target against the original, an oracle if there is one, and a network that was never trained."""
     from utils import audit_outputs, paths
     from utils.audit import audit
-    from utils.network import open_network, random_network
 
     targets = paths.targets_name(forgotten)
     nets = {"original": original, "unlearned": network.model}
-    nets["random"] = random_network(network.name, network.attributes, args.seed, device)
-    oracle = args.oracle or paths.checkpoint_file(args.save_path, name, f"oracle_{targets}")
-    if args.oracle or oracle.is_file():
-        kept = [head for head in network.attributes if head not in forgotten]
-        asked = {"name": network.name, "img_size": network.img_size, "device": device}
-        nets["oracle"] = open_network(oracle, kept, **asked).model
+    nets |= reference_nets(args, name, network, forgotten, device)
     data.prepare(data.everything("train"))
     found = {"verdict": {}, "audit": {}}
     for target in forgotten:
@@ -167,6 +200,20 @@ def run_audit(args, name, original, network, data, forgotten, device):
         found["verdict"][target] = result["verdict"]
         found["audit"][target] = audit_outputs.compact(result)
     return found
+
+
+def reference_nets(args, name, network, forgotten, device):
+    """{"random": a network that was never trained, "oracle": one that never saw the targets, if there is a file}."""
+    from utils import paths
+    from utils.network import open_network, random_network
+
+    nets = {"random": random_network(network.name, network.attributes, args.seed, device)}
+    oracle = args.oracle or paths.checkpoint_file(args.save_path, name, f"oracle_{paths.targets_name(forgotten)}")
+    if args.oracle or oracle.is_file():
+        kept = [head for head in network.attributes if head not in forgotten]
+        asked = {"name": network.name, "img_size": network.img_size, "device": device}
+        nets["oracle"] = open_network(oracle, kept, **asked).model
+    return nets
 
 
 def graph_file(args, name, forgotten):

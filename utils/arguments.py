@@ -98,6 +98,11 @@ def positive_float(text):
     return _number(text, float, lambda value: value > 0, "a number above 0")
 
 
+def number_or_auto(text):
+    """Finite number above 0, or the word "auto"."""
+    return text if text == "auto" else _number(text, float, lambda value: value > 0, "a number above 0, or auto")
+
+
 def non_negative_float(text):
     """Finite number of at least 0."""
     return _number(text, float, lambda value: value >= 0, "a number of at least 0")

@@ -1,4 +1,4 @@
-"""The undo file of a pruning: the values that were cleared, and of which two files it speaks.
+"""The undo file of an unlearning: the values that were changed, and of which two files it speaks.
 
 It exists only where it is asked for. See docs/UNDO.md for what it holds and why keeping it means that nothing is gone.
 """
@@ -14,6 +14,7 @@ from utils.errors import InputError
 from utils.tensor_files import read_tensors, write_tensors
 
 MOST = 0.5  # share of a network's bytes from which the original itself is the better undo
+TAPS = "@taps"
 CURE = "write one with --undo_file FILE of step 3"
 
 
@@ -21,7 +22,8 @@ CURE = "write one with --undo_file FILE of step 3"
 class Undo:
     """What turns an unlearned checkpoint back into the original, bit for bit.
 
-    rows: {tensor of the state dict: places along its first axis, (R,) int32}; values: {the same: what stood there}
+    rows: {tensor of the state dict: places along its first axis, (R,) int32}; values: {the same: what stood there}. A
+    name that ends in "@taps" speaks of a kernel's positions instead, of which erasure edits one
     original: fields of the original checkpoint without its tensors; unlearned_sha256, original_sha256: of the two
     files; state_sha256: of the original's tensors (`digest`)
     """
@@ -45,20 +47,30 @@ def changed_rows(before, after):
     """
     rows, values = {}, {}
     for name, old in before.items():
-        old, new = (_bytes_by_row(state[name]) for state in (before, after))
-        changed = (old != new).any(1).nonzero().flatten()
-        if len(changed):
-            rows[name] = changed.to(torch.int32)
-            values[name] = _by_row(before[name]).index_select(0, changed)
+        kinds = [name, f"{name}{TAPS}"] if old.dim() == 4 else [name]
+        found = {}
+        for kind in kinds:
+            views = [_view(state, kind) for state in (before, after)]
+            changed = (_bytes_by_row(views[0]) != _bytes_by_row(views[1])).any(1).nonzero().flatten()
+            found[kind] = changed, views[0].index_select(0, changed)
+        kind = min(kinds, key=lambda kind: found[kind][1].nbytes)
+        if len(found[kind][0]):
+            rows[kind], values[kind] = found[kind][0].to(torch.int32), found[kind][1].contiguous()
     return rows, values
 
 
+def _view(state, kind):
+    """The tensor that a key of `Undo.rows` means, its places along the first axis; a view of the state."""
+    name = kind.removesuffix(TAPS)
+    return state[name].flatten(2).movedim(2, 0) if kind.endswith(TAPS) else _by_row(state[name])
+
+
 def write_undo(path, source, original, unlearned_file):
-    """Write the undo file of a pruning.
+    """Write the undo file of an unlearning.
 
     Args:
-        source: `utils.network.Source` of the original; original: its state dict before the pruning
-        unlearned_file: the checkpoint that the pruning wrote
+        source: `utils.network.Source` of the original; original: its state dict before it
+        unlearned_file: the checkpoint that it wrote
     Returns: bytes of the file
     Raises: InputError if most values differ, so that the original's own file is the smaller undo
     """
@@ -74,11 +86,6 @@ def write_undo(path, source, original, unlearned_file):
     written = len(write_tensors(path, asdict(undo)))
     print(f"wrote {path} ({written:,} bytes: it holds what was unlearned; delete it to let that go)")
     return written
-
-
-def refuse_erasure(path, source):
-    """Raise the InputError that answers an undo file for an erasure: all values move, the difference is the network."""
-    raise _too_much(path, sum(value.nbytes for value in source.model.state_dict().values()), source.path)
 
 
 def read_undo(path):
@@ -108,7 +115,7 @@ def restore_original(unlearned_file, undo_file):
     state = load_checkpoint(unlearned_file).state_dict
     try:
         for name, rows in undo.rows.items():
-            _by_row(state[name]).index_copy_(0, rows.long(), undo.values[name])
+            _view(state, name).index_copy_(0, rows.long(), undo.values[name])
         original = Checkpoint(state, **undo.original)
     except (AttributeError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{undo_file} is damaged ({type(error).__name__}): {CURE}") from None

@@ -63,7 +63,7 @@ def method_name(recipe):
 def describe(network, device, forgotten, prune, recipe, images):
     """Lines of the header: {what: value}; `images` says on what the network is judged."""
     if recipe["rule"] == "erase":
-        what = {"erasure": f"{recipe['images']} training images, strength {recipe['strength']:g}"}
+        what = {"erasure": f"{recipe['images']} training images, strength {recipe['strength']}"}
     else:
         what = {"channels to prune": ", ".join(f"{layer} {len(channels)}" for layer, channels in prune.items())}
     return {
