@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from utils.buffers import recycled
 
 BLACK = -1.0  # a pixel of 0 after (x / 255 - 0.5) / 0.5: what comes into the picture from outside
-CHUNK = 1 << 20  # numbers that a processor turns at a time: images and grids stay in its cache
+CHUNK = 1 << 18  # numbers that a processor turns at a time: images and grids stay in its cache
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from utils.buffers import recycled
+from utils.buffers import keep_freed_memory, recycled
 from utils.celeba_table import (
     ATTRIBUTES,
     AttributeTable,
@@ -182,6 +182,8 @@ class CelebA:
     def _stream(self, rows, batch_size, device, generator, augment):
         labels = torch.from_numpy(self.labels[rows]).to(device)  # one copy for all batches
         starts = range(0, len(rows), batch_size)
+        if device.type == "cpu":
+            keep_freed_memory()
 
         def read_ahead(start):
             part = rows[start : start + batch_size]
