@@ -125,17 +125,15 @@ def plain_epoch(model, batches):
 def our_epoch(model, batches):
     """An epoch as `utils.training.fit` runs it."""
     from utils.buffers import keep_freed_memory
-    from utils.layouts import fast_pooling, training_layout
+    from utils.layouts import weight_layout
     from utils.recipe import Recipe, resolve_amp
     from utils.training import train_epoch
 
     amp = resolve_amp("auto", "cpu")
-    layout = training_layout("cpu", amp)
     keep_freed_memory()
-    model.to(memory_format=layout)
+    model.to(memory_format=weight_layout("cpu", amp))
     optimizer = Recipe().make_optimizer(model.parameters())
-    with fast_pooling(model, layout):
-        return train_epoch(model, batches, optimizer, amp=amp, layout=layout)
+    return train_epoch(model, batches, optimizer, amp=amp)
 
 
 def trained_auc(args, seed, amp):

@@ -34,7 +34,7 @@ class ErasureRecipe:
 
     images: training images, repeats of rare ones included; positives: least share of them that has a target
     strength: above 1 erases more, below 1 less; reference: images that the untrained network sees
-    ridge: one for every site instead of those that an untrained network suggests, None: those
+    ridge: one for every site at strength 1 instead of those that an untrained network suggests, None: those
     conditional: leave what the kept outputs imply; repair: undo what earlier edits disturb; refit: the kept heads
     everywhere: edit every convolution, not one for each residual sum; amp: see `utils.recipe.resolve_amp`
     """
@@ -157,7 +157,7 @@ def _take_notes(model, plan, data, choice, device, amp, images=None, only_pooled
 def _ridges(model, plan, data, choice, notes, recipe, device, amp):
     """{convolution: ridge} of each site."""
     if recipe.ridge is not None:
-        return {site.conv: recipe.ridge for site in plan.sites}
+        return {site.conv: recipe.ridge / recipe.strength for site in plan.sites}
     fresh = untrained_like(model, recipe.seed + 1).to(memory_format=torch.channels_last)
     untrained = _take_notes(fresh, plan, data, choice, device, amp, recipe.reference, only_pooled=True)
     return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength)

@@ -78,7 +78,7 @@ def sweep(nets, data, targets, recipe, strengths=(), *, device="cpu", stages=Non
     for strength in tqdm(ordered, desc="frontier", unit="strength", disable=None if progress else True):
         model, watch = copy.deepcopy(nets["original"]), Stopwatch(device)
         with watch("erase"):
-            here = {"rows": fit, "device": device, "stages": stages, "progress": progress}
+            here = {"rows": fit, "device": device, "progress": progress}
             erase(model, data, targets, replace(recipe, strength=strength), **here)
         figures = measure(model, ruler, stages, progress)
         points.append({"strength": float(strength), "seconds": watch.seconds["erase"], **figures})

@@ -17,7 +17,7 @@ from models.heads import find_heads
 from utils import distributed
 from utils.buffers import keep_freed_memory
 from utils.errors import InputError
-from utils.layouts import fast_pooling, training_layout
+from utils.layouts import weight_layout
 from utils.modes import keeping_modes
 from utils.recipe import Recipe, resolve_amp
 from utils.schedules import make_scheduler
@@ -68,8 +68,7 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
     """
     device, amp = torch.device(device), resolve_amp(recipe.amp, device)
     rows = np.asarray(data.rows["train"] if train_rows is None else train_rows)
-    layout = training_layout(device, amp)
-    model.to(device, memory_format=layout)
+    model.to(device, memory_format=weight_layout(device, amp))
     if device.type == "cpu":
         keep_freed_memory()
     optimizer = recipe.make_optimizer(model.parameters())
@@ -87,8 +86,8 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
         label, start = f"epoch {epoch + 1}/{recipe.epochs}", time.perf_counter()
         torch.manual_seed(stream_seed(recipe.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
         batches = _bar(_batches(data, rows, recipe, epoch, augment, device), label, steps)
-        with keeping_modes(model), fast_pooling(model, layout):
-            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp, layout)
+        with keeping_modes(model):
+            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
         if not math.isfinite(loss):
             raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {recipe.lr:g}")
         distributed.copy_buffers(model)
@@ -101,20 +100,19 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
             on_epoch(Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, state_now))
 
 
-def train_epoch(network, batches, optimizer, scheduler=None, amp=False, layout=torch.channels_last):
+def train_epoch(network, batches, optimizer, scheduler=None, amp=False):
     """One optimizer step for each batch.
 
     Args:
         network: maps images (B, 3, H, W) to logits (B, K)
         batches: pairs of images and labels (B, K), on the device
         scheduler: stepped after each step of the optimizer
-        layout: order of the images' axes in memory, as `training_layout` says
     Returns: (mean loss, [accuracy of each head]) over all images, of all processes
     """
     network.train()
     sums, count = 0, 0
     for images, labels in batches:
-        images = images.contiguous(memory_format=layout)
+        images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
             logits = network(images).float()
         loss = F.binary_cross_entropy_with_logits(logits, labels)
