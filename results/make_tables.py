@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from results.audit_tables import audit_table
+from results.erasure_tables import erasure_tables
 from results.loading_tables import loading_table, training_table
 from results.result_lines import group_results, read_json_lines, read_lines
 from results.shrinking_table import shrinking_table
@@ -114,9 +115,9 @@ def make_tables(files):
         sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
         if sweep:
             tables[name] = proportions_table(sweep)
-        speed = speed_tables(read_json_lines(file))
-        if speed:
-            tables[name] = speed
+        for make in (speed_tables, erasure_tables):
+            text = make(read_json_lines(file))
+            tables |= {name: text} if text else {}
         shrunk = [line for line in read_json_lines(file) if "speed_ratio" in line]
         if shrunk:
             tables[name] = shrinking_table(shrunk)
