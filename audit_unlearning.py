@@ -21,6 +21,7 @@ def get_args_parser():
     add("--model", default="resnet18", metavar="NAME", help="architecture of all of them")
     add("--level", default="quick", choices=["quick", "full"], help="full adds fine-tuning the whole network")
     add("--out", default="results/audit", metavar="DIR", help="folder of the JSON and the pictures")
+    add("--method_name", metavar="WORDS", help="how the network was unlearned, for tables; without it the file's name")
     add("--batch_size", type=arguments.positive_int, default=256, help="images a pass")
     arguments.add_task_arguments(parser)
     arguments.add_target_arguments(parser)
@@ -33,7 +34,7 @@ def main(args):
     """Load, audit each target, write."""
     from pathlib import Path
 
-    from utils import audit_outputs, run  # here, so that --help answers at once
+    from utils import audit_outputs, paths, run  # here, so that --help answers at once
     from utils.audit import audit
     from utils.celeba import open_celeba
     from utils.network import open_network, random_network
@@ -54,11 +55,21 @@ def main(args):
     for part in ("train", "test"):
         data.prepare(data.everything(part))
     how = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}
+    found = {}
     for target in forgotten:
-        result = audit(nets, data, target, forgotten=forgotten, **how)
-        audit_outputs.write_audit(Path(args.out), result)
-        print(audit_outputs.summary(result))
+        found[target] = audit(nets, data, target, forgotten=forgotten, **how)
+        audit_outputs.write_audit(Path(args.out), found[target])
+        print(audit_outputs.summary(found[target]))
         print(f"wrote {args.out}/audit_{target}.json and pictures")
+    name = paths.run_name(args.task_labels, args.run_name)
+    about = {
+        "run": name,
+        "method": args.method_name or Path(args.unlearned).stem,
+        "dataset": arguments.dataset_name(args),
+    }
+    about |= {"attributes": list(args.task_labels), "forgotten": forgotten, "seed": args.seed, "model": args.model}
+    about |= {"img_size": args.img_size, "arguments": arguments.recipe_arguments(args)}
+    run.append_result(args.results, {**about, **audit_outputs.results_line(found)})
 
 
 if __name__ == "__main__":

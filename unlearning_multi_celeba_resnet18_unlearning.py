@@ -149,7 +149,9 @@ def unlearn(model, data, forgotten, prune, recipe, device):
 
     if recipe["rule"] == "erase":
         settings = {name: value for name, value in recipe.items() if name != "rule"}
-        erase(model, data, forgotten, ErasureRecipe(**settings), device=device)
+        used = erase(model, data, forgotten, ErasureRecipe(**settings), device=device)
+        if len(used["targets"]) > len(forgotten):
+            print(f"kept forgotten, from an earlier erasure: {' '.join(used['targets'][len(forgotten) :])}")
     else:
         zero_channels(model, prune, trace_dataflow(model).batch_norm)
 

@@ -35,6 +35,7 @@ def settings(base):
         "without the untrained reference (ridge 0.3 everywhere)": {"ridge": 0.3},
         "not conditional on the kept outputs": {"conditional": False},
         "without repair": {"repair": False},
+        "without holding the kept shifts": {"hold": 0.0},
         "without refitted heads": {"refit": False},
         "every convolution": {"everywhere": True},
         "strength 1/4": {"strength": 0.25},

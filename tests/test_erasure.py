@@ -184,6 +184,27 @@ def test_an_edit_repairs_what_an_earlier_one_disturbed():
         assert (conv(inputs) - wanted).abs().mean() < 0.2 * missed
 
 
+def test_what_goes_with_a_kept_output_is_held():
+    generator = torch.Generator().manual_seed(0)
+    labels = labels_of(0.5)
+    choice = choose_images(np.arange(400), labels, 400, 400, positives=0.1)
+    kept = torch.randn(400, 1, generator=generator)
+    contrast = make_contrast(choice, kept)
+    has = torch.from_numpy(choice.labels).float()
+    inputs = torch.randn(400, 4, 2, 2, generator=generator)
+    inputs[:, 0] += (2 * has + 2 * kept)[:, :, None]  # one channel tells both
+    losses = []
+    for hold in (0.0, 100.0):
+        conv = torch.nn.Conv2d(4, 3, 1)
+        with torch.no_grad():
+            conv.weight.fill_(1.0)
+            value = conv(inputs)
+            new = edit_site(Edited(conv), inputs, value, value, contrast, 0.1, lambda c=conv: c(inputs), hold=hold)
+            before, after = (contrast.shift(maps, held=True).mean() for maps in (value, new))
+        losses.append((before - after).abs() / before.abs())
+    assert losses[1] < 0.3 * losses[0] and losses[0] > 0.05
+
+
 def test_residuals_do_not_tell_the_confounders():
     generator = torch.Generator().manual_seed(0)
     confounders = torch.randn(200, 2, generator=generator)

@@ -113,3 +113,20 @@ def compact(result):
 def _curve(part):
     points = [[point["n"], point["value"]] for point in part["curve"]]
     return {"curve": points, "area": part["area"]["value"] if part.get("area") else None}
+
+
+def results_line(found):
+    """What a results line says of {target: audit}: "heads" before and after, "verdict" and "audit" of each target."""
+    nets = next(iter(found.values()))["nets"]
+    after = nets["unlearned"]["heads"]
+    before = nets.get("original", {"heads": {}})["heads"]
+    heads = {name: {"before": _plain(before.get(name)), "after": _plain(figures)} for name, figures in after.items()}
+    return {
+        "heads": {name: sides for name, sides in heads.items() if sides["before"]},
+        "verdict": {target: result["verdict"] for target, result in found.items()},
+        "audit": {target: compact(result) for target, result in found.items()},
+    }
+
+
+def _plain(figures):
+    return figures and {name: value for name, value in figures.items() if name != "intervals"}

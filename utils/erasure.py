@@ -34,6 +34,7 @@ class ErasureRecipe:
 
     images: training images, repeats of rare ones included; positives: least share of them that has a target
     strength: above 1 erases more, below 1 less; reference: images that the untrained network sees
+    hold: weight of keeping the shifts that go with the kept outputs
     ridge: one for every site at strength 1 instead of those that an untrained network suggests, None: those
     conditional: leave what the kept outputs imply; repair: undo what earlier edits disturb; refit: the kept heads
     everywhere: edit every convolution, not one for each residual sum; amp: see `utils.recipe.resolve_amp`
@@ -41,6 +42,7 @@ class ErasureRecipe:
 
     images: int = 1536
     strength: float = 1.0
+    hold: float = 2.0
     positives: float = 0.25
     reference: int = 512
     ridge: float | None = None
@@ -193,6 +195,7 @@ def _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar):
                 ridges[site.conv],
             ),
             rerun,
+            hold=recipe.hold,
             repair=recipe.repair,
             allowed=None if allowed is None else allowed[site.conv],
         )

@@ -3,11 +3,11 @@
 The value u is affine in the weights. What is added to it is linear in the convolution's input h at the same place,
 M (h - mean h), by adding M to the middle of the kernel. M minimises
 
-    |S_u + M S_h|^2 / P  +  ridge * E |u* - u - M (h - mean h)|^2
+    |S_u + M S_h|^2 / P  +  hold * |R_u + M R_h - R_w|^2 / P  +  ridge * E |u* - u - M (h - mean h)|^2
 
-S are the targets' shifts at P positions (`erasure_plan.Contrast`), and u* is the untouched network's value without its
-shift: so the edit takes the shift out, what earlier edits have disturbed is repaired on the way, and nothing else is
-moved more than needed. With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of Belrose et al. 2023,
+S are the targets' shifts at P positions (`erasure_plan.Contrast`), R the shifts that go with the kept outputs, w the
+untouched network's value and u* the same without S: so the edit takes the targets' shift out, the kept outputs' shift
+stays, what earlier edits have disturbed is repaired on the way, and nothing else is moved more than needed. With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of Belrose et al. 2023,
 here for each position at once and through the weights of the network itself); with ridge -> infinity what is left is
 the regression of u* on the input, which takes out a part of the shift only.
 """
@@ -54,7 +54,7 @@ class Edited:
 
 
 @torch.no_grad()
-def edit_site(edited, inputs, value, wanted, contrast, ridge, rerun, *, repair=True, allowed=None):
+def edit_site(edited, inputs, value, wanted, contrast, ridge, rerun, *, hold=0.0, repair=True, allowed=None):
     """Take the targets' shift out of a value by editing its convolution, in place.
 
     Args:
@@ -63,6 +63,7 @@ def edit_site(edited, inputs, value, wanted, contrast, ridge, rerun, *, repair=T
         wanted: (N, C_out, H, W) value of the untouched network on the same images
         ridge: weight of leaving things as they are; see the module's text
         rerun: function that computes the value anew with the edited weights
+        hold: weight of keeping the kept outputs' shifts as the untouched network has them
         repair: also undo what earlier edits have disturbed
         allowed: (C_out, C_in) bool, connections that may be edited; None: all
     Returns: the new value
@@ -83,6 +84,10 @@ def edit_site(edited, inputs, value, wanted, contrast, ridge, rerun, *, repair=T
     if repair:
         drift = _rows(wanted[:, :, ::sparse, ::sparse]) - _rows(value[:, :, ::sparse, ::sparse])
         right = right + ridge * (drift.T @ weighted - _explained(contrast, wanted, shifts) / count)
+    if hold and len(contrast.held):
+        held, missing = (_flat(contrast.shift(maps, held=True)) for maps in (inputs, wanted - value))
+        left = left + hold * held @ held.T / count
+        right = right + hold * missing @ held.T / count
     change = torch.linalg.solve_ex(left, right.T)[0].T
     if allowed is not None:
         change = change * allowed

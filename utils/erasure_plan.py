@@ -34,18 +34,21 @@ class Contrast:
 
     weights: (N,) with sum 1; wanted: (N, T) the targets' labels without what the kept outputs imply
     readout: (T, N): readout @ values is the shift of some values that goes with each target; gram: (T, T) of `wanted`
+    held: (Z, N): the same for the kept outputs, given the targets: shifts that must stay
     """
 
     weights: torch.Tensor
     wanted: torch.Tensor
     readout: torch.Tensor
     gram: torch.Tensor
+    held: torch.Tensor
 
-    def shift(self, maps):
-        """The targets' shift at each position of maps (N, C, H, W): (T, C, H * W) float32."""
+    def shift(self, maps, held=False):
+        """The targets' (or the kept outputs') shift at each position of maps (N, C, H, W): (T, C, H * W) float32."""
+        readout = self.held if held else self.readout
         flat = maps.permute(0, 2, 3, 1).flatten(1)  # no copy where the channels lie last in memory
-        shifts = (self.readout.to(flat.dtype) @ flat).float()
-        return shifts.view(len(self.readout), -1, maps.shape[1]).transpose(1, 2)
+        shifts = (readout.to(flat.dtype) @ flat).float()
+        return shifts.view(len(readout), -1, maps.shape[1]).transpose(1, 2)
 
     def mean(self, maps):
         """Weighted mean of each channel of maps (N, C, H, W): (C,) float32."""
@@ -114,11 +117,14 @@ def make_contrast(choice, kept_logits, conditional=True):
     weights = torch.from_numpy(choice.weights).to(device)
     weights = weights / weights.sum()
     confounders = summarise(kept_logits if conditional else kept_logits[:, :0], weights)
-    wanted = residuals(torch.from_numpy(choice.labels).to(device).float(), confounders, weights)
+    labels = torch.from_numpy(choice.labels).to(device).float()
+    wanted = residuals(labels, confounders, weights)
     weighted = (wanted * weights[:, None]).T
     gram = weighted @ wanted
     readout, _ = torch.linalg.solve_ex(gram + 1e-8 * torch.eye(len(gram), device=device), weighted)
-    return Contrast(weights, wanted, readout, gram)
+    partial = residuals(confounders, labels, weights)
+    held = (partial * weights[:, None]).T / ((weights[:, None] * partial.square()).sum(0)[:, None] + 1e-6)
+    return Contrast(weights, wanted, readout, gram, held)
 
 
 def residuals(values, confounders, weights):

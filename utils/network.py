@@ -34,8 +34,8 @@ def open_network(path, attributes, *, weights=None, name=None, img_size=None, de
 
     Args:
         attributes: heads the user asks for, in order
-        name: architecture; None takes the checkpoint's, or resnet18 for `weights`
-        img_size: pixels a side; None takes the checkpoint's, or 224 for `weights`
+        name: architecture; None takes the checkpoint's, or resnet18 for `weights` that do not say
+        img_size: pixels a side; None takes the checkpoint's, or 224 for `weights` that do not say
     Returns: Source
     Raises: InputError if a file is absent or damaged or does not match what is asked
     """
@@ -45,7 +45,8 @@ def open_network(path, attributes, *, weights=None, name=None, img_size=None, de
         own = checkpoint_in(weights)
         if own is not None:  # it says itself what its heads are: a plain state dict cannot
             check_matches(own, weights, **asked)
-        name, img_size = name or "resnet18", img_size or 224
+        name = name or (own.model if own else "resnet18")
+        img_size = img_size or (own.img_size if own else 224)
         model = set_widths(build_model(name, attributes), own.arguments.get("widths", {}) if own else {})
         model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
         return Source(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights))
