@@ -6,10 +6,12 @@ M (h - mean h), by adding M to the middle of the kernel. M minimises
     |S_u + M S_h|^2 / P  +  hold * |R_u + M R_h - R_w|^2 / P  +  ridge * E |u* - u - M (h - mean h)|^2
 
 S are the targets' shifts at P positions (`erasure_plan.Contrast`), R the shifts that go with the kept outputs, w the
-untouched network's value and u* the same without S: so the edit takes the targets' shift out, the kept outputs' shift
-stays, what earlier edits have disturbed is repaired on the way, and nothing else is moved more than needed. With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of Belrose et al. 2023,
-here for each position at once and through the weights of the network itself); with ridge -> infinity what is left is
-the regression of u* on the input, which takes out a part of the shift only.
+untouched network's value and u* the same without its S: so the edit takes the targets' shift out, the kept outputs'
+shift stays, what earlier edits have disturbed is repaired on the way, and nothing else is moved more than needed.
+
+With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of Belrose et al. 2023, here for each position
+at once and through the weights of the network itself); with ridge -> infinity what is left is the regression of u* on
+the input, which takes out a part of the shift only.
 """
 
 from dataclasses import dataclass
