@@ -13,6 +13,7 @@ DEMO_TASK = --task_labels Bald Mouth_Slightly_Open
 DEMO_TRAIN = --epoch 5 --scheduler onecycle --lr 2e-3 --rotation 10 --img_size 64
 DEMO_GRAPH = --target_class 0 --no_balance --proportion 0.25
 DEMO_UNLEARN = --target_class 0 --audit quick
+DEMO_ERASE = --target_class 0 --method erase --audit quick
 DEMO_SHARED = $(DEMO_TASK) --data_path $(FACES) --seed $(SEED)
 
 FACES = data/synthetic_celeba
@@ -33,11 +34,12 @@ help: ## show this list
 	.venv/bin/python -m pip install -r requirements-dev.txt
 	@touch $@
 
-demo: $(INSTALLED) ## train, score and unlearn on drawn faces (seed: make demo SEED=1)
+demo: $(INSTALLED) ## train, score, unlearn by pruning and by erasure on drawn faces (seed: make demo SEED=1)
 	$(PYTHON) data/make_synthetic_celeba.py --out $(FACES) $(DEMO_FACES)
 	$(PYTHON) $(SCRIPT)_original.py $(DEMO_SHARED) $(DEMO_TRAIN)
 	$(PYTHON) $(SCRIPT)_generate_graph.py $(DEMO_SHARED) $(DEMO_GRAPH)
 	$(PYTHON) $(SCRIPT)_unlearning.py $(DEMO_SHARED) $(DEMO_UNLEARN)
+	$(PYTHON) $(SCRIPT)_unlearning.py $(DEMO_SHARED) $(DEMO_ERASE)
 
 lint: $(INSTALLED) ## ruff: rules and format
 	$(PYTHON) -m ruff check .
