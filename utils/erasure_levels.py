@@ -3,10 +3,10 @@
 Pooled features of any network tell something: a network that was never trained sets the level below which nobody needs
 to go. With d the distance of the two classes along the best line, in standard deviations (AUC = Phi(d / sqrt 2)),
 
-    ridge = GENTLE * (d_untrained^2 / max(d^2 - d_untrained^2, a little)) ^ POWER / strength
+    ridge = GENTLE * d_untrained^2 / max(d^2 - d_untrained^2, a little) / strength
 
 so a site that tells no more than untrained features is left almost alone, and one that tells everything is cleared.
-GENTLE and POWER were chosen on validation images.
+GENTLE was chosen on validation images.
 """
 
 import copy
@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from utils.metrics import auc
 
-GENTLE, POWER = 0.45, 0.75
+GENTLE = 0.5
 SHRINKAGE = 0.3  # of the discriminant, on standardised features
 FOLDS = 2
 LEAST_EXCESS, MOST_RIDGE = 1e-2, 30.0
@@ -38,7 +38,7 @@ def site_ridges(own, untrained, labels, groups, strength=1.0):
         for column in np.asarray(labels).T:
             told = squared_distance(cross_fitted_auc(features, column, groups))
             floor = squared_distance(cross_fitted_auc(untrained[site], column[:first], groups[:first]))
-            needed.append(GENTLE * (floor / max(told - floor, LEAST_EXCESS)) ** POWER / strength)
+            needed.append(GENTLE * floor / max(told - floor, LEAST_EXCESS) / strength)
         ridges[site] = min([*needed, MOST_RIDGE])
     return ridges
 
