@@ -3,6 +3,7 @@
 import copy
 import io
 import statistics
+import warnings
 from pathlib import Path
 
 import torch
@@ -105,9 +106,10 @@ def compute_stages(model, data, rows, machine, device):
 
 
 def operations(step):
-    """Additions and multiplications of the products in a step, counted as it runs."""
-    with FlopCounterMode(display=False) as counter:
-        step()
+    """Additions and multiplications of the products in a step, counted as it runs; oneDNN's own are not countable."""
+    with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):  # it warns of TF32
+        with FlopCounterMode(display=False) as counter:
+            step()
     return counter.get_total_flops()
 
 

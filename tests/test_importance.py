@@ -8,9 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_model
 from models.heads import AttributeHeads
-from utils import importance
+from utils import cheap_gradients
+from utils.connections import connection_matrix
 from utils.dataflow import trace_dataflow
-from utils.importance import channel_scores, connection_matrix, gradcam_maps, score_groups, score_network
+from utils.importance import channel_scores, gradcam_maps, score_groups, score_network
 
 
 class OneConvolution(nn.Module):
@@ -97,11 +98,11 @@ def test_another_attribute_costs_one_backward_pass_above_the_first_scored_layer(
     for heads in (["a"], ["a", "b"]):
         model = stir_batch_norms(build_model("resnet18", heads))
         layers = list(trace_dataflow(model).last_layers())
-        with FlopCounterMode(display=False) as counter:
+        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
             score_network(model, layers, [], [(tuple(range(len(heads))), torch.randn(2, 3, 64, 64))])
         costs.append(counter.get_total_flops())
-    block = 2 * 2 * (4 * 512) ** 2  # 2 images, multiply and add, all of a 2x2 map with all of it
-    first = 2 * 2 * 4 * 9 * 256 * 512  # the 3x3 convolution of stride 2, from 4x4 to 2x2 positions
+    block = 2 * 2 * 9 * 512**2  # 2 images, multiply and add; 9 products for a 2x2 map under a 3x3 kernel
+    first = 2 * 2 * 25 * 256 * 512  # the 3x3 convolution of stride 2, from 4x4 to 2x2 positions, padding left out
     shortcut = 2 * 2 * 4 * 256 * 512
     heads = 2 * 2 * 512 * (1 + 2 * 2 - 1)  # forward one column more; backward two columns for each of two, not one
     assert costs[1] - costs[0] == 3 * block + first + shortcut + heads
@@ -131,7 +132,7 @@ def test_little_room_gives_the_same_scores(monkeypatch):
     model = stir_batch_norms(build_model("resnet18", ["a", "b", "c"]))
     layers, batch = ["layer3.1.conv2", "layer4.1.conv1"], ((0, 2, 1), torch.randn(2, 3, 32, 32))
     roomy = score_network(model, layers, [], [batch])
-    monkeypatch.setattr(importance, "ROOM", 1)
+    monkeypatch.setattr(cheap_gradients, "ROOM", 1)
     tight = score_network(model, layers, [], [batch])
     for layer in layers:
         assert torch.allclose(roomy.channels[layer], tight.channels[layer], rtol=1e-4, atol=1e-8)

@@ -1,11 +1,10 @@
 """Gradient scores of channels and connections, for every attribute and scored layer in one pass over the images.
 
 An image costs one forward pass and, per attribute it is scored for, one backward pass that ends at the first scored
-layer: nothing below it receives a gradient, and no parameter's `.grad` is touched. Both run on a leaner form of the
-network (utils.lean_forward), the backward passes of all attributes as one.
+layer: nothing below it receives a gradient, and no parameter's `.grad` is touched. The forward pass is the network's
+own; the backward passes of all attributes are one, with fewer operations (utils.cheap_gradients).
 """
 
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,11 +12,12 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
-from utils.lean_forward import is_plain, lean_network
+from utils.buffers import keep_freed_memory
+from utils.cheap_gradients import cheap_gradients, gradients_of, portions
+from utils.connections import connection_matrix, weight_relevance
 from utils.modes import evaluating
 
 MEASURES = ("gradcam", "gradient_activation")
-ROOM = 256 * 2**20  # bytes that the gradients of several attributes may take together
 
 
 @dataclass
@@ -38,11 +38,12 @@ class Scores:
 def _forward_with_maps(model, layers, inputs_of=()):
     """Run the network in eval mode so that only the outputs of `layers` carry gradients.
 
-    Yields (network to call, {layer: output before batch norm}, {layer: input}); a forward pass fills the dicts. Hooks,
+    Yields ({layer: output before batch norm}, {layer: input}); a forward pass of the network fills the dicts. Hooks,
     train flags and `requires_grad` are as before afterwards, also after an error.
     """
+    modules = dict(model.named_modules())
     for layer in layers:
-        if not isinstance(dict(model.named_modules()).get(layer), torch.nn.Conv2d):
+        if not isinstance(modules.get(layer), torch.nn.Conv2d):
             raise ValueError(f"{layer!r} is not a convolution of this network")
     maps, inputs, handles = {}, {}, []
 
@@ -57,11 +58,10 @@ def _forward_with_maps(model, layers, inputs_of=()):
 
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        with evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad(), cheap_gradients(model):
             model.requires_grad_(False)
-            network, scored = lean_network(model, layers)
-            handles = [module.register_forward_hook(keep(layer)) for layer, module in scored.items()]
-            yield network, maps, inputs
+            handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
+            yield maps, inputs
     finally:
         for handle in handles:
             handle.remove()
@@ -88,8 +88,8 @@ def channel_scores(model, layers, images, attribute):
 def maps_and_gradients(model, layers, images, attribute):
     """({layer: (map, gradient of the logit with respect to it)}, logits (N, K)); maps are (N, C, H, W)."""
     head = get_heads(model).index(attribute)
-    with _forward_with_maps(model, layers) as (network, maps, _):
-        logits = network(images)
+    with _forward_with_maps(model, layers) as (maps, _):
+        logits = model(images)
         gradients = torch.autograd.grad(logits[:, head].sum(), [maps[layer] for layer in layers])
     kept = {layer: (maps[layer].detach(), gradient) for layer, gradient in zip(layers, gradients, strict=True)}
     return kept, logits.detach()
@@ -125,74 +125,33 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
+    keep_freed_memory()
     consumers = list(dict.fromkeys(link.consumer for link in links))
     names = list(dict.fromkeys([*layers, *consumers]))
     heads = len(get_heads(model).attributes)
     sums, weight_sums, counts = {}, {}, torch.zeros(heads, dtype=torch.int64)
     bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False)
-    with _forward_with_maps(model, names, consumers) as (network, maps, inputs):
+    with _forward_with_maps(model, names, consumers) as (maps, inputs):
         for attributes, images in bar:
-            logits = network(images)
+            logits = model(images)
             outputs = logits.sigmoid() if of_probability else logits
             counts[list(attributes)] += len(images)
-            for some in _portions(attributes, [maps[name] for name in names]):
-                gradients = dict(zip(names, _gradients(outputs, some, [maps[name] for name in names]), strict=True))
+            for some in portions(attributes, [maps[name] for name in names]):
+                gradients = dict(zip(names, gradients_of(outputs, some, [maps[name] for name in names]), strict=True))
                 for layer in layers:
                     means = _channel_sums(gradients[layer], maps[layer].detach(), measure)
                     _add(sums, layer, some, means)
                 for name in consumers:
                     convolution = model.get_submodule(name)
-                    relevance = [_weight_relevance(convolution, inputs[name], one) for one in gradients[name]]
+                    relevance = [weight_relevance(convolution, inputs[name], one) for one in gradients[name]]
                     _add(weight_sums, name, some, relevance)
             maps.clear()  # the next forward pass needs the room
     return _means(model, layers, links, sums, weight_sums, counts)
 
 
-def _portions(attributes, maps):
-    """Attributes in groups whose gradients fit in ROOM bytes together."""
-    each = sum(tensor.numel() * tensor.element_size() for tensor in maps)
-    size = max(1, ROOM // max(1, each))
-    return [attributes[start : start + size] for start in range(0, len(attributes), size)]
-
-
-def _gradients(outputs, attributes, maps):
-    """Gradients of some columns of `outputs` (N, K) with respect to maps: tensors (len(attributes), N, C, H, W).
-
-    The backward passes of the attributes are one, over that many times as many rows; operations that cannot be
-    batched are gone through attribute by attribute.
-    """
-    chosen = torch.zeros(len(attributes), *outputs.shape, dtype=outputs.dtype, device=outputs.device)
-    chosen[range(len(attributes)), :, attributes] = 1
-    shared = {"retain_graph": True, "allow_unused": True}
-    try:
-        with warnings.catch_warnings(action="error", category=UserWarning):  # a slow way round is told by a warning
-            found = torch.autograd.grad(outputs, maps, chosen, is_grads_batched=True, **shared)
-    except (RuntimeError, UserWarning):
-        single = [torch.autograd.grad(outputs, maps, one, materialize_grads=True, retain_graph=True) for one in chosen]
-        return [torch.stack(column) for column in zip(*single, strict=True)]
-    blank = [
-        tensor.new_zeros(len(attributes), *tensor.shape) if grad is None else grad
-        for tensor, grad in zip(maps, found, strict=True)
-    ]
-    return blank
-
-
 def _channel_sums(gradients, activation, measure):
     product = gradients if measure == "gradcam" else gradients * activation
     return product.mean((3, 4)).sum(1)
-
-
-def _weight_relevance(convolution, inputs, gradient):
-    """(C_out, C_in / groups): sum over images and kernel of the weight times the gradient with respect to it."""
-    weight = convolution.weight.detach()
-    if is_plain(convolution):
-        placing = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
-        found = torch.nn.grad.conv2d_weight(inputs, weight.shape, gradient, *placing)
-    else:
-        convolution.weight.requires_grad_(True)
-        found = torch.autograd.grad(convolution(inputs), convolution.weight, gradient)[0]
-        convolution.weight.requires_grad_(False)
-    return (weight * found).sum((2, 3))
 
 
 def _add(sums, name, attributes, values):
@@ -215,19 +174,6 @@ def _means(model, layers, links, sums, weight_sums, counts):
         spread = connection_matrix(relevance, model.get_submodule(link.consumer).groups)
         edges[link.producer, link.consumer] = spread[:, link.offset : link.offset + width].cpu()
     return Scores(channels, edges, counts)
-
-
-def connection_matrix(per_weight, groups):
-    """(K, C_in, C_out) from one number per (output, input within its group), (K, C_out, C_in / groups).
-
-    Channels of different groups are not connected: zero.
-    """
-    heads, outputs, inputs = per_weight.shape
-    output = torch.arange(outputs, device=per_weight.device)[:, None]
-    first = output // (outputs // groups) * inputs
-    matrix = per_weight.new_zeros(heads, inputs * groups, outputs)
-    matrix[:, first + torch.arange(inputs, device=per_weight.device), output] = per_weight
-    return matrix
 
 
 def gradcam_maps(model, layers, images, attribute):
