@@ -92,7 +92,8 @@ def measure(data_path, size, images, repeats, cache_path):
 def decode_all(rows, data_path, images):
     """Seconds to decode the images on two threads and do nothing else: no loader's first pass can be faster."""
     from utils.celeba import open_celeba
-    from utils.decoding import decode, run_on_threads
+    from utils.decoding import run_on_threads
+    from utils.pixels import decode
 
     data = open_celeba(data_path, ["Bald"], split="all", limit=images, cache_path=None)
     start = time.perf_counter()

@@ -14,8 +14,9 @@ from utils import graph_making, pruning, run
 from utils.augmentation import Augmentation
 from utils.celeba import normalise
 from utils.dataflow import trace_dataflow
-from utils.decoding import load_resized, run_on_threads
+from utils.decoding import run_on_threads
 from utils.importance import score_network
+from utils.pixels import load_resized
 from utils.training import Recipe, fit
 
 FLOAT, PIXEL = 4, 3  # bytes of a number, values of a pixel

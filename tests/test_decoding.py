@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from utils import decoding
-from utils.decoding import decode, load_resized, load_rgb
+from utils import pixels
+from utils.decoding import load_rgb
 from utils.errors import InputError
+from utils.pixels import decode, load_resized
 
 
 def draw(path, mode="RGB", size=(178, 218), **options):
@@ -40,7 +41,7 @@ def test_resized_pixels_equal_pillows_within_one_level(tmp_path, name, size):
 def test_without_the_fast_decoder_pillow_gives_the_same(tmp_path, monkeypatch):
     file = draw(tmp_path / "face.jpg")
     fast = load_resized(file, 64)
-    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
+    monkeypatch.setattr(pixels, "_jpeg_decoder", lambda: None)
     assert abs(load_resized(file, 64).astype(int) - fast).max() <= 1
 
 

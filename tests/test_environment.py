@@ -114,11 +114,11 @@ def test_without_an_environment_of_ones_own_make_installs_one_first():
     assert called[-1] == ".venv/bin/python -m pytest"
 
 
-def test_the_demo_draws_faces_and_runs_the_three_scripts_in_order_with_one_seed():
+def test_the_demo_draws_faces_and_runs_the_three_scripts_in_order_with_one_seed_then_erases():
     called = make_commands("demo", "PYTHON=python", "SEED=7")
     run = [line.split()[1] for line in called]
     steps = [f"unlearning_multi_celeba_resnet18_{step}.py" for step in ("original", "generate_graph", "unlearning")]
-    assert run == ["data/make_synthetic_celeba.py", *steps]
+    assert run == ["data/make_synthetic_celeba.py", *steps, steps[-1]]  # pruned, then erased
     assert called[-1].split()[1] == steps[-1]  # the before/after table is the last thing on the screen
     scripts = [line for line in called if "unlearning_multi" in line]
     assert all("--seed 7" in line and "--data_path data/synthetic_celeba" in line for line in scripts)

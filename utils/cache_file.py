@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,32 @@ def read_marks(descriptor, count):
 def bring_to_disk(descriptor, count, mark):
     """Wait until the images with that mark are on the disk, mark them so, close the file."""
     try:
-        rows = np.flatnonzero(read_marks(descriptor, count) == mark)
+        written = read_marks(descriptor, count) == mark
         os.fsync(descriptor)
-        for first, last in runs(rows):
-            write_all(descriptor, memoryview(bytes([ON_DISK]) * (last - first)), int(rows[first]))
+        with alone(descriptor):
+            now = read_marks(descriptor, count) == mark
+            rows = np.flatnonzero(written[: len(now)] & now)  # a file that was built anew meanwhile has none of them
+            for first, last in runs(rows):
+                write_all(descriptor, memoryview(bytes([ON_DISK]) * (last - first)), int(rows[first]))
     except OSError:
         pass  # the marks stay as they are: true until the machine restarts
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def alone(descriptor):
+    """Hold a file against other processes and threads that ask for it too, where the system can."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def runs(rows, places=None):

@@ -17,9 +17,10 @@ from utils.celeba_table import (
     read_attribute_table,
     read_partition,
 )
-from utils.decoding import decode, run_on_threads
+from utils.decoding import run_on_threads
 from utils.errors import InputError
 from utils.image_cache import ImageCache
+from utils.pixels import decode
 
 __all__ = ["ATTRIBUTES", "SPLITS", "AttributeTable", "CelebA", "normalise", "open_celeba", "read_attribute_table"]
 __all__ += ["read_partition"]

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from utils.cache_file import ON_DISK, boot_mark, bring_to_disk, read_all, read_marks, runs, write_all
-from utils.decoding import RULE, load_resized, run_on_threads
+from utils.cache_file import ON_DISK, alone, boot_mark, bring_to_disk, read_all, read_marks, runs, write_all
+from utils.decoding import run_on_threads
 from utils.errors import InputError
+from utils.pixels import RULE, load_resized
 
 
 class ImageCache:
@@ -117,14 +118,15 @@ class ImageCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         weakref.finalize(self, os.close, self._descriptor)
-        length = os.fstat(self._descriptor).st_size
-        if length not in (0, total):  # cut off: its marks promise pixels that are gone
-            os.ftruncate(self._descriptor, 0)
-        if length != total:
-            # growing is one step that may be repeated by others: no state between "empty" and "complete" is ever seen
-            os.ftruncate(self._descriptor, total)
-            if total > 1e9:
-                self._note(f"image cache {file}: up to {total / 1e9:.1f} GB once all {len(self):,} images are in it")
+        with alone(self._descriptor):
+            length = os.fstat(self._descriptor).st_size
+            if length not in (0, total):  # cut off: its marks promise pixels that are gone
+                os.ftruncate(self._descriptor, 0)
+            if length != total:
+                # one step, so that no state between "empty" and "complete" is ever seen
+                os.ftruncate(self._descriptor, total)
+        if length != total and total > 1e9:
+            self._note(f"image cache {file}: up to {total / 1e9:.1f} GB once all {len(self):,} images are in it")
         self.file = file
 
     def _fingerprint(self):
