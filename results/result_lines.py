@@ -44,7 +44,7 @@ def read_lines(path):
 
     Raises: InputError naming the line that is no JSON
     """
-    return [line for line in read_json_lines(path) if "heads" in line]
+    return [line for line in read_json_lines(path) if isinstance(line.get("heads"), dict)]
 
 
 def group_results(results):
