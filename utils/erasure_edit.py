@@ -92,7 +92,7 @@ def edit_site(edited, inputs, value, wanted, contrast, ridge, rerun, *, hold=0.0
         right = right + hold * missing @ held.T / count
     change = torch.linalg.solve_ex(left, right.T)[0].T
     if allowed is not None:
-        change = change * allowed
+        change = change * allowed.to(change.device)
     edited.add(change, -change @ mean)
     value = rerun()
     if repair:
