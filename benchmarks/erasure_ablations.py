@@ -112,8 +112,7 @@ def allowed_edits(restriction, model, data, forgotten, device):
 
 
 def _essential(model, data, forgotten, device):
-    """{convolution: channels essential to any of the targets}, over every convolution but the first and the last one's
-    followers: the essential graph of the whole network."""
+    """{convolution: channels essential to any target}, for every convolution but the stem and the shortcuts."""
     from utils import graph_making
     from utils.dataflow import trace_dataflow
     from utils.selection import essential_sets

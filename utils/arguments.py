@@ -14,7 +14,8 @@ IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")
 # where things lie and what computes them: no part of the recipe, so files are equal wherever they are made
 NOT_RECIPE = (
     "data_path save_path graph_path released_path cache_path results dataset_name run_name device num_workers "
-    "weights pretrained oracle graph resume training evaluate_only released_txt show_cams importance_curve undo_file"
+    "weights pretrained oracle graph resume training evaluate_only released_txt show_cams importance_curve undo_file "
+    "unlearned original out method_name"
 ).split()
 
 

@@ -173,33 +173,33 @@ def _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar):
 
     def visit(node, output, values):
         if node in on_path:  # what the path reads must outlive its last use, for the value is computed once more
-            read.update({source: values[source] for source in node.all_input_nodes if source not in on_path[node].path})
+            path = on_path[node].path
+            inputs = {source: values[source] for source in node.all_input_nodes if source not in path}
+            read.setdefault(path[-1], {}).update(inputs)
         if node not in sites:
             return output
         site = sites[node]
         edited = Edited(modules[site.conv], modules[site.norm] if site.norm else None)
+        inputs = read.pop(node)
 
         def rerun():
-            again = dict(read)
+            again = dict(inputs)
             for step in site.path:
                 again[step] = runner.compute(step, again)
             return again[site.value]
 
         value = edit_site(
-            *(
-                edited,
-                read[site.path[0].all_input_nodes[0]],
-                output,
-                notes.values[site.conv],
-                contrast,
-                ridges[site.conv],
-            ),
+            edited,
+            inputs[site.path[0].all_input_nodes[0]],
+            output,
+            notes.values[site.conv],
+            contrast,
+            ridges[site.conv],
             rerun,
             hold=recipe.hold,
             repair=recipe.repair,
             allowed=None if allowed is None else allowed[site.conv],
         )
-        read.clear()
         bar.update()
         return value
 
