@@ -36,6 +36,7 @@ def settings(base):
         "not conditional on the kept outputs": {"conditional": False},
         "without repair": {"repair": False},
         "without holding the kept shifts": {"hold": 0.0},
+        "without the guard of the kept outputs": {"guard": 0},
         "without refitted heads": {"refit": False},
         "every convolution": {"everywhere": True},
         "strength 1/4": {"strength": 0.25},

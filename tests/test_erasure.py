@@ -166,7 +166,7 @@ def test_without_a_ridge_the_values_class_means_agree_at_every_place():
     with torch.no_grad():
         value = conv(inputs)
         assert contrast.shift(value).abs().max() > 0.5
-        new = edit_site(Edited(conv), inputs, value, value, contrast, 1e-6, lambda: conv(inputs))
+        new = edit_site(Edited(conv), inputs, value, value, contrast, [1e-6], lambda: conv(inputs))
         assert torch.allclose(new, conv(inputs), atol=1e-4)
         assert contrast.shift(new).abs().max() < 0.1 * contrast.shift(value).abs().max()
         assert torch.allclose(contrast.mean(new), contrast.mean(value), atol=1e-4)
@@ -180,7 +180,7 @@ def test_an_edit_repairs_what_an_earlier_one_disturbed():
         wanted = conv(inputs)
         conv.weight += 0.3
         missed = (conv(inputs) - wanted).abs().mean()
-        edit_site(Edited(conv), inputs, conv(inputs), wanted, contrast, 1.0, lambda: conv(inputs))
+        edit_site(Edited(conv), inputs, conv(inputs), wanted, contrast, [1.0], lambda: conv(inputs))
         assert (conv(inputs) - wanted).abs().mean() < 0.2 * missed
 
 
@@ -199,7 +199,7 @@ def test_what_goes_with_a_kept_output_is_held():
         with torch.no_grad():
             conv.weight.fill_(1.0)
             value = conv(inputs)
-            new = edit_site(Edited(conv), inputs, value, value, contrast, 0.1, lambda c=conv: c(inputs), hold=hold)
+            new = edit_site(Edited(conv), inputs, value, value, contrast, [0.1], lambda c=conv: c(inputs), hold=hold)
             before, after = (contrast.shift(maps, held=True).mean() for maps in (value, new))
         losses.append((before - after).abs() / before.abs())
     assert losses[1] < 0.3 * losses[0] and losses[0] > 0.05

@@ -18,14 +18,13 @@ from models.heads import get_heads
 from utils.calibration import answer_base_rate, refit_heads
 from utils.erasure_edit import Edited, edit_site
 from utils.erasure_levels import site_ridges, untrained_like
-from utils.erasure_plan import choose_images, chosen_batches, make_contrast
-from utils.erasure_sites import Runner, find_sites, pooled
+from utils.erasure_notes import between, output_gradients, smallest_maps, take_notes
+from utils.erasure_plan import choose_images, make_contrast
+from utils.erasure_sites import Runner, find_sites
 from utils.errors import InputError
 from utils.modes import evaluating
 from utils.recipe import resolve_amp
 from utils.run import Stopwatch
-
-CHUNK = 128  # images a pass
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class ErasureRecipe:
     images: training images, repeats of rare ones included; positives: least share of them that has a target
     strength: above 1 erases more, below 1 less; reference: images that the untrained network sees
     hold: weight of keeping the shifts that go with the kept outputs
+    guard: images on each of which the kept outputs are held to first order, 0: none
     ridge: one for every site at strength 1 instead of those that an untrained network suggests, None: those
     conditional: leave what the kept outputs imply; repair: undo what earlier edits disturb; refit: the kept heads
     everywhere: edit every convolution, not one for each residual sum; amp: see `utils.recipe.resolve_amp`
@@ -43,6 +43,7 @@ class ErasureRecipe:
     images: int = 1536
     strength: float = 1.0
     hold: float = 2.0
+    guard: int = 256
     positives: float = 0.25
     reference: int = 512
     ridge: float | None = None
@@ -65,7 +66,7 @@ def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", allowed
         rows: images to learn from; None: the training part
         allowed: {convolution: (C_out, C_in) bool} connections that may be edited, others stay; None: all
         watch: `utils.run.Stopwatch` that gets the seconds of each part
-    Returns: {"images", "sites": {convolution: ridge}, "targets": all that were forgotten}: what was used
+    Returns: {"images", "sites": {convolution: least ridge}, "targets": all that were forgotten}: what was used
     Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
         stop being finite; the network is then as it was
     """
@@ -84,7 +85,11 @@ def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", allowed
     if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
         model.load_state_dict(before)
         raise InputError(f"erasure gave numbers that are not finite: use a strength below {recipe.strength:g}")
-    return {"images": len(choice.rows), "sites": ridges, "targets": targets}
+    return {
+        "images": len(choice.rows),
+        "sites": {conv: float(min(of)) for conv, of in ridges.items()},
+        "targets": targets,
+    }
 
 
 def forgotten_before(model):
@@ -95,11 +100,11 @@ def forgotten_before(model):
 
 
 def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, bar):
-    """The three steps; returns {convolution: ridge}."""
+    """The three steps; returns {convolution: (T,) ridges}."""
     amp = resolve_amp(recipe.amp, device)
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     with watch("erase: note"):
-        notes = _take_notes(model, plan, data, choice, device, amp)
+        notes = take_notes(model, plan, data, choice, device, amp)
         if not torch.isfinite(notes.logits).all():
             raise InputError(
                 "the network gives numbers that are not finite, so it cannot be edited: its weights are damaged"
@@ -108,7 +113,8 @@ def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, 
         ridges = _ridges(model, plan, data, choice, notes, recipe, device, amp)
     with watch("erase: edit"):
         contrast = make_contrast(choice, notes.logits[:, kept], recipe.conditional)
-        features = _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar)
+        guards = output_gradients(model, plan, notes, between(notes), kept, recipe.guard, recipe.seed, amp)
+        features = _edit(model, plan, notes, contrast, ridges, guards, recipe, amp, allowed, bar)
     with watch("erase: heads"):
         if recipe.refit:
             refit_heads(model, features, notes.logits, contrast.weights, kept)
@@ -116,56 +122,17 @@ def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, 
     return ridges
 
 
-@dataclass
-class _Notes:
-    """What the untouched network said: logits (N, K), {convolution: value of its site}, {convolution: (N, C) pooled
-    values behind the activation}, and {node: value} where the first edit begins."""
-
-    logits: torch.Tensor
-    values: dict
-    pooled: dict
-    begin: dict
-
-
-def _take_notes(model, plan, data, choice, device, amp, images=None, only_pooled=False):
-    """Run a network over the chosen images (the first `images` of them) and keep what erasure needs."""
-    runner = Runner(model, plan.graph, amp)
-    values = {site.value: site.conv for site in plan.sites}
-    seen = {site.seen: site.conv for site in plan.sites}
-    kept = {"logits": [], "values": {}, "pooled": {}, "begin": {}}
-
-    def visit(node, output, _):
-        if node in seen:
-            kept["pooled"].setdefault(seen[node], []).append(pooled(output))
-        if node in values and not only_pooled:  # a copy: the activation behind it may work in place
-            kept["values"].setdefault(values[node], []).append(output.clone())
-        return output
-
-    count = len(choice.rows) if images is None else min(images, len(choice.rows))
-    for part, batch in chosen_batches(data, choice, CHUNK, device):
-        if part.start >= count:
-            break
-        begin = runner.run({runner.placeholder: batch}, stop=plan.first)
-        if not only_pooled:
-            for node, value in begin.items():
-                kept["begin"].setdefault(node, []).append(value.clone())
-        kept["logits"].append(runner.run(begin, start=plan.first, visit=visit)[runner.output].float())
-    joined = {
-        name: {key: torch.cat(parts) for key, parts in kept[name].items()} for name in ("values", "pooled", "begin")
-    }
-    return _Notes(torch.cat(kept["logits"]), **joined)
-
-
 def _ridges(model, plan, data, choice, notes, recipe, device, amp):
-    """{convolution: ridge} of each site."""
+    """{convolution: (T,) ridges} of each site."""
     if recipe.ridge is not None:
-        return {site.conv: recipe.ridge / recipe.strength for site in plan.sites}
+        return {site.conv: [recipe.ridge / recipe.strength] * choice.labels.shape[1] for site in plan.sites}
     fresh = untrained_like(model, recipe.seed + 1).to(memory_format=torch.channels_last)
-    untrained = _take_notes(fresh, plan, data, choice, device, amp, recipe.reference, only_pooled=True)
-    return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength)
+    untrained = take_notes(fresh, plan, data, choice, device, amp, recipe.reference, only_pooled=True)
+    last = smallest_maps(notes)
+    return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength, last)
 
 
-def _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar):
+def _edit(model, plan, notes, contrast, ridges, guards, recipe, amp, allowed, bar):
     """The second pass, in which each site is edited; returns the features (N, D) that the heads see."""
     runner, modules = Runner(model, plan.graph, amp), dict(model.named_modules())
     sites, read, features = {site.value: site for site in plan.sites}, {}, []
@@ -198,6 +165,7 @@ def _edit(model, plan, notes, contrast, ridges, recipe, amp, allowed, bar):
             rerun,
             hold=recipe.hold,
             repair=recipe.repair,
+            guard=guards.get(site.conv),
             allowed=None if allowed is None else allowed[site.conv],
         )
         bar.update()

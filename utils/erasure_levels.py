@@ -3,10 +3,13 @@
 Pooled features of any network tell something: a network that was never trained sets the level below which nobody needs
 to go. With d the distance of the two classes along the best line, in standard deviations (AUC = Phi(d / sqrt 2)),
 
-    ridge = GENTLE * d_untrained^2 / max(d^2 - d_untrained^2, a little) / strength
+    ridge = GENTLE * d_untrained / max(d - d_untrained, a little) / strength
 
-so a site that tells no more than untrained features is left almost alone, and one that tells everything is cleared.
-GENTLE was chosen on validation images.
+Of a shift that the edit's input tells apart by a distance D, a ridge r leaves the part r / (r + D^2): the ridge that
+leaves d_untrained of d is proportional to d_untrained / (d - d_untrained). A site that tells no more than untrained
+features is so left almost alone, and one that tells everything is cleared. Where the maps are smallest, right below
+the heads, LAST of that ridge is used: an edit there costs the kept heads little. GENTLE and LAST were chosen on
+validation images.
 """
 
 import copy
@@ -17,35 +20,37 @@ from scipy.stats import norm
 
 from utils.metrics import auc
 
-GENTLE = 0.5
+GENTLE, LAST = 0.15, 0.15
+LEAST_FLOOR = 0.3  # of d_untrained: an AUC of 0.58
 SHRINKAGE = 0.3  # of the discriminant, on standardised features
 FOLDS = 2
-LEAST_EXCESS, MOST_RIDGE = 1e-2, 30.0
+LEAST_EXCESS, MOST_RIDGE = 0.1, 30.0
 CLIP = 0.5005, 0.9995  # AUCs beyond which no distance can be told
 
 
-def site_ridges(own, untrained, labels, groups, strength=1.0):
-    """{site: ridge}, for several targets that of the one that needs most.
+def site_ridges(own, untrained, labels, groups, strength=1.0, last=()):
+    """{site: (T,) ridges, one for each target}.
 
     Args:
         own: {site: (N, C) pooled features of the network}; untrained: {site: (M, C) of an untrained one}, the first M
         labels: (N, T) 0/1 array; groups: (N,) numbers of the images, so that repeats fall into one fold
+        last: sites that are edited more strongly
     """
     ridges = {}
     for site, features in own.items():
         first = len(untrained[site])
         needed = []
         for column in np.asarray(labels).T:
-            told = squared_distance(cross_fitted_auc(features, column, groups))
-            floor = squared_distance(cross_fitted_auc(untrained[site], column[:first], groups[:first]))
+            told = distance(cross_fitted_auc(features, column, groups))
+            floor = max(distance(cross_fitted_auc(untrained[site], column[:first], groups[:first])), LEAST_FLOOR)
             needed.append(GENTLE * floor / max(told - floor, LEAST_EXCESS) / strength)
-        ridges[site] = min([*needed, MOST_RIDGE])
+        ridges[site] = [min(one, MOST_RIDGE) * (LAST if site in last else 1.0) for one in needed]
     return ridges
 
 
-def squared_distance(area):
-    """d^2 of two normal classes whose AUC is `area`; below 0.5: as good as none."""
-    return 2 * float(norm.ppf(min(max(area, CLIP[0]), CLIP[1]))) ** 2
+def distance(area):
+    """d of two normal classes whose AUC is `area`; below 0.5: as good as none."""
+    return 2**0.5 * float(norm.ppf(min(max(area, CLIP[0]), CLIP[1])))
 
 
 def cross_fitted_auc(features, labels, groups):

@@ -1,0 +1,112 @@
+"""What an untouched network says of the images that an erasure learns from: what its edits are held against."""
+
+from dataclasses import dataclass
+
+import torch
+
+from utils.erasure_plan import chosen_batches
+from utils.erasure_sites import Runner, pooled
+
+CHUNK = 128  # images a pass
+_SIGNS = 7  # added to the seed of the random signs
+
+
+@dataclass
+class Notes:
+    """What the untouched network said.
+
+    logits: (N, K); values: {convolution: (N, C, H, W) value of its site}
+    pooled: {convolution: (N, C) pooled values behind the activation}; begin: {node: value} where the first edit begins
+    """
+
+    logits: torch.Tensor
+    values: dict
+    pooled: dict
+    begin: dict
+
+
+def take_notes(model, plan, data, choice, device, amp, images=None, only_pooled=False):
+    """Run a network over the chosen images (the first `images` of them) and keep what erasure needs.
+
+    Args: plan: `utils.erasure_sites.Plan` of the model; only_pooled: leave `values` and `begin` empty
+    Returns: Notes
+    """
+    runner = Runner(model, plan.graph, amp)
+    values = {site.value: site.conv for site in plan.sites}
+    seen = {site.seen: site.conv for site in plan.sites}
+    kept = {"logits": [], "values": {}, "pooled": {}, "begin": {}}
+
+    def visit(node, output, _):
+        if node in seen:
+            kept["pooled"].setdefault(seen[node], []).append(pooled(output))
+        if node in values and not only_pooled:  # a copy: the activation behind it may work in place
+            kept["values"].setdefault(values[node], []).append(output.clone())
+        return output
+
+    count = len(choice.rows) if images is None else min(images, len(choice.rows))
+    for part, batch in chosen_batches(data, choice, CHUNK, device):
+        if part.start >= count:
+            break
+        begin = runner.run({runner.placeholder: batch}, stop=plan.first)
+        if not only_pooled:
+            for node, value in begin.items():
+                kept["begin"].setdefault(node, []).append(value.clone())
+        kept["logits"].append(runner.run(begin, start=plan.first, visit=visit)[runner.output].float())
+    joined = {
+        name: {key: torch.cat(parts) for key, parts in kept[name].items()} for name in ("values", "pooled", "begin")
+    }
+    return Notes(torch.cat(kept["logits"]), **joined)
+
+
+def between(notes):
+    """Names of the sites whose maps are neither the largest nor the smallest.
+
+    A guard over the largest would leave an edit there too little room, and behind the smallest the heads are refitted.
+    """
+    areas = {name: value[0, 0].numel() for name, value in notes.values.items()}
+    return [name for name, area in areas.items() if min(areas.values()) < area < max(areas.values())]
+
+
+def smallest_maps(notes):
+    """Names of the sites whose maps are the smallest, if there are larger ones."""
+    areas = {name: value[0, 0].numel() for name, value in notes.values.items()}
+    least = min(areas.values())
+    return [name for name, area in areas.items() if area == least < max(areas.values())]
+
+
+def output_gradients(model, plan, notes, names, kept, images, seed, amp):
+    """How the kept outputs answer to a change at some sites.
+
+    For each image one random combination of the kept logits is taken, each in units of its spread, with a sign of its
+    own: a square summed over images then stands for the sum over all heads, at the price of one backward pass.
+
+    Args:
+        names: convolutions of the sites; kept: places of the kept heads; images: how many of the first ones to use
+    Returns: {convolution: (images, C, H, W) float32 gradient of the combination by the site's value}
+    """
+    images = min(images, len(notes.logits))
+    if not (names and kept and images):
+        return {}
+    runner = Runner(model, plan.graph, amp)
+    values = {site.value: site.conv for site in plan.sites if site.conv in names}
+    logits = notes.logits[:, kept]
+    signs = torch.randint(0, 2, (images, len(kept)), generator=torch.Generator().manual_seed(seed + _SIGNS)) * 2 - 1
+    directions = signs.to(logits) / (logits.std(0) + 1e-6)
+    found = {name: [] for name in names}
+    for start in range(0, images, CHUNK):
+        part, reached = slice(start, min(start + CHUNK, images)), {}
+
+        def visit(node, output, _, reached=reached):
+            if node not in values:
+                return output
+            reached[values[node]] = output
+            return output.clone()  # the activation behind it may work in place
+
+        with torch.enable_grad():
+            begin = {node: value[part].clone().requires_grad_() for node, value in notes.begin.items()}
+            said = runner.run(begin, start=plan.first, visit=visit)[runner.output].float()
+            combined = (said[:, kept] * directions[part]).sum()
+            gradients = torch.autograd.grad(combined, [reached[name] for name in names])
+        for name, gradient in zip(names, gradients, strict=True):
+            found[name].append(gradient.float())
+    return {name: torch.cat(parts) for name, parts in found.items()}
