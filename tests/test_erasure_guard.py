@@ -8,7 +8,7 @@ import torch
 
 from models import build_model
 from utils.erasure_edit import Edited, edit_site
-from utils.erasure_notes import between, output_gradients, smallest_maps, take_notes
+from utils.erasure_notes import between, map_sizes, output_gradients, take_notes
 from utils.erasure_plan import choose_images, make_contrast
 from utils.erasure_sites import Runner, find_sites
 
@@ -40,9 +40,9 @@ def noted():
 
 def test_sites_are_told_apart_by_the_size_of_their_maps(noted):
     _, plan, notes = noted
-    areas = {name: value[0, 0].numel() for name, value in notes.values.items()}
+    areas = map_sizes(notes)
+    assert areas[plan.sites[0].conv] == 16 * 16 and areas[plan.sites[-1].conv] == 2 * 2
     largest, smallest = max(areas.values()), min(areas.values())
-    assert {areas[name] for name in smallest_maps(notes)} == {smallest}
     middle = between(notes)
     assert middle and all(smallest < areas[name] < largest for name in middle)
     assert len(middle) < len(plan.sites)

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import norm
 
 from models import build_model
-from utils.erasure_levels import LAST, MOST_RIDGE, cross_fitted_auc, distance, site_ridges, untrained_like
+from utils.erasure_levels import FIRST, LAST, MOST_RIDGE, cross_fitted_auc, distance, site_ridges, untrained_like
 
 
 def blobs(distance, n=4000, seed=0):
@@ -45,7 +45,9 @@ def test_a_site_that_tells_no_more_than_an_untrained_one_is_left_almost_alone():
     ridges = {site: of[0] for site, of in site_ridges(*asked).items()}
     assert ridges["all"] < 0.12 < 0.5 < ridges["same"] <= MOST_RIDGE and ridges["less"] > 0.5
     assert site_ridges(*asked, strength=4.0)["all"] == [pytest.approx(ridges["all"] / 4)]
-    assert site_ridges(*asked, last=("all",))["all"] == [pytest.approx(ridges["all"] * LAST)]
+    shared = site_ridges(*asked, areas={"same": 64, "less": 16, "all": 4})
+    shares = {"same": FIRST, "less": 1.0, "all": LAST}
+    assert shared == {site: [pytest.approx(ridges[site] * share)] for site, share in shares.items()}
 
 
 def test_each_target_has_a_ridge_of_its_own():

@@ -18,7 +18,7 @@ from models.heads import get_heads
 from utils.calibration import answer_base_rate, refit_heads
 from utils.erasure_edit import Edited, edit_site
 from utils.erasure_levels import site_ridges, untrained_like
-from utils.erasure_notes import between, output_gradients, smallest_maps, take_notes
+from utils.erasure_notes import between, map_sizes, output_gradients, take_notes
 from utils.erasure_plan import choose_images, make_contrast
 from utils.erasure_sites import Runner, find_sites
 from utils.errors import InputError
@@ -128,8 +128,8 @@ def _ridges(model, plan, data, choice, notes, recipe, device, amp):
         return {site.conv: [recipe.ridge / recipe.strength] * choice.labels.shape[1] for site in plan.sites}
     fresh = untrained_like(model, recipe.seed + 1).to(memory_format=torch.channels_last)
     untrained = take_notes(fresh, plan, data, choice, device, amp, recipe.reference, only_pooled=True)
-    last = smallest_maps(notes)
-    return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength, last)
+    areas = map_sizes(notes)
+    return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength, areas)
 
 
 def _edit(model, plan, notes, contrast, ridges, guards, recipe, amp, allowed, bar):

@@ -58,20 +58,18 @@ def take_notes(model, plan, data, choice, device, amp, images=None, only_pooled=
     return Notes(torch.cat(kept["logits"]), **joined)
 
 
+def map_sizes(notes):
+    """{convolution: positions of its site's maps}."""
+    return {name: value[0, 0].numel() for name, value in notes.values.items()}
+
+
 def between(notes):
     """Names of the sites whose maps are neither the largest nor the smallest.
 
     A guard over the largest would leave an edit there too little room, and behind the smallest the heads are refitted.
     """
-    areas = {name: value[0, 0].numel() for name, value in notes.values.items()}
+    areas = map_sizes(notes)
     return [name for name, area in areas.items() if min(areas.values()) < area < max(areas.values())]
-
-
-def smallest_maps(notes):
-    """Names of the sites whose maps are the smallest, if there are larger ones."""
-    areas = {name: value[0, 0].numel() for name, value in notes.values.items()}
-    least = min(areas.values())
-    return [name for name, area in areas.items() if area == least < max(areas.values())]
 
 
 def output_gradients(model, plan, notes, names, kept, images, seed, amp):
