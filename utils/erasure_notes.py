@@ -101,10 +101,11 @@ def output_gradients(model, plan, notes, names, kept, images, seed, amp):
             return output.clone()  # the activation behind it may work in place
 
         with torch.enable_grad():
-            begin = {node: value[part].clone().requires_grad_() for node, value in notes.begin.items()}
+            # copies, not leaves: the first steps may work in place
+            begin = {node: value[part].requires_grad_().clone() for node, value in notes.begin.items()}
             said = runner.run(begin, start=plan.first, visit=visit)[runner.output].float()
             combined = (said[:, kept] * directions[part]).sum()
-            gradients = torch.autograd.grad(combined, [reached[name] for name in names])
+            gradients = torch.autograd.grad(combined, [reached[name] for name in names], materialize_grads=True)
         for name, gradient in zip(names, gradients, strict=True):
             found[name].append(gradient.float())
     return {name: torch.cat(parts) for name, parts in found.items()}
