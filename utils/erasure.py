@@ -3,7 +3,8 @@
 1. The untouched network is run once over some training images. Its kept outputs say what may stay; its values at every
    residual sum are the goal. An untrained network's features say how far to go (`utils.erasure_levels`).
 2. The images go through the network a second time, and on their way each site's convolution is edited in closed form so
-   that its value no longer shifts with the targets (`utils.erasure_edit`). What follows sees the edited values.
+   that its value no longer shifts with the targets (`utils.erasure_edit`); gradients of the kept outputs say what an
+   edit may not move (`utils.erasure_notes`). What follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
 
 Nothing is trained: there is no learning rate and there are no steps. The labels of the kept attributes are not used.
