@@ -9,6 +9,11 @@ from models.heads import AttributeHeads
 NAMES = ("Bald", "Smiling", "Young")
 
 
+def labels_of(rate, n=400):
+    """(n, 1) labels of one attribute."""
+    return (np.random.default_rng(0).random((n, 1)) < rate).astype(np.uint8)
+
+
 class PlainFaces:
     """Images (N, 3, 4, 4) in which channel k is 1 where attribute k is there, 0 where not, plus noise."""
 

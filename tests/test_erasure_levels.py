@@ -6,7 +6,7 @@ import torch
 from scipy.stats import norm
 
 from models import build_model
-from utils.erasure_levels import FIRST, LAST, MOST_RIDGE, cross_fitted_auc, distance, site_ridges, untrained_like
+from utils.erasure_levels import FIRST, LAST, MOST_RIDGE, WHOLE, cross_fitted_auc, distance, site_ridges, untrained_like
 
 
 def blobs(distance, n=4000, seed=0):
@@ -48,6 +48,7 @@ def test_a_site_that_tells_no_more_than_an_untrained_one_is_left_almost_alone():
     shared = site_ridges(*asked, areas={"same": 64, "less": 16, "all": 4})
     shares = {"same": FIRST, "less": 1.0, "all": LAST}
     assert shared == {site: [pytest.approx(ridges[site] * share)] for site, share in shares.items()}
+    assert site_ridges(*asked, whole=["all"])["all"] == [pytest.approx(ridges["all"] * WHOLE)]
 
 
 def test_each_target_has_a_ridge_of_its_own():

@@ -3,8 +3,8 @@
 1. The untouched network is run once over some training images. Its kept outputs say what may stay; its values at every
    residual sum are the goal. An untrained network's features say how far to go (`utils.erasure_levels`).
 2. The images go through the network a second time, and on their way each site's convolution is edited in closed form so
-   that its value no longer shifts with the targets (`utils.erasure_edit`); gradients of the kept outputs say what an
-   edit may not move (`utils.erasure_notes`). What follows sees the edited values.
+   that its value no longer shifts with the targets (`utils.erasure_edit`); gradients of the kept outputs say in which
+   directions an edit disturbs them least (`utils.erasure_notes`). What follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
 
 Nothing is trained: there is no learning rate and there are no steps. The labels of the kept attributes are not used.
@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from models.heads import get_heads
 from utils.calibration import answer_base_rate, refit_heads
-from utils.erasure_edit import Edited, edit_site
+from utils.erasure_edit import Edited, edit_site, takes_whole_kernel
 from utils.erasure_levels import site_ridges, untrained_like
-from utils.erasure_notes import between, map_sizes, output_gradients, take_notes
+from utils.erasure_notes import before_last_stage, map_sizes, output_curvature, take_notes
 from utils.erasure_plan import choose_images, make_contrast
 from utils.erasure_sites import Runner, find_sites
 from utils.errors import InputError
@@ -35,7 +35,8 @@ class ErasureRecipe:
     images: training images, repeats of rare ones included; positives: least share of them that has a target
     strength: above 1 erases more, below 1 less; reference: images that the untrained network sees
     hold: weight of keeping the shifts that go with the kept outputs
-    guard: images on each of which the kept outputs are held to first order, 0: none
+    curvature: images whose gradients say how much the kept outputs mind an edit, 0: all directions are alike
+    rank: highest rank of an edit for each target, None: any; a low one makes for a small undo file
     ridge: one for every site at strength 1 instead of those that an untrained network suggests, None: those
     conditional: leave what the kept outputs imply; repair: undo what earlier edits disturb; refit: the kept heads
     everywhere: edit every convolution, not one for each residual sum; amp: see `utils.recipe.resolve_amp`
@@ -44,7 +45,8 @@ class ErasureRecipe:
     images: int = 1536
     strength: float = 1.0
     hold: float = 2.0
-    guard: int = 256
+    curvature: int = 256
+    rank: int | None = 32
     positives: float = 0.25
     reference: int = 512
     ridge: float | None = None
@@ -81,9 +83,12 @@ def erase(model, data, targets, recipe=None, *, rows=None, device="cpu", allowed
     bar = tqdm(total=len(plan.sites), desc="erase", unit="site", leave=False, disable=None if progress else True)
     with evaluating(model), torch.no_grad(), bar:
         model.to(memory_format=torch.channels_last)
-        ridges = _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, bar)
+        try:
+            ridges = _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, bar)
+        except torch.linalg.LinAlgError:  # its input was not finite
+            ridges = None
         model.to(memory_format=torch.contiguous_format)
-    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+    if ridges is None or not all(torch.isfinite(value).all() for value in model.state_dict().values()):
         model.load_state_dict(before)
         raise InputError(f"erasure gave numbers that are not finite: use a strength below {recipe.strength:g}")
     return {
@@ -114,8 +119,9 @@ def _forget(model, plan, data, choice, targets, recipe, device, allowed, watch, 
         ridges = _ridges(model, plan, data, choice, notes, recipe, device, amp)
     with watch("erase: edit"):
         contrast = make_contrast(choice, notes.logits[:, kept], recipe.conditional)
-        guards = output_gradients(model, plan, notes, between(notes), kept, recipe.guard, recipe.seed, amp)
-        features = _edit(model, plan, notes, contrast, ridges, guards, recipe, amp, allowed, bar)
+        names = before_last_stage(notes)
+        curvatures = output_curvature(model, plan, notes, names, kept, recipe.curvature, recipe.seed, amp)
+        features = _edit(model, plan, notes, contrast, ridges, curvatures, recipe, amp, allowed, bar)
     with watch("erase: heads"):
         if recipe.refit:
             refit_heads(model, features, notes.logits, contrast.weights, kept)
@@ -129,11 +135,12 @@ def _ridges(model, plan, data, choice, notes, recipe, device, amp):
         return {site.conv: [recipe.ridge / recipe.strength] * choice.labels.shape[1] for site in plan.sites}
     fresh = untrained_like(model, recipe.seed + 1).to(memory_format=torch.channels_last)
     untrained = take_notes(fresh, plan, data, choice, device, amp, recipe.reference, only_pooled=True)
-    areas = map_sizes(notes)
-    return site_ridges(notes.pooled, untrained.pooled, choice.labels, choice.rows, recipe.strength, areas)
+    whole = [site.conv for site in plan.sites if takes_whole_kernel(model.get_submodule(site.conv))]
+    pooled = notes.pooled, untrained.pooled
+    return site_ridges(*pooled, choice.labels, choice.rows, recipe.strength, map_sizes(notes), whole)
 
 
-def _edit(model, plan, notes, contrast, ridges, guards, recipe, amp, allowed, bar):
+def _edit(model, plan, notes, contrast, ridges, curvatures, recipe, amp, allowed, bar):
     """The second pass, in which each site is edited; returns the features (N, D) that the heads see."""
     runner, modules = Runner(model, plan.graph, amp), dict(model.named_modules())
     sites, read, features = {site.value: site for site in plan.sites}, {}, []
@@ -166,7 +173,8 @@ def _edit(model, plan, notes, contrast, ridges, guards, recipe, amp, allowed, ba
             rerun,
             hold=recipe.hold,
             repair=recipe.repair,
-            guard=guards.get(site.conv),
+            curvature=curvatures.get(site.conv),
+            rank=None if recipe.rank is None else recipe.rank * len(contrast.gram),
             allowed=None if allowed is None else allowed[site.conv],
         )
         bar.update()

@@ -1,33 +1,37 @@
 """The closed-form edit of one convolution, after which its value no longer shifts with the targets.
 
-The value u is affine in the weights. What is added to it is linear in the convolution's input h at the same place,
-M (h - mean h), by adding M to the middle of the kernel. M minimises
+The value u is affine in the weights. What is added to it is linear in what the convolution reads: M (h - mean h). h is
+the input at the same place, and M is added to the middle of the kernel; where a kernel's inputs are few (WIDEST), h is
+the whole patch: more inputs tell the shift apart from the rest better, so less else is moved. M minimises
 
-    |S_u + M S_h|^2 / P  +  hold * |R_u + M R_h - R_w|^2 / P  +  ridge * E |u* - u - M (h - mean h)|^2
+    |S_u + M S_h|^2 / P  +  hold * |R_u + M R_h - R_w|^2 / P  +  ridge * E |u* - u - M (h - mean h)|^2_G
 
 S are the targets' shifts at P positions (`erasure_plan.Contrast`), R the shifts that go with the kept outputs, w the
 untouched network's value and u* the same without its S: so the edit takes the targets' shift out, the kept outputs'
-shift stays, what earlier edits have disturbed is repaired on the way, and nothing else is moved more than needed.
-
-A guard adds that the kept outputs may not move on some images: with g their gradient by the value, an image's outputs
-move to first order by the sum over positions of g' M (h - mean h), which should make up for what earlier edits moved.
+shift stays, what earlier edits have disturbed is repaired on the way, and nothing else is moved more than needed. By G,
+how much the kept outputs mind a change (`erasure_notes.output_curvature`), the shift is taken out where it disturbs
+them least.
 
 Of several targets each has a ridge of its own: the least is the ridge, and |S|^2 of each counts by the square root of
 the least over its own.
 
 With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of Belrose et al. 2023, here for each position
 at once and through the weights of the network itself); with ridge -> infinity what is left is the regression of u* on
-the input, which takes out a part of the shift only.
+the input, which takes out a part of the shift only. M is of low rank (`erasure_solve`).
 """
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+
+from utils.erasure_solve import solve_edit
 
 LEAST_SCALE = 0.02  # of a batch norm's mean scale: below it a channel is as good as off and left alone
 FLOOR = 1e-6  # ridge on the inputs' covariance, in mean variances
-SLACK = 1e-3  # of a guarded image's own sensitivity: how far the guard may give way
-FEW = 64  # positions up to which all of a map's are used for the covariance
+FEW = 64  # positions of a map that are used for the covariance, at least
+WIDEST = 576  # inputs of a patch up to which the whole kernel is edited
+IMAGES = 512  # of which patches are taken for the covariance
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,34 @@ class Edited:
         gain = self.norm.weight / spread if self.norm.weight is not None else 1 / spread
         return torch.where(gain.abs() > LEAST_SCALE * gain.abs().mean(), gain, 0.0)
 
-    def add(self, change, level):
-        """Add `change` (C_out, C_in) @ input + `level` (C_out,) to the value, as far as the parameters can hold it."""
+    def add(self, change):
+        """Add `change` (C_out, C_in, taps) @ input to the value; taps: 1 for the middle of the kernel, or all."""
+        change = _inverse(self.gain)[:, None, None] * change
+        if change.shape[2] == 1:
+            rows, columns = (size // 2 for size in self.conv.kernel_size)
+            self.conv.weight[:, :, rows, columns] += change[:, :, 0]
+        else:
+            self.conv.weight += change.view_as(self.conv.weight)
+
+    def shift(self, level):
+        """Add `level` (C_out,) to the value, as far as the parameters can hold it."""
         gain = self.gain
-        used = gain != 0
-        inverse = torch.where(used, 1 / torch.where(used, gain, 1.0), 0.0)
-        rows, columns = (size // 2 for size in self.conv.kernel_size)
-        self.conv.weight[:, :, rows, columns] += inverse[:, None] * change
         if self.norm is not None and self.norm.bias is not None:
-            self.norm.bias += used * level
+            self.norm.bias += (gain != 0) * level
         elif self.conv.bias is not None:
-            self.conv.bias += inverse * level
+            self.conv.bias += _inverse(gain) * level
+
+
+def takes_whole_kernel(conv):
+    """Whether an edit of this convolution reads the whole patch, not its middle alone."""
+    return 1 < conv.kernel_size[0] * conv.kernel_size[1] and conv.weight[0].numel() <= WIDEST
 
 
 @torch.no_grad()
 def edit_site(
-    edited, inputs, value, wanted, contrast, ridges, rerun, *, hold=0.0, repair=True, guard=None, allowed=None
-):
+    edited, inputs, value, wanted, contrast, ridges, rerun, *, hold=0.0, repair=True, curvature=None, rank=None,
+    allowed=None,
+):  # fmt: skip
     """Take the targets' shift out of a value by editing its convolution, in place.
 
     Args:
@@ -76,63 +91,78 @@ def edit_site(
         rerun: function that computes the value anew with the edited weights
         hold: weight of keeping the kept outputs' shifts as the untouched network has them
         repair: also undo what earlier edits have disturbed
-        guard: (G, C_out, H, W) gradients of the kept outputs of the first G images by the value; None: no guard
+        curvature: (C_out, C_out) G of the module's text, with a mean diagonal of 1; None: the identity
+        rank: highest rank of the change; None: any
         allowed: (C_out, C_in) bool, connections that may be edited; None: all
     Returns: the new value
     """
-    inputs = inputs[:, :, :: edited.conv.stride[0], :: edited.conv.stride[1]]
-    count = inputs.shape[2] * inputs.shape[3]
-    mean = contrast.mean(inputs)
-    sparse = 2 if count > FEW else 1  # every second row and column of a large map says the same about covariances
-    here = inputs[:, :, ::sparse, ::sparse]
+    conv, count = edited.conv, value.shape[2] * value.shape[3]
+    whole = takes_whole_kernel(conv)
+    step = max(1, round((count / FEW) ** 0.5))  # a large map's every second row and column say the same of covariances
+    some = slice(min(IMAGES, len(inputs)) if whole else None)
+
+    def read(maps, step=1):
+        return _read(maps, conv, whole, step)
+
+    def shift(maps, held=False):
+        return read(contrast.shift(maps, held)).flatten(2)
+
+    mean = read(contrast.mean_map(inputs)[None]).mean((0, 2, 3))
+    here = read(inputs[some], step)
     rows = _rows(here) - mean
-    weighted = rows * _repeated(contrast.weights, here)
-    covariance = rows.T @ weighted
+    weighted = rows * _repeated(contrast.weights[some] / contrast.weights[some].sum(), here)
     ridge = min(ridges)
     urgent = torch.tensor([(ridge / one) ** 0.25 for one in ridges], device=mean.device)[:, None, None]
-    shifts = contrast.shift(inputs)
-    flat = _flat(shifts * urgent)  # (C_in, T * P)
-    eye = torch.eye(len(covariance), device=covariance.device)
-    left = flat @ flat.T / count + ridge * covariance + FLOOR * covariance.diagonal().mean() * eye
-    right = -_flat(contrast.shift(value) * urgent) @ flat.T / count
+    shifts = shift(inputs)
+    flat = _flat(shifts * urgent)  # (inputs, T * P)
+    covariance = rows.T @ weighted
+    floor = FLOOR * (10 + 1 / ridge) * covariance.diagonal().mean()
+    covariance.diagonal().add_(floor)
+    pull, right = flat @ flat.T / count, -_flat(contrast.shift(value).flatten(2) * urgent) @ flat.T / count
     if repair:
-        drift = _rows(wanted[:, :, ::sparse, ::sparse]) - _rows(value[:, :, ::sparse, ::sparse])
-        right = right + ridge * (drift.T @ weighted - _explained(contrast, wanted, shifts) / count)
+        drift = _rows(wanted[some, :, ::step, ::step]) - _rows(value[some, :, ::step, ::step])
+        missed = drift.T @ weighted - _explained(contrast, wanted, shifts) / count
+        right = right + ridge * (missed if curvature is None else curvature @ missed)
     if hold and len(contrast.held):
-        held, missing = (_flat(contrast.shift(maps, held=True)) for maps in (inputs, wanted - value))
-        left = left + hold * held @ held.T / count
+        held, missing = _flat(shift(inputs, held=True)), _flat(contrast.shift(wanted - value, held=True).flatten(2))
+        pull = pull + hold * held @ held.T / count
         right = right + hold * missing @ held.T / count
-    change = torch.linalg.solve_ex(left, right.T)[0].T
-    if guard is not None:
-        first, used = len(guard), (edited.gain != 0)[:, None]
-        weights = contrast.weights[:first] / contrast.weights[:first].sum()
-        answers = guard.flatten(2) * used * weights.sqrt()[:, None, None]
-        moved = (answers * (wanted[:first] - value[:first]).flatten(2)).sum((1, 2))
-        rows = answers @ (inputs[:first] - mean[:, None, None]).flatten(2).transpose(1, 2).float()
-        change = change + _guarding(rows, moved, change, left)
+    change = solve_edit(pull, covariance, right, ridge, curvature, rank)
+    change = change.view(len(change), conv.in_channels, -1)
     if allowed is not None:
-        change = change * allowed.to(change.device)
-    edited.add(change, -change @ mean)
+        change = change * allowed.to(change.device)[:, :, None]
+    edited.add(change)
+    edited.shift(-change.flatten(1) @ mean)
     value = rerun()
     if repair:
         level = (contrast.mean(wanted) - contrast.mean(value)) * (edited.gain != 0)
-        edited.add(torch.zeros_like(change), level)
+        edited.shift(level)
         value = value + level[:, None, None].to(value.dtype)
     return value
 
 
-def _guarding(rows, wanted, change, left):
-    """(C_out, C_in) to add to a change so that rows (G, C_out, C_in) times it gives `wanted` (G,), moving it least."""
-    spread = rows @ torch.linalg.inv_ex(left)[0]
-    gram = spread.flatten(1) @ rows.flatten(1).T
-    slack = (SLACK * gram.diagonal().mean() + 1e-30) * torch.eye(len(gram), device=gram.device)
-    missing = wanted - rows.flatten(1) @ change.flatten()
-    return torch.einsum("g,goc->oc", torch.linalg.solve_ex(gram + slack, missing)[0], spread)
+def _read(maps, conv, whole, step):
+    """What an edit of a convolution reads at each position of its output, or at every step-th row and column.
+
+    Args: maps (N, C_in, H', W')
+    Returns: (N, C_in, H, W), or (N, C_in * kernel, H, W) float32 of whole patches
+    """
+    if not whole:
+        return maps[:, :, :: conv.stride[0] * step, :: conv.stride[1] * step]
+    strides = [stride * step for stride in conv.stride]
+    patches = F.unfold(maps.float(), conv.kernel_size, conv.dilation, conv.padding, strides)
+    height, width = (-(-size // stride) for size, stride in zip(maps.shape[2:], strides, strict=True))
+    return patches.view(len(maps), -1, height, width)
 
 
 def _explained(contrast, wanted, shifts):
-    """(C_out, C_in): the part of the covariance of the wanted value and the input that goes with the targets."""
-    return torch.einsum("st,scp,tdp->cd", contrast.gram, contrast.shift(wanted), shifts)
+    """(C_out, inputs): the part of the covariance of the wanted value and the input that goes with the targets."""
+    return torch.einsum("st,scp,tdp->cd", contrast.gram, contrast.shift(wanted).flatten(2), shifts)
+
+
+def _inverse(gain):
+    """1 / gain, 0 where it is 0."""
+    return torch.where(gain != 0, 1 / torch.where(gain != 0, gain, 1.0), 0.0)
 
 
 def _flat(shifts):

@@ -9,8 +9,8 @@ Of a shift that the edit's input tells apart by a distance D, a ridge r leaves t
 leaves d_untrained of d is proportional to d_untrained / (d - d_untrained). A site that tells no more than untrained
 features is so left almost alone, and one that tells everything is cleared. Where the maps are largest FIRST of that
 ridge is used, for what little the few channels there tell is missed by the discriminant, and where they are smallest,
-right below the heads, LAST of it: an edit there costs the kept heads little. All three were chosen on validation
-images.
+right below the heads, LAST of it: an edit there costs the kept heads little. An edit of the whole kernel sees more
+inputs, with a larger D, and takes WHOLE of it. All four were chosen on validation images.
 """
 
 import copy
@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from utils.metrics import auc
 
-GENTLE, FIRST, LAST = 0.15, 0.35, 0.15
+GENTLE, FIRST, LAST, WHOLE = 0.15, 0.35, 0.1, 4.0
 LEAST_FLOOR = 0.3  # of d_untrained: an AUC of 0.58
 SHRINKAGE = 0.3  # of the discriminant, on standardised features
 FOLDS = 2
@@ -29,13 +29,14 @@ LEAST_EXCESS, MOST_RIDGE = 0.1, 30.0
 CLIP = 0.5005, 0.9995  # AUCs beyond which no distance can be told
 
 
-def site_ridges(own, untrained, labels, groups, strength=1.0, areas=None):
+def site_ridges(own, untrained, labels, groups, strength=1.0, areas=None, whole=()):
     """{site: (T,) ridges, one for each target}.
 
     Args:
         own: {site: (N, C) pooled features of the network}; untrained: {site: (M, C) of an untrained one}, the first M
         labels: (N, T) 0/1 array; groups: (N,) numbers of the images, so that repeats fall into one fold
         areas: {site: positions of its maps}; None: as if all were of one size
+        whole: sites whose whole kernel is edited
     """
     areas, ridges = areas or dict.fromkeys(own, 1), {}
     largest, smallest = max(areas.values()), min(areas.values())
@@ -47,6 +48,7 @@ def site_ridges(own, untrained, labels, groups, strength=1.0, areas=None):
             floor = max(distance(cross_fitted_auc(untrained[site], column[:first], groups[:first])), LEAST_FLOOR)
             needed.append(GENTLE * floor / max(told - floor, LEAST_EXCESS) / strength)
         share = 1.0 if largest == smallest else {largest: FIRST, smallest: LAST}.get(areas[site], 1.0)
+        share *= WHOLE if site in whole else 1.0
         ridges[site] = [min(one, MOST_RIDGE) * share for one in needed]
     return ridges
 

@@ -8,6 +8,7 @@ from utils.erasure_plan import chosen_batches
 from utils.erasure_sites import Runner, pooled
 
 CHUNK = 128  # images a pass
+SHARE_EVEN = 0.2  # of the curvature: what treats all directions alike
 _SIGNS = 7  # added to the seed of the random signs
 
 
@@ -63,34 +64,56 @@ def map_sizes(notes):
     return {name: value[0, 0].numel() for name, value in notes.values.items()}
 
 
-def between(notes):
-    """Names of the sites whose maps are neither the largest nor the smallest.
+def before_last_stage(notes):
+    """Names of the sites whose maps are not the smallest; all but the last site, if they are of one size.
 
-    A guard over the largest would leave an edit there too little room, and behind the smallest the heads are refitted.
+    Behind those the heads are refitted, and few heads mind few directions there: sparing those would let an edit go too
+    far in all others.
     """
     areas = map_sizes(notes)
-    return [name for name, area in areas.items() if min(areas.values()) < area < max(areas.values())]
+    smallest = min(areas.values())
+    names = [name for name, area in areas.items() if area > smallest]
+    return names or list(areas)[:-1]
+
+
+def output_curvature(model, plan, notes, names, kept, images, seed, amp):
+    """How much the kept outputs mind a change at some sites, by direction.
+
+    The curvature is that of the squared error of the kept logits, each in units of its spread, by the site's value: the
+    output side of a Kronecker-factored Gauss-Newton matrix (Martens & Grosse 2015), summed over positions.
+
+    Args: as of `output_gradients`
+    Returns: {convolution: (C, C) float32 with mean diagonal 1, of which SHARE_EVEN is the identity}
+    """
+    found = {}
+    for gradients in output_gradients(model, plan, notes, names, kept, images, seed, amp):
+        for name, gradient in gradients.items():
+            rows = gradient.permute(0, 2, 3, 1).flatten(0, 2).float()
+            found[name] = found.get(name, 0) + rows.T @ rows
+    for name, total in found.items():
+        eye = torch.eye(len(total), device=total.device)
+        found[name] = (1 - SHARE_EVEN) * total / (total.diagonal().mean() + 1e-30) + SHARE_EVEN * eye
+    return found
 
 
 def output_gradients(model, plan, notes, names, kept, images, seed, amp):
-    """How the kept outputs answer to a change at some sites.
+    """How the kept outputs answer to a change at some sites, in chunks of images.
 
     For each image one random combination of the kept logits is taken, each in units of its spread, with a sign of its
     own: a square summed over images then stands for the sum over all heads, at the price of one backward pass.
 
     Args:
         names: convolutions of the sites; kept: places of the kept heads; images: how many of the first ones to use
-    Returns: {convolution: (images, C, H, W) float32 gradient of the combination by the site's value}
+    Yields: {convolution: (up to CHUNK, C, H, W) gradient of the combination by the site's value}
     """
     images = min(images, len(notes.logits))
     if not (names and kept and images):
-        return {}
+        return
     runner = Runner(model, plan.graph, amp)
     values = {site.value: site.conv for site in plan.sites if site.conv in names}
     logits = notes.logits[:, kept]
     signs = torch.randint(0, 2, (images, len(kept)), generator=torch.Generator().manual_seed(seed + _SIGNS)) * 2 - 1
     directions = signs.to(logits) / (logits.std(0) + 1e-6)
-    found = {name: [] for name in names}
     for start in range(0, images, CHUNK):
         part, reached = slice(start, min(start + CHUNK, images)), {}
 
@@ -106,6 +129,4 @@ def output_gradients(model, plan, notes, names, kept, images, seed, amp):
             said = runner.run(begin, start=plan.first, visit=visit)[runner.output].float()
             combined = (said[:, kept] * directions[part]).sum()
             gradients = torch.autograd.grad(combined, [reached[name] for name in names], materialize_grads=True)
-        for name, gradient in zip(names, gradients, strict=True):
-            found[name].append(gradient.float())
-    return {name: torch.cat(parts) for name, parts in found.items()}
+        yield dict(zip(names, gradients, strict=True))

@@ -44,16 +44,23 @@ class Contrast:
     held: torch.Tensor
 
     def shift(self, maps, held=False):
-        """The targets' (or the kept outputs') shift at each position of maps (N, C, H, W): (T, C, H * W) float32."""
-        readout = self.held if held else self.readout
-        flat = maps.permute(0, 2, 3, 1).flatten(1)  # no copy where the channels lie last in memory
-        shifts = (readout.to(flat.dtype) @ flat).float()
-        return shifts.view(len(readout), -1, maps.shape[1]).transpose(1, 2)
+        """The targets' (or the kept outputs') shift at each position of maps (N, C, H, W): (T, C, H, W) float32."""
+        return _combined(self.held if held else self.readout, maps)
+
+    def mean_map(self, maps):
+        """Weighted mean of maps (N, C, H, W) over the images: (C, H, W) float32."""
+        return _combined(self.weights[None], maps)[0]
 
     def mean(self, maps):
         """Weighted mean of each channel of maps (N, C, H, W): (C,) float32."""
-        flat = maps.permute(0, 2, 3, 1).flatten(1)
-        return (self.weights.to(flat.dtype) @ flat).float().view(-1, maps.shape[1]).mean(0)
+        return self.mean_map(maps).mean((1, 2))
+
+
+def _combined(readout, maps):
+    """Combinations (T, N) of maps (N, C, H, W): (T, C, H, W) float32."""
+    rows = maps.permute(0, 2, 3, 1)
+    flat = rows.flatten(1)  # no copy where the channels lie last in memory
+    return (readout.to(flat.dtype) @ flat).float().view(-1, *rows.shape[1:]).permute(0, 3, 1, 2)
 
 
 def choose_images(rows, labels, count, batch_size, positives=0.25, seed=0):
