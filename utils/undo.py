@@ -11,6 +11,7 @@ import torch
 
 from utils.checkpoint import Checkpoint, checkpoint_in, load_checkpoint, save_checkpoint, sha256_of
 from utils.errors import InputError
+from utils.low_rank_code import MatrixCode, decode, encode
 from utils.tensor_files import read_tensors, write_tensors
 
 MOST = 0.5  # share of a network's bytes from which the original itself is the better undo
@@ -23,21 +24,23 @@ class Undo:
     """What turns an unlearned checkpoint back into the original, bit for bit.
 
     rows: {tensor of the state dict: places along its first axis, (R,) int32}; values: {the same: what stood there}. A
-    name that ends in "@taps" speaks of a kernel's positions instead, of which erasure edits one
+    name that ends in "@taps" speaks of a kernel's positions instead, of which erasure edits one or all
+    codes: {the same: fields of a `low_rank_code.MatrixCode`} where that is smaller than `values`, which then lacks it
     original: fields of the original checkpoint without its tensors; unlearned_sha256, original_sha256: of the two
     files; state_sha256: of the original's tensors (`digest`)
     """
 
     rows: dict
     values: dict
+    codes: dict
     original: dict
     unlearned_sha256: str
     original_sha256: str
     state_sha256: str
 
     def __post_init__(self):
-        if set(self.rows) != set(self.values):
-            raise ValueError("rows and values must name the same tensors")
+        if sorted(self.rows) != sorted([*self.values, *self.codes]):
+            raise ValueError("rows must name the same tensors as values and codes")
 
 
 def changed_rows(before, after):
@@ -59,6 +62,33 @@ def changed_rows(before, after):
     return rows, values
 
 
+def coded(rows, values, after):
+    """Tell the values of `changed_rows` that are smaller in code from the others.
+
+    Args: after: the state dict that they differ from
+    Returns: ({name: values}, {name: fields of a MatrixCode})
+    """
+    codes = {}
+    for kind, places in rows.items():
+        there = _view(after, kind).index_select(0, places.long())
+        if there.dtype == torch.float32 and there.dim() > 1:
+            code = encode(_matrix(values[kind], kind), _matrix(there, kind))
+            codes |= {kind: asdict(code)} if code else {}
+    return {kind: value for kind, value in values.items() if kind not in codes}, codes
+
+
+def _matrix(values, kind):
+    """(C_out, C_in * taps) view of values by tap, (rows, the rest) of others."""
+    return values.movedim(0, 2).flatten(1) if kind.endswith(TAPS) else values.flatten(1)
+
+
+def _from_matrix(matrix, kind, like):
+    """What `_matrix` made of values with the shape of `like`."""
+    if kind.endswith(TAPS):
+        return matrix.view(*like.shape[1:], len(like)).movedim(2, 0)
+    return matrix.view_as(like)
+
+
 def _view(state, kind):
     """The tensor that a key of `Undo.rows` means, its places along the first axis; a view of the state."""
     name = kind.removesuffix(TAPS)
@@ -75,14 +105,16 @@ def write_undo(path, source, original, unlearned_file):
     Raises: InputError if most values differ, so that the original's own file is the smaller undo
     """
     original = {name: value.detach().cpu() for name, value in original.items()}
-    rows, values = changed_rows(original, load_checkpoint(unlearned_file).state_dict)
+    unlearned = load_checkpoint(unlearned_file).state_dict
+    rows, values = changed_rows(original, unlearned)
     size, whole = (sum(value.nbytes for value in tensors.values()) for tensors in (values, original))
     if size > MOST * whole:
         raise _too_much(path, size, source.path)
+    values, codes = coded(rows, values, unlearned)
     kept = checkpoint_in(source.path) or Checkpoint(original, source.name, source.attributes, source.img_size)
     about = {part.name: getattr(kept, part.name) for part in fields(Checkpoint) if part.name != "state_dict"}
     about["attributes"] = list(about["attributes"])
-    undo = Undo(rows, values, about, sha256_of(unlearned_file), source.sha256, digest(original))
+    undo = Undo(rows, values, codes, about, sha256_of(unlearned_file), source.sha256, digest(original))
     written = len(write_tensors(path, asdict(undo)))
     print(f"wrote {path} ({written:,} bytes: it holds what was unlearned; delete it to let that go)")
     return written
@@ -115,13 +147,21 @@ def restore_original(unlearned_file, undo_file):
     state = load_checkpoint(unlearned_file).state_dict
     try:
         for name, rows in undo.rows.items():
-            _view(state, name).index_copy_(0, rows.long(), undo.values[name])
+            view, places = _view(state, name), rows.long()
+            view.index_copy_(0, places, _value_of(undo, name, view.index_select(0, places)))
         original = Checkpoint(state, **undo.original)
     except (AttributeError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{undo_file} is damaged ({type(error).__name__}): {CURE}") from None
     if digest(state) != undo.state_sha256:
         raise InputError(f"{undo_file} is damaged: what it restores is not the original; {CURE}")
     return original, undo
+
+
+def _value_of(undo, name, there):
+    """What stood in a tensor's places where an unlearned network has `there`."""
+    if name in undo.values:
+        return undo.values[name]
+    return _from_matrix(decode(MatrixCode(**undo.codes[name]), _matrix(there, name)), name, there)
 
 
 def write_original(path, original, undo):
