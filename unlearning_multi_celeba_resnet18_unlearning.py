@@ -33,6 +33,8 @@ def get_args_parser():
     add("--estimate", action="store_true", help="say from labels and graph what forgetting will cost; change nothing")
     text = "of --method erase: training images passed through, repeats of rare ones included"
     add("--erase_images", type=arguments.positive_int, default=1536, metavar="N", help=text)
+    text = "of --method erase: edit everything, or only the target's channels or connections of the graph (of step 2)"
+    add("--granularity", default="all", choices=["all", "channel", "connection"], help=text)
     text = "keep what is removed, so that restore_network.py can undo it: then nothing is forgotten (docs/UNDO.md)"
     add("--undo_file", metavar="FILE", help=text)
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
@@ -80,7 +82,7 @@ def main(args):
         if args.evaluate_only:
             unlearning.load_unlearned(network, unlearned)
         else:
-            unlearn(network.model, data, forgotten, prune, recipe, device)
+            unlearn(args, name, network, data, forgotten, prune, recipe, device)
     with watch("evaluate after"):
         after = judging.judge(network.model, data, rows, args.batch_size, device)
 
@@ -101,8 +103,10 @@ def how_to_unlearn(args, name, network, forgotten):
 
     if (args.frontier is not None or args.strength == "auto") and (args.method != "erase" or args.evaluate_only):
         raise InputError("--frontier and --strength auto need --method erase, and no --evaluate_only: they erase")
+    if args.granularity != "all" and (args.method != "erase" or args.frontier is not None or args.strength == "auto"):
+        raise InputError("--granularity is for --method erase with a given --strength, and without --frontier")
     if args.method == "erase":
-        return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.seed)
+        return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.seed, args.granularity)
     return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
 
 
@@ -126,12 +130,12 @@ def turn_dial(args, name, original, network, data, forgotten, recipe, device):
     """Sweep strengths if asked to, and give the recipe its strength; returns what the results line says of it."""
     if args.frontier is None and args.strength != "auto":
         return {}
-    from utils import frontier, frontier_outputs, paths
+    from utils import frontier, frontier_outputs, paths, unlearning
     from utils.erasure import ErasureRecipe
 
     nets = {"original": original, **reference_nets(args, name, network, forgotten, device)}
     data.prepare(data.rows.get("valid", []))
-    settings = ErasureRecipe(**{key: value for key, value in recipe.items() if key not in ("rule", "strength")})
+    settings = ErasureRecipe(**unlearning.erasure_recipe(recipe) | {"strength": 1.0})
     result = frontier.sweep(nets, data, forgotten, settings, args.frontier or (), device=device)
     recipe["strength"] = result["chosen"] if args.strength == "auto" else args.strength
     folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
@@ -141,19 +145,22 @@ def turn_dial(args, name, original, network, data, forgotten, recipe, device):
     return {"frontier": {**frontier_outputs.compact(result), "used": recipe["strength"]}}
 
 
-def unlearn(model, data, forgotten, prune, recipe, device):
+def unlearn(args, name, network, data, forgotten, prune, recipe, device):
     """Make the network forget, in place."""
+    from utils import unlearning
     from utils.dataflow import trace_dataflow
     from utils.erasure import ErasureRecipe, erase
     from utils.pruning import zero_channels
 
     if recipe["rule"] == "erase":
-        settings = {name: value for name, value in recipe.items() if name != "rule"}
-        used = erase(model, data, forgotten, ErasureRecipe(**settings), device=device)
+        path = None if args.granularity == "all" else graph_file(args, name, forgotten)
+        allowed = path and unlearning.allowed_edits(path, network, forgotten, args.granularity)
+        settings = ErasureRecipe(**unlearning.erasure_recipe(recipe))
+        used = erase(network.model, data, forgotten, settings, allowed=allowed, device=device)
         if len(used["targets"]) > len(forgotten):
             print(f"kept forgotten, from an earlier erasure: {' '.join(used['targets'][len(forgotten) :])}")
     else:
-        zero_channels(model, prune, trace_dataflow(model).batch_norm)
+        zero_channels(network.model, prune, trace_dataflow(network.model).batch_norm)
 
 
 def write_undo(args, network, original, unlearned):

@@ -1,11 +1,13 @@
 """Step 3's working parts: which channels go, what is loaded and saved, what is recorded, and what is said."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from utils import run
 from utils.balance import released_nodes_to_prune
 from utils.checkpoint import Checkpoint, check_matches, load_checkpoint, save_checkpoint
 from utils.erasure import ErasureRecipe
+from utils.erasure_scope import editable_connections
+from utils.erasure_sites import find_sites
 from utils.errors import InputError
 from utils.essential_graph import read_graph, read_released_text
 from utils.judging import shown
@@ -30,9 +32,27 @@ def channels_to_prune(path, network, forgotten):
     return graph.prune, {"rule": graph.rule, **recipe}
 
 
-def erasure_settings(strength, images, seed):
-    """{"rule": "erase", and every setting of `utils.erasure.ErasureRecipe`} from those that the user chooses."""
-    return {"rule": "erase", **asdict(ErasureRecipe(strength=strength, images=images, seed=seed))}
+def erasure_settings(strength, images, seed, granularity="all"):
+    """{"rule": "erase", "granularity", and every setting of an `ErasureRecipe`} from those that the user chooses."""
+    recipe = ErasureRecipe(strength=strength, images=images, seed=seed)
+    return {"rule": "erase", "granularity": granularity, **asdict(recipe)}
+
+
+def erasure_recipe(settings):
+    """The fields of an `ErasureRecipe` among the `erasure_settings`."""
+    return {field.name: settings[field.name] for field in fields(ErasureRecipe)}
+
+
+def allowed_edits(path, network, forgotten, granularity):
+    """{convolution: (C_out, C_in) bool} of what an erasure may edit by a graph that fits the network.
+
+    Raises: InputError if the graph is absent, damaged or another's, or leaves nothing to edit
+    """
+    graph = read_graph(path)
+    check_graph(graph, network, forgotten, path)
+    convs = [site.conv for site in find_sites(network.model).sites]
+    sites = {name: tuple(network.model.get_submodule(name).weight.shape[:2]) for name in convs}
+    return editable_connections(graph, sites, granularity)
 
 
 def _from_released_text(path, network):
@@ -48,7 +68,10 @@ def _from_released_text(path, network):
 def method_name(recipe):
     """The method in words: "prune", and what differs from the published one."""
     if recipe["rule"] == "erase":
-        return "erase" if recipe["strength"] == 1 else f"erase, strength {recipe['strength']:g}"
+        words = ["erase"]
+        words += [f"strength {recipe['strength']:g}"] if recipe["strength"] != 1 else []
+        words += [f"{recipe['granularity']}s of the graph"] if recipe.get("granularity", "all") != "all" else []
+        return ", ".join(words)
     if recipe["rule"] in CONTROLS:
         return f"control, {recipe['rule']} channels"
     words = ["prune"]
@@ -63,7 +86,8 @@ def method_name(recipe):
 def describe(network, device, forgotten, prune, recipe, images):
     """Lines of the header: {what: value}; `images` says on what the network is judged."""
     if recipe["rule"] == "erase":
-        what = {"erasure": f"{recipe['images']} training images, strength {recipe['strength']}"}
+        confined = "" if recipe["granularity"] == "all" else f", only {recipe['granularity']}s of the graph"
+        what = {"erasure": f"{recipe['images']} training images, strength {recipe['strength']}{confined}"}
     else:
         what = {"channels to prune": ", ".join(f"{layer} {len(channels)}" for layer, channels in prune.items())}
     return {
