@@ -18,6 +18,7 @@ from pathlib import Path
 from utils import arguments, run
 
 BATCH, WARM_UP = 128, 2
+SIDES = ("plain", "ours", "compiled")
 
 
 def get_args_parser():
@@ -35,7 +36,8 @@ def get_args_parser():
     add("--limit", type=count, default=2000, metavar="N", help="table rows of the trainings for the AUC")
     add("--epoch", type=count, default=4, metavar="N", help="epochs of the trainings for the AUC")
     add("--out", default="results/training_speed.jsonl", metavar="FILE", help="file that gets the line")
-    add("--side", choices=["plain", "ours"], help="measure this side only and print its images a second")
+    add("--compiled", action="store_true", help="a third side: ours with --compile of step 1; compiling is not timed")
+    add("--side", choices=SIDES, help="measure this side only and print its images a second")
     return parser
 
 
@@ -46,8 +48,11 @@ def main(args):
         return
     line = {"model": args.model, "img_size": args.img_size, "batch_size": BATCH}
     if args.repeats:
-        line |= compare_speeds(args.repeats, args.model, args.task_labels, args.img_size, args.steps)
+        sides = SIDES if args.compiled else SIDES[:2]
+        line |= compare_speeds(sides, args.repeats, args.model, args.task_labels, args.img_size, args.steps)
         print(f"{line['ours']:.0f} images/s beside {line['plain']:.0f}: {line['ratio']:.2f} times")
+        if args.compiled:
+            print(f"compiled: {line['compiled']:.0f} images/s")
     if args.auc_seeds:
         found = [
             {"seed": seed} | {amp: trained_auc(args, seed, amp) for amp in ("off", "bf16")} for seed in args.auc_seeds
@@ -57,9 +62,9 @@ def main(args):
     run.append_result(args.out, line)
 
 
-def compare_speeds(repeats, model, attributes, size, steps):
-    """{"plain", "ours": medians in images a second, "ratio", "images_per_second": all of them}."""
-    speeds = {"plain": [], "ours": []}
+def compare_speeds(sides, repeats, model, attributes, size, steps):
+    """{each side: median in images a second, "ratio": ours to plain, "images_per_second": all of them}."""
+    speeds = {side: [] for side in sides}
     for _ in range(repeats):
         for side, found in speeds.items():
             found.append(in_own_process(side, model, attributes, size, steps))
@@ -100,8 +105,10 @@ def measure(side, name, attributes, size, steps):
             stamps.append(time.perf_counter())
             yield images, labels
 
-    train = plain_epoch if side == "plain" else our_epoch
-    train(model, batches())
+    if side == "plain":
+        plain_epoch(model, batches())
+    else:
+        our_epoch(model, batches(), side == "compiled")
     spans = [after - before for before, after in zip(stamps[WARM_UP:-1], stamps[WARM_UP + 1 :], strict=True)]
     return BATCH / statistics.median(spans)
 
@@ -122,8 +129,10 @@ def plain_epoch(model, batches):
     return total
 
 
-def our_epoch(model, batches):
+def our_epoch(model, batches, compiled=False):
     """An epoch as `utils.training.fit` runs it."""
+    import torch
+
     from utils.buffers import keep_freed_memory
     from utils.layouts import weight_layout
     from utils.recipe import Recipe, resolve_amp
@@ -133,7 +142,7 @@ def our_epoch(model, batches):
     keep_freed_memory()
     model.to(memory_format=weight_layout("cpu", amp))
     optimizer = Recipe().make_optimizer(model.parameters())
-    return train_epoch(model, batches, optimizer, amp=amp)
+    return train_epoch(torch.compile(model) if compiled else model, batches, optimizer, amp=amp)
 
 
 def trained_auc(args, seed, amp):

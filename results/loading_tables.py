@@ -37,13 +37,16 @@ def loading_table(lines):
 
 
 def training_table(lines):
-    """The last measured speeds of each network and image size, and the last comparison of AUC."""
+    """The last speeds of each network and image size, with --compile if timed, and the last comparison of AUC."""
     speeds = {(line["model"], line["img_size"]): line for line in lines if "ratio" in line}
     rows = [["network", "px", "plain, images/s", "ours, images/s", "ratio", "hardware"]]
     for (model, size), line in speeds.items():
         figures = [f"{line['plain']:.0f}", f"{line['ours']:.0f}", f"{line['ratio']:.2f}"]
         rows.append([model, str(size), *figures, str(line.get("hardware", "?"))])
     text = _markdown(rows) if speeds else ""
+    for line in [line for line in lines if "compiled" in line][-1:]:
+        times = line["compiled"] / line["ours"]
+        text += f"\nWith `--compile`, in turns with these: {line['compiled']:.0f} images/s, {times:.2f} times ours.\n"
     for line in [line for line in lines if "auc_gap" in line][-1:]:
         seeds = ", ".join(str(one["seed"]) for one in line["auc"])
         text += (
