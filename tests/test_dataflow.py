@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from models import build_model
-from utils.dataflow import Link, trace_dataflow
+from utils.dataflow import Link, is_idle, trace, trace_dataflow
 from utils.errors import InputError
 
 
@@ -84,3 +84,11 @@ def test_tracing_changes_nothing():
     trace_dataflow(model)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_trace_is_of_the_eval_mode_and_leaves_the_mode_alone():
+    model = build_model("efficientnet_b0", ("a", "b")).train()
+    found = trace(model)
+    drops = [node for node in found.graph.nodes if getattr(node.target, "__name__", "") == "stochastic_depth"]
+    assert drops and not any(node.args[3] for node in drops) and model.training
+    assert all(is_idle(node, found.modules) and found.carried[node] for node in drops)

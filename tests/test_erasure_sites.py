@@ -22,6 +22,26 @@ def test_a_residual_net_is_edited_once_a_block_where_the_block_adds_to_the_strea
     assert len(sites_of("resnet50")) == 16  # its blocks
 
 
+def last_convolution(model, block):
+    convs = [name for name, module in model.get_submodule(block).named_modules() if isinstance(module, nn.Conv2d)]
+    return f"{block}.{convs[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "end"),
+    [
+        ("mobilenet_v3_small", [f"features.{block}" for block in range(1, 12)], "features.12.0"),
+        ("efficientnet_b0", ["features.1.0", "features.2.0", "features.2.1", "features.3.0"], "features.8.0"),
+    ],
+)
+def test_where_a_stream_begins_is_a_site_too(name, blocks, end):
+    model = build_model(name, ("a", "b"))
+    sites = find_sites(model).sites
+    convs = [site.conv for site in sites]
+    assert convs[: len(blocks)] == [last_convolution(model, block) for block in blocks] and convs[-1] == end
+    assert len(set(convs)) == len(convs) < 20
+
+
 def test_what_comes_after_the_last_sum_is_edited_too():
     assert sites_of("mobilenet_v3_small")[-1].conv == "features.12.0"
 

@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from models.heads import AttributeHeads
 from utils.errors import InputError
+from utils.modes import evaluating
 
 _KEEPING_MODULES = (
     *(nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU),
@@ -22,6 +23,8 @@ _KEEPING_FUNCTIONS = {
     *(F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d),
 }
 _KEEPING_METHODS = {"relu", "relu_", "clone", "contiguous"}
+_IDLE_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
+_IDLE_FUNCTIONS = {"stochastic_depth", "dropout"}  # by name: torchvision need not be imported for one of them
 _JOINING_FUNCTIONS = {operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul}
 _JOINING_METHODS = {"add", "add_", "mul", "mul_"}
 _SIGMOIDS = (nn.Sigmoid, nn.Hardsigmoid)
@@ -89,9 +92,10 @@ class _Tracer(fx.Tracer):
 
 
 def trace(model):
-    """Trace a network, which is not run and not changed. Raises: InputError if torch.fx cannot."""
+    """Trace a network as it is in eval mode; it is not run and not changed. Raises: InputError if torch.fx cannot."""
     try:
-        graph = _Tracer().trace(model)
+        with evaluating(model):  # what depends on the mode becomes a constant of the trace
+            graph = _Tracer().trace(model)
     except Exception as error:  # torch.fx raises many kinds; each means the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
@@ -146,13 +150,23 @@ def is_activation(node, modules):
     return functions or isinstance(_module(node, modules), _ACTIVATIONS)
 
 
+def is_idle(node, modules):
+    """Whether a node of a trace hands its input on unchanged in eval mode."""
+    named = node.op == "call_function" and getattr(node.target, "__name__", "") in _IDLE_FUNCTIONS
+    return named or isinstance(_module(node, modules), _IDLE_MODULES)
+
+
 def _carried_channels(node, modules, carried):
     """((convolution, offset), …) whose channels this node's output holds, one for one."""
     module = _module(node, modules)
     if isinstance(module, nn.Conv2d):
         return ((node.target, 0),)
     inputs = [carried.get(argument, ()) for argument in node.all_input_nodes]
-    if isinstance(module, _KEEPING_MODULES) or _calls(node, _KEEPING_FUNCTIONS, _KEEPING_METHODS):
+    if (
+        is_idle(node, modules)
+        or isinstance(module, _KEEPING_MODULES)
+        or _calls(node, _KEEPING_FUNCTIONS, _KEEPING_METHODS)
+    ):
         return inputs[0] if inputs else ()
     if _calls(node, _JOINING_FUNCTIONS, _JOINING_METHODS):
         return tuple(dict.fromkeys(source for sources in inputs for source in sources))

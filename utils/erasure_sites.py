@@ -1,8 +1,14 @@
 """Where a network is edited when it forgets: found in a `torch.fx` trace, never by names.
 
 A *site* is a convolution and the value it adds to: through its batch norm, and through the residual sum where there is
-one. In a net with residual sums the sites are one convolution a sum (the largest that the sum is new to) and whatever
-convolutions come after the last sum; in a net without sums, every convolution.
+one. In a net with residual sums the sites are
+
+- convolutions whose value is handed on as it is, without an activation: where a stream of features begins (in mobile
+  nets, at each change of size),
+- one convolution a sum: the largest that the sum is new to and that is no site already,
+- whatever convolutions come after the last sum.
+
+In a net without sums, every convolution is one.
 """
 
 from dataclasses import dataclass
@@ -10,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-from utils.dataflow import is_activation, is_sum, trace
+from utils.dataflow import is_activation, is_idle, is_sum, trace
 from utils.errors import InputError
 
 
@@ -72,7 +78,8 @@ def _one_for_each_sum(found, usable, order):
     sums = [node for node in found.graph.nodes if is_sum(node) and len(found.carried[node]) > 1]
     if not sums:
         return list(usable)
-    met, names = set(), []
+    names = [name for name, node in usable.items() if _hands_on(_site(node, found), found)]
+    met = set(names)
     for node in sums:
         new = [name for name, _ in found.carried[node] if name not in met]
         met |= set(new)
@@ -80,6 +87,12 @@ def _one_for_each_sum(found, usable, order):
         names += [max(fitting, key=lambda name: found.modules[name].weight[0].numel())] if fitting else []
     last = order[sums[-1]]
     return names + [name for name, node in usable.items() if order[node] > last and name not in names]
+
+
+def _hands_on(site, found):
+    """Whether a value is read as it is, by something else than a sum or an activation."""
+    read = [user for user in site.value.users if not is_sum(user) and not is_activation(user, found.modules)]
+    return bool(read) and not is_sum(site.value)
 
 
 def _is_centred(conv):
@@ -97,7 +110,7 @@ def _site(node, found):
         module = found.modules.get(follower.target) if follower.op == "call_module" else None
         if isinstance(module, nn.BatchNorm2d) and norm is None:
             norm = follower.target
-        elif not is_sum(follower):
+        elif not is_sum(follower) and not is_idle(follower, found.modules):
             break
         path.append(follower)
         if is_sum(follower):
