@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision import transforms
 
+from utils import celeba
 from utils.celeba import normalise, open_celeba
 from utils.celeba_table import ATTRIBUTES, AttributeTable, write_tables
 from utils.errors import InputError
@@ -189,6 +190,16 @@ def test_exact_resize_never_rounds_to_bytes(tmp_path):
     batch, _ = next(data.batches([0, 3], 2, "cpu"))
     assert np.array_equal(batch.numpy(), images)
     data.prepare([0])  # nothing to prepare
+
+
+def test_images_that_the_cache_lacks_are_decoded_a_block_at_a_time(tmp_path, monkeypatch):
+    data = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache")
+    rows, filled, fill = data.everything("train"), [], data._cache.fill
+    monkeypatch.setattr(celeba, "BLOCK", 5)
+    monkeypatch.setattr(data._cache, "fill", lambda part: (filled.append(part.tolist()), fill(part)))
+    seen = torch.cat([images for images, _ in data.batches(rows, 2, "cpu")])
+    assert filled == [part.tolist() for part in np.split(rows, range(4, len(rows), 4))] and len(filled) > 1
+    assert torch.equal(seen, next(iter(data.batches(rows, len(rows), "cpu")))[0])
 
 
 def test_batches_are_shuffled_by_their_generator_alone(tmp_path):

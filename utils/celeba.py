@@ -26,6 +26,7 @@ __all__ = ["ATTRIBUTES", "SPLITS", "AttributeTable", "CelebA", "normalise", "ope
 __all__ += ["read_partition"]
 SPLITS = ("released", "official", "all")
 CHUNK = 1 << 18  # numbers that are worked on at a time: they stay in the processor's cache from step to step
+BLOCK = 1024  # images that are decoded at a time where the cache lacks them: threads wait for each other once a block
 
 
 def open_celeba(
@@ -186,10 +187,17 @@ class CelebA:
         if device.type == "cpu":
             keep_freed_memory()
 
+        block = max(1, BLOCK // batch_size) * batch_size
+
+        def read(start, part, out):
+            if self._cache is not None and start % block == 0:
+                self._cache.fill(rows[start : start + block])
+            self._read(part, out)
+
         def read_ahead(start):
             part = rows[start : start + batch_size]
             buffer = self._buffer(len(part), pin=device.type == "cuda")
-            return buffer, reader.submit(self._read, part, buffer.numpy())
+            return buffer, reader.submit(read, start, part, buffer.numpy())
 
         with ThreadPoolExecutor(1) as reader:
             ahead = read_ahead(0) if len(rows) else None
