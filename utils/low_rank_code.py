@@ -2,7 +2,7 @@
 
 Of W' = W + (a matrix of low rank), rounded to float32, the code of W given W' holds the factors of the difference as
 whole numbers, and how many float32 steps W lies beside what W' minus their product rounds to: few. The product of whole
-numbers is exact in 64 bits whatever the order of its sums, so every machine decodes to the same bits.
+numbers in 64 bits is the same whatever the order of its sums, so every machine decodes to the same bits.
 """
 
 import lzma
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-BITS = (28, 26, 24)  # of the factors' largest number that are tried; a product of the largest rank stays below 2^63
-RANKS = (8, 16, 32, 64)  # that are tried
+BITS = (28, 26, 24)  # of the factors' largest number that are tried; the product of two of rank 64 fits in 64 bits
+RANKS = (8, 16, 32, 64, 96)  # that are tried, where the singular values beyond are small
+SMALL = 1e-4  # of the largest singular value
 WORTH = 0.8  # of the plain numbers' bytes: above it a code is not worth its trouble
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 0, "pb": 0}]
 
@@ -51,7 +52,7 @@ def encode(before, after):
     def coded(rank, bits):
         return _of_rank(before, after, left[:, :rank], right[:rank], bits)
 
-    ranks = [rank for rank in RANKS if rank < len(values)]
+    ranks = [rank for rank in RANKS if rank < len(values) and values[rank] < SMALL * values[0]]
     if not ranks:
         return None
     best = min((coded(rank, BITS[0]) for rank in ranks), key=lambda code: code.nbytes)
