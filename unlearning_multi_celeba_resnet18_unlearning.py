@@ -65,7 +65,7 @@ def main(args):
     network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
     if args.estimate:
         return run_estimate(args, name, network, forgotten)
-    prune, recipe = how_to_unlearn(args, name, network, forgotten)
+    prune, recipe, allowed = how_to_unlearn(args, name, network, forgotten)
     data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
     rows, original = data.everything("test"), copy.deepcopy(network.model)
     images = f"{len(rows)} ({args.split} of {args.data_path})"
@@ -82,7 +82,7 @@ def main(args):
         if args.evaluate_only:
             unlearning.load_unlearned(network, unlearned)
         else:
-            unlearn(args, name, network, data, forgotten, prune, recipe, device)
+            unlearn(network.model, data, forgotten, prune, recipe, device, allowed)
     with watch("evaluate after"):
         after = judging.judge(network.model, data, rows, args.batch_size, device)
 
@@ -97,7 +97,7 @@ def main(args):
 
 
 def how_to_unlearn(args, name, network, forgotten):
-    """({layer: channels to prune}, the recipe in words and numbers) of the method asked for."""
+    """({layer: channels to prune}, the recipe in words and numbers, what may be edited) of the method asked for."""
     from utils import unlearning
     from utils.errors import InputError
 
@@ -106,8 +106,13 @@ def how_to_unlearn(args, name, network, forgotten):
     if args.granularity != "all" and (args.method != "erase" or args.frontier is not None or args.strength == "auto"):
         raise InputError("--granularity is for --method erase with a given --strength, and without --frontier")
     if args.method == "erase":
-        return {}, unlearning.erasure_settings(args.strength, args.erase_images, args.seed, args.granularity)
-    return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
+        recipe = unlearning.erasure_settings(args.strength, args.erase_images, args.seed, args.granularity)
+        allowed = None
+        if args.granularity != "all":
+            graph = graph_file(args, name, forgotten)
+            allowed = unlearning.allowed_edits(graph, network, forgotten, args.granularity)
+        return {}, recipe, allowed
+    return *unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten), None
 
 
 def run_estimate(args, name, network, forgotten):
@@ -145,7 +150,7 @@ def turn_dial(args, name, original, network, data, forgotten, recipe, device):
     return {"frontier": {**frontier_outputs.compact(result), "used": recipe["strength"]}}
 
 
-def unlearn(args, name, network, data, forgotten, prune, recipe, device):
+def unlearn(model, data, forgotten, prune, recipe, device, allowed=None):
     """Make the network forget, in place."""
     from utils import unlearning
     from utils.dataflow import trace_dataflow
@@ -153,14 +158,12 @@ def unlearn(args, name, network, data, forgotten, prune, recipe, device):
     from utils.pruning import zero_channels
 
     if recipe["rule"] == "erase":
-        path = None if args.granularity == "all" else graph_file(args, name, forgotten)
-        allowed = path and unlearning.allowed_edits(path, network, forgotten, args.granularity)
         settings = ErasureRecipe(**unlearning.erasure_recipe(recipe))
-        used = erase(network.model, data, forgotten, settings, allowed=allowed, device=device)
+        used = erase(model, data, forgotten, settings, allowed=allowed, device=device)
         if len(used["targets"]) > len(forgotten):
             print(f"kept forgotten, from an earlier erasure: {' '.join(used['targets'][len(forgotten) :])}")
     else:
-        zero_channels(network.model, prune, trace_dataflow(network.model).batch_norm)
+        zero_channels(model, prune, trace_dataflow(model).batch_norm)
 
 
 def write_undo(args, network, original, unlearned):
