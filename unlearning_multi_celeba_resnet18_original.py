@@ -32,6 +32,8 @@ def get_args_parser():
         help="onecycle suits short runs",
     )
     add("--rotation", type=arguments.non_negative_float, default=30.0, help="random rotation, degrees to either side")
+    text = "turned pixels: bilinear, or nearest as in the released code (and with --as_released)"
+    add("--rotation_filter", default="bilinear", choices=["bilinear", "nearest"], help=text)
     add("--hflip", action=BooleanOptionalAction, default=True, help="random horizontal flips")
     add("--vflip", action=BooleanOptionalAction, default=False, help="random vertical flips")
     add("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the processor has it")
@@ -93,7 +95,12 @@ def describe_job(args):
         left_out=tuple(args.leave_out),
         img_size=args.img_size,
         recipe=Recipe(epochs=args.epoch, batch_size=args.batch_size, lr=args.lr, **steps, **how),
-        augment=Augmentation(hflip=args.hflip, vflip=args.vflip or args.as_released, degrees=args.rotation),
+        augment=Augmentation(
+            hflip=args.hflip,
+            vflip=args.vflip or args.as_released,
+            degrees=args.rotation,
+            nearest=args.as_released or args.rotation_filter == "nearest",
+        ),
         last=paths.checkpoint_file(args.save_path, name, kind),
         best=paths.checkpoint_file(args.save_path, name, f"{kind}_best"),
         state=paths.training_state_file(args.save_path, name, kind),

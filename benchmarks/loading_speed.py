@@ -1,7 +1,7 @@
 """Images a second of the loader beside a plain one: a Dataset that decodes and transforms each image, two workers.
 
 Both read the same image files, taking turns; medians of --repeats count. A first pass decodes, resizes and writes the
-cache; later passes find it filled; training batches are flipped and turned by up to 30 degrees.
+cache; later passes find it filled; training batches are flipped and turned by up to 30 degrees, to the nearest pixel.
 
 Reads   --data_path   Writes  a JSON line an image size to --out, and with --memory_rows a line on opening many rows
 
@@ -73,7 +73,7 @@ def measure(data_path, size, images, repeats, cache_path):
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(dir=cache_path) as cache:
             data = open_celeba(data_path, ["Bald"], img_size=size, split="all", limit=images, cache_path=cache)
-            rows, turn = data.everything("train"), Augmentation(degrees=DEGREES)
+            rows, turn = data.everything("train"), Augmentation(degrees=DEGREES, nearest=True)
             images = len(rows)
             timed("plain evaluation", plain_batches(data.paths, size, training=False))
             timed("ours first", data.batches(rows, BATCH, "cpu"))

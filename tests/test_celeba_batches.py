@@ -9,6 +9,7 @@ from small_celeba import make_folder, open_small
 from torchvision import transforms
 
 from utils import celeba
+from utils.augmentation import Augmentation
 from utils.celeba import normalise
 
 
@@ -80,6 +81,17 @@ def test_batches_are_shuffled_by_their_generator_alone(tmp_path):
     in_order = torch.cat([images for images, _ in data.batches(rows, 3, "cpu")])
     order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(torch.cat(first), in_order[order])
+
+
+def test_batches_turned_as_bytes_equal_those_turned_as_floats(tmp_path):
+    data, augment = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache"), Augmentation(nearest=True)
+    rows = data.everything("train")
+    asked = {"batch_size": len(rows), "device": "cpu"}
+    ((turned, _),) = data.batches(rows, **asked, generator=torch.Generator().manual_seed(1), augment=augment)
+    generator = torch.Generator().manual_seed(1)
+    ((shuffled, _),) = data.batches(rows, **asked, generator=generator)
+    assert torch.allclose(turned, augment(shuffled, generator), atol=1e-5)
+    assert turned.is_contiguous(memory_format=torch.channels_last) and not torch.equal(turned, shuffled)
 
 
 def test_batches_pass_the_generator_to_the_augmentation_and_drop_the_last(tmp_path):

@@ -113,6 +113,15 @@ def normalise(pixels):
     return images.permute(0, 3, 1, 2)
 
 
+def _prepared(images, augment, generator):
+    """Normalised and augmented images; bytes are augmented as they are where that is the faster way round."""
+    as_bytes = images.dtype == torch.uint8 and images.device.type == "cpu" and getattr(augment, "nearest", False)
+    if as_bytes:
+        images = augment(images, generator)
+    images = normalise(images) if images.dtype == torch.uint8 else images
+    return images if augment is None or as_bytes else augment(images, generator)
+
+
 class CelebA:
     """Images and labels of K attributes; made by `open_celeba`.
 
@@ -206,11 +215,7 @@ class CelebA:
                 reading.result()
                 ahead = read_ahead(start + batch_size) if start + batch_size < len(rows) else None
                 images = buffer.to(device, non_blocking=True)
-                if images.dtype == torch.uint8:
-                    images = normalise(images)
-                if augment is not None:
-                    images = augment(images, generator)
-                yield images, labels[start : start + batch_size].float()
+                yield _prepared(images, augment, generator), labels[start : start + batch_size].float()
 
     def _buffer(self, count, pin=False):
         size = self.img_size
