@@ -5,7 +5,7 @@ import pytest
 import torch
 from plain_faces import labels_of
 
-from utils.erasure_edit import Edited, edit_site, takes_whole_kernel
+from utils.erasure_edit import Edited, _read, edit_site, takes_whole_kernel
 from utils.erasure_plan import choose_images, make_contrast
 
 
@@ -122,8 +122,6 @@ def test_a_whole_kernel_takes_the_shift_out_and_moves_less_else():
 
 @pytest.mark.parametrize("stride, dilation, size", [(1, 1, 7), (2, 1, 7), (2, 1, 6), (1, 2, 8)])
 def test_patches_are_read_as_the_convolution_reads_them(stride, dilation, size):
-    from utils.erasure_edit import _read
-
     conv = torch.nn.Conv2d(3, 5, 3, stride=stride, dilation=dilation, padding=dilation, bias=False)
     maps = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -135,6 +133,7 @@ def test_patches_are_read_as_the_convolution_reads_them(stride, dilation, size):
             assert torch.equal(_read(maps, conv, False, step), maps[:, :, :: stride * step, :: stride * step])
 
 
-def test_a_wide_kernel_with_many_inputs_is_edited_in_its_middle():
+def test_a_kernel_with_many_inputs_or_another_padding_is_edited_in_its_middle():
     assert takes_whole_kernel(torch.nn.Conv2d(64, 8, 3)) and not takes_whole_kernel(torch.nn.Conv2d(65, 8, 3))
     assert not takes_whole_kernel(torch.nn.Conv2d(8, 8, 1))
+    assert not takes_whole_kernel(torch.nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"))

@@ -72,15 +72,27 @@ class Edited:
 
 
 def takes_whole_kernel(conv):
-    """Whether an edit of this convolution reads the whole patch, not its middle alone."""
-    return 1 < conv.kernel_size[0] * conv.kernel_size[1] and conv.weight[0].numel() <= WIDEST
+    """Whether an edit of this convolution reads the whole patch, padded with zeros, not its middle alone."""
+    size = conv.kernel_size[0] * conv.kernel_size[1]
+    return size > 1 and conv.padding_mode == "zeros" and conv.weight[0].numel() <= WIDEST
 
 
 @torch.no_grad()
 def edit_site(
-    edited, inputs, value, wanted, contrast, ridges, rerun, *, hold=0.0, repair=True, curvature=None, rank=None,
+    edited,
+    inputs,
+    value,
+    wanted,
+    contrast,
+    ridges,
+    rerun,
+    *,
+    hold=0.0,
+    repair=True,
+    curvature=None,
+    rank=None,
     allowed=None,
-):  # fmt: skip
+):
     """Take the targets' shift out of a value by editing its convolution, in place.
 
     Args:
