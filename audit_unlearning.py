@@ -6,7 +6,7 @@ Writes  <--out>/audit_<target>.json and pictures beside it
     python audit_unlearning.py --unlearned A.pth --original B.pth --oracle C.pth --task Bald Smiling --target Bald
 """
 
-from utils import arguments
+from utils.common import arguments
 
 
 def get_args_parser():
@@ -34,10 +34,11 @@ def main(args):
     """Load, audit each target, write."""
     from pathlib import Path
 
-    from utils import audit_outputs, paths, run  # here, so that --help answers at once
-    from utils.audit import audit
-    from utils.celeba import open_celeba
-    from utils.network import open_network, random_network
+    from utils.audit.audit import audit
+    from utils.common import paths, run
+    from utils.datasets.dataset import open_dataset
+    from utils.network.loading import load_network, random_network
+    from utils.report import audit_report
 
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
@@ -47,19 +48,19 @@ def main(args):
     files["oracle"] = (args.oracle, kept)
     options = {"name": args.model, "img_size": args.img_size, "device": device}
     nets = {
-        role: open_network(None, heads, weights=path, **options).model for role, (path, heads) in files.items() if path
+        role: load_network(None, heads, weights=path, **options).model for role, (path, heads) in files.items() if path
     }
     nets["random"] = random_network(args.model, args.task_labels, args.seed, device)
-    data = open_celeba(**arguments.data_options(args, args.img_size))
+    data = open_dataset(**arguments.data_options(args, args.img_size))
     run.header("audit", {"networks": ", ".join(nets), "forgotten": " ".join(forgotten), "level": args.level})
     for part in ("train", "test"):
-        data.prepare(data.everything(part))
+        data.prepare(data.rows(part))
     how = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}
     found = {}
     for target in forgotten:
         found[target] = audit(nets, data, target, forgotten=forgotten, **how)
-        audit_outputs.write_audit(Path(args.out), found[target])
-        print(audit_outputs.summary(found[target]))
+        audit_report.write_audit(Path(args.out), found[target])
+        print(audit_report.summary(found[target]))
         print(f"wrote {args.out}/audit_{target}.json and pictures")
     name = paths.run_name(args.task_labels, args.run_name)
     about = {
@@ -69,7 +70,7 @@ def main(args):
     }
     about |= {"attributes": list(args.task_labels), "forgotten": forgotten, "seed": args.seed, "model": args.model}
     about |= {"img_size": args.img_size, "arguments": arguments.recipe_arguments(args)}
-    run.append_result(args.results, {**about, **audit_outputs.results_line(found)})
+    run.append_result(args.results, {**about, **audit_report.results_line(found)})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Writes  --onnx         ONNX (pip install -r requirements-export.txt)
     python export_network.py --checkpoint checkpoints/Bald_Mouth_Slightly_Open/unlearned_Bald.pth --onnx small.onnx
 """
 
-from utils import arguments
+from utils.common import arguments
 
 
 def get_args_parser():
@@ -23,9 +23,9 @@ def get_args_parser():
 
 def main(args):
     """Load, export, check, write."""
-    from utils import export  # here, so that --help answers at once
-    from utils.checkpoint import load_checkpoint, restore, sha256_of
-    from utils.errors import InputError
+    from utils.common.errors import InputError
+    from utils.network.checkpoint import load_checkpoint, restore, sha256_of
+    from utils.report import export
 
     wanted = {args.onnx: export.write_onnx, args.exported: export.write_exported_program}
     wanted.pop(None, None)

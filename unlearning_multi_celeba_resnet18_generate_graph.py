@@ -10,7 +10,7 @@ Writes  graphs/<run>/<targets>.json            (read by step 3), .graphml and .p
 
 from argparse import BooleanOptionalAction
 
-from utils import arguments
+from utils.common import arguments
 
 
 def get_args_parser():
@@ -54,25 +54,29 @@ def get_args_parser():
 
 def main(args):
     """Score, balance, write."""
-    from utils import graph_making, graph_outputs, paths, run  # here, so that --help answers at once
-    from utils.celeba import open_celeba
-    from utils.dataflow import trace_dataflow
-    from utils.network import open_network
+    from utils.common import paths, run
+    from utils.datasets.dataset import open_dataset
+    from utils.graph import graph_making
+    from utils.graph.dataflow import trace_dataflow
+    from utils.network.loading import load_network
+    from utils.report import graph_report
 
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
     name, targets = paths.run_name(args.task_labels, args.run_name), paths.targets_name(forgotten)
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
-    network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
+    network = load_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
     model, dataflow = network.model, trace_dataflow(network.model)
-    data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
+    data = open_dataset(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
 
-    recipe = graph_making.Recipe(args.proportion, args.importance, not args.no_balance, args.as_released, args.seed)
+    recipe = graph_making.GraphSettings(
+        args.proportion, args.importance, not args.no_balance, args.as_released, args.seed
+    )
     layers = graph_making.choose_layers(dataflow, args.layers)
     num_images = args.num_images or (1 if args.as_released else 64)
     rows, scored_for = graph_making.scoring_rows(data, network.attributes, num_images)
-    about = graph_outputs.describe(network, recipe, device, forgotten, layers, scored_for)
+    about = graph_report.describe(network, recipe, device, forgotten, layers, scored_for)
     run.header("step 2: essential graph", about)
     watch = run.Stopwatch(device)
     with watch("read images"):
@@ -81,18 +85,18 @@ def main(args):
         images = {"data": data, "rows": rows, "scored_for": scored_for, "batch_size": args.batch_size}
         scores = graph_making.score(model, dataflow, layers, recipe=recipe, device=device, **images)
     with watch("select"):
-        made_by = graph_outputs.made_by(network, args.seed, arguments.recipe_arguments(args), scored_for)
+        made_by = graph_report.made_by(network, args.seed, arguments.recipe_arguments(args), scored_for)
         graph = graph_making.make_graph(scores, list(network.attributes), forgotten, recipe, model, made_by)
 
     released = paths.released_graph_file(args.released_path, name, [network.attributes.index(t) for t in forgotten])
     graph_file = paths.graph_file(args.graph_path, name, targets)
-    graph_outputs.write_graph(graph, graph_file, released if args.released_txt else None)
+    graph_report.write_graph(graph, graph_file, released if args.released_txt else None)
     folder = paths.results_folder(args.results, name, targets)
     if args.show_cams:
-        graph_outputs.draw_cams(graph, network, data, args.show_cams, folder, device)
+        graph_report.draw_cams(graph, network, data, args.show_cams, folder, device)
     if args.importance_curve:
-        graph_outputs.draw_curve(graph, network, dataflow, data, args.batch_size, args.seed, folder, device)
-    graph_outputs.report(graph, watch.seconds)
+        graph_report.draw_curve(graph, network, dataflow, data, args.batch_size, args.seed, folder, device)
+    graph_report.report(graph, watch.seconds)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ Writes  checkpoints/<run>/original.pth         (read by steps 2 and 3), original
 
 from argparse import BooleanOptionalAction
 
-from utils import arguments
+from utils.common import arguments
 
 
 def get_args_parser():
@@ -54,15 +54,17 @@ def get_args_parser():
 def main(args):
     """Read, build, fit, save, judge."""
     from models import build_model  # here, so that --help answers at once
-    from utils import distributed, judging, original, run
-    from utils.celeba import open_celeba
+    from utils.common import distributed, run
+    from utils.datasets.dataset import open_dataset
+    from utils.evaluation import predict
+    from utils.training import original
 
     run.seed_everything(args.seed)
     device = distributed.start(run.pick_device(args.device))
     job = describe_job(args)
-    data = open_celeba(**arguments.data_options(args, args.img_size, job.attributes), exact_resize=args.as_released)
+    data = open_dataset(**arguments.data_options(args, args.img_size, job.attributes), exact_resize=args.as_released)
     original.check_positives(data)
-    test = data.everything("test")
+    test = data.rows("test")
     data.prepare(test)
 
     if args.training:
@@ -70,20 +72,21 @@ def main(args):
         model = build_model(args.model, job.attributes, read_pretrained(args.pretrained)).to(device)
         source = f"{args.split} split of {args.data_path}"
         run.header("step 1: original", original.describe(job, model, data, source, device))
-        data.prepare(data.everything("train"))
+        data.prepare(data.rows("train"))
         seconds = original.train(job, model, data, device, args.resume)
         print(f"wrote {job.last} after {seconds:.0f} s of training")
     else:
         model = original.load(job, device)
-    print(judging.table_of(judging.judge(model, data, test, args.batch_size, device)))
+    print(predict.table_of(predict.evaluate(model, data, test, args.batch_size, device)))
     distributed.stop()
 
 
 def describe_job(args):
     """The training that the arguments ask for."""
-    from utils import original, paths
-    from utils.augmentation import Augmentation
-    from utils.training import Recipe
+    from utils.common import paths
+    from utils.datasets.augmentation import Augmentation
+    from utils.training import original
+    from utils.training.recipe import TrainingSettings
 
     name, kind = paths.run_name(args.task_labels, args.run_name), original.kind_of(args.leave_out)
     kept = original.kept_attributes(args.task_labels, args.leave_out)
@@ -94,7 +97,7 @@ def describe_job(args):
         attributes=tuple(kept),
         left_out=tuple(args.leave_out),
         img_size=args.img_size,
-        recipe=Recipe(epochs=args.epoch, batch_size=args.batch_size, lr=args.lr, **steps, **how),
+        recipe=TrainingSettings(epochs=args.epoch, batch_size=args.batch_size, lr=args.lr, **steps, **how),
         augment=Augmentation(
             hflip=args.hflip,
             vflip=args.vflip or args.as_released,
@@ -110,7 +113,7 @@ def describe_job(args):
 
 def read_pretrained(path):
     """The state dict of --pretrained, None without it."""
-    from utils.checkpoint import read_state_dict
+    from utils.network.checkpoint import read_state_dict
 
     return read_state_dict(path) if path else None
 

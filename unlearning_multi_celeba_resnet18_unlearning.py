@@ -6,16 +6,15 @@ Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weight
         graphs/<run>/<targets>.json            (step 2; the released text with --released_txt)
 Writes  checkpoints/<run>/unlearned_<targets>.pth
         results/results.jsonl                  one line for this run
-        --undo_file FILE                       only on request: what was removed (see docs/UNDO.md)
         results/<run>/<targets>/before_after.png, and with --audit audit_<target>.json and pictures, with --frontier
-        frontier.json and .png, with --estimate only estimate.json
+        frontier.json and .png
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target Bald
 """
 
 import copy
 
-from utils import arguments
+from utils.common import arguments
 
 
 def get_args_parser():
@@ -30,13 +29,8 @@ def get_args_parser():
     add("--strength", type=arguments.number_or_auto, default=1.0, metavar="X", help=text)
     text = "of --method erase: sweep strengths on held-out training images first (0.25 0.5 1 2 4 if none is named)"
     add("--frontier", nargs="*", type=arguments.positive_float, metavar="X", help=text)
-    add("--estimate", action="store_true", help="say from labels and graph what forgetting will cost; change nothing")
     text = "of --method erase: training images passed through, repeats of rare ones included"
     add("--erase_images", type=arguments.positive_int, default=1536, metavar="N", help=text)
-    text = "of --method erase: edit everything, or only the target's channels or connections of the graph (of step 2)"
-    add("--granularity", default="all", choices=["all", "channel", "connection"], help=text)
-    text = "keep what is removed, so that restore_network.py can undo it: then nothing is forgotten (docs/UNDO.md)"
-    add("--undo_file", metavar="FILE", help=text)
     add("--graph", metavar="FILE", help="graph of step 2 (graphs/<run>/<targets>.json)")
     add("--released_txt", action="store_true", help="take the votes from the released text format instead of the JSON")
     add("--as_released", action="store_true", help="preprocess images exactly as the released code")
@@ -52,9 +46,11 @@ def get_args_parser():
 
 def main(args):
     """Evaluate, prune, evaluate, write."""
-    from utils import judging, paths, run, unlearning  # here, so that --help answers at once
-    from utils.celeba import open_celeba
-    from utils.network import open_network
+    from utils.common import paths, run
+    from utils.datasets.dataset import open_dataset
+    from utils.evaluation import predict
+    from utils.network.loading import load_network
+    from utils.pruning import unlearning
 
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
@@ -62,175 +58,147 @@ def main(args):
     name, targets = paths.run_name(args.task_labels, args.run_name), paths.targets_name(forgotten)
     checkpoint = paths.checkpoint_file(args.save_path, name, "original")
     unlearned = paths.checkpoint_file(args.save_path, name, f"unlearned_{targets}")
-    network = open_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
-    if args.estimate:
-        return run_estimate(args, name, network, forgotten)
-    prune, recipe, allowed = how_to_unlearn(args, name, network, forgotten)
-    data = open_celeba(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
-    rows, original = data.everything("test"), copy.deepcopy(network.model)
+    network = load_network(checkpoint, args.task_labels, device=device, **arguments.network_options(args))
+    prune, recipe = how_to_unlearn(args, name, network, forgotten)
+    data = open_dataset(**arguments.data_options(args, network.img_size), exact_resize=args.as_released)
+    rows, original = data.rows("test"), copy.deepcopy(network.model)
     images = f"{len(rows)} ({args.split} of {args.data_path})"
     run.header("step 3: unlearning", unlearning.describe(network, device, forgotten, prune, recipe, images))
 
     watch = run.Stopwatch(device)
     with watch("read images"):
         data.prepare(rows)
-        data.prepare(data.everything("train") if args.method == "erase" else [])
+        data.prepare(data.rows("train") if args.method == "erase" else [])
     with watch("evaluate before"):
-        before = judging.judge(original, data, rows, args.batch_size, device)
+        before = predict.evaluate(original, data, rows, args.batch_size, device)
     swept = turn_dial(args, name, original, network, data, forgotten, recipe, device)
     with watch(args.method):
         if args.evaluate_only:
             unlearning.load_unlearned(network, unlearned)
         else:
-            unlearn(network.model, data, forgotten, prune, recipe, device, allowed)
+            unlearn(network.model, data, forgotten, prune, recipe, device)
     with watch("evaluate after"):
-        after = judging.judge(network.model, data, rows, args.batch_size, device)
+        after = predict.evaluate(network.model, data, rows, args.batch_size, device)
 
     heads = {head: {"before": before[head], "after": after[head]} for head in network.attributes}
     record = unlearning.record(network, forgotten, prune, recipe, heads, watch.seconds)
     if not args.evaluate_only:
         made_by = arguments.recipe_arguments(args)
         record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, made_by)
-    write_undo(args, network, original, unlearned)
     record |= run_audit(args, name, original, network, data, forgotten, device) if args.audit else {}
     write_results(args, name, network, {**record, **swept, "run": name})
 
 
 def how_to_unlearn(args, name, network, forgotten):
     """({layer: channels to prune}, the recipe in words and numbers, what may be edited) of the method asked for."""
-    from utils import unlearning
-    from utils.errors import InputError
+    from utils.common.errors import InputError
+    from utils.pruning import unlearning
 
     if (args.frontier is not None or args.strength == "auto") and (args.method != "erase" or args.evaluate_only):
         raise InputError("--frontier and --strength auto need --method erase, and no --evaluate_only: they erase")
-    if args.granularity != "all" and (args.method != "erase" or args.frontier is not None or args.strength == "auto"):
-        raise InputError("--granularity is for --method erase with a given --strength, and without --frontier")
     if args.method == "erase":
-        recipe = unlearning.erasure_settings(args.strength, args.erase_images, args.seed, args.granularity)
-        allowed = None
-        if args.granularity != "all":
-            graph = graph_file(args, name, forgotten)
-            allowed = unlearning.allowed_edits(graph, network, forgotten, args.granularity)
-        return {}, recipe, allowed
-    return *unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten), None
-
-
-def run_estimate(args, name, network, forgotten):
-    """Say what forgetting will cost, from labels and the graph if one is there; change nothing."""
-    from utils import estimate_outputs, paths
-    from utils.celeba import open_celeba
-    from utils.estimate import estimate
-    from utils.network import check_graph
-
-    data = open_celeba(**arguments.data_options(args, network.img_size))
-    path, graph = graph_file(args, name, forgotten), None
-    if args.graph or path.is_file():
-        graph = estimate_outputs.graph_with_scores(path)
-        check_graph(graph, network, forgotten, path)
-    folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
-    estimate_outputs.write_and_show(folder, estimate(data, forgotten, graph, seed=args.seed), network.sha256)
+        recipe = unlearning.erasure_settings(args.strength, args.erase_images, args.seed)
+        return {}, recipe
+    return unlearning.channels_to_prune(graph_file(args, name, forgotten), network, forgotten)
 
 
 def turn_dial(args, name, original, network, data, forgotten, recipe, device):
     """Sweep strengths if asked to, and give the recipe its strength; returns what the results line says of it."""
     if args.frontier is None and args.strength != "auto":
         return {}
-    from utils import frontier, frontier_outputs, paths, unlearning
-    from utils.erasure import ErasureRecipe
+    from utils.audit import frontier
+    from utils.common import paths
+    from utils.erasure.erasure import ErasureSettings
+    from utils.pruning import unlearning
+    from utils.report import strength_report
 
     nets = {"original": original, **reference_nets(args, name, network, forgotten, device)}
-    data.prepare(data.rows.get("valid", []))
-    settings = ErasureRecipe(**unlearning.erasure_recipe(recipe) | {"strength": 1.0})
+    data.prepare(data.rows("valid"))
+    settings = ErasureSettings(**unlearning.erasure_recipe(recipe) | {"strength": 1.0})
     result = frontier.sweep(nets, data, forgotten, settings, args.frontier or (), device=device)
     recipe["strength"] = result["chosen"] if args.strength == "auto" else args.strength
     folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
-    frontier_outputs.write_frontier(folder, result)
-    print(frontier_outputs.summary(result))
+    strength_report.write_frontier(folder, result)
+    print(strength_report.summary(result))
     print(f"wrote {folder}/frontier.json and .png; erasing with strength {recipe['strength']:g}")
-    return {"frontier": {**frontier_outputs.compact(result), "used": recipe["strength"]}}
+    return {"frontier": {**strength_report.compact(result), "used": recipe["strength"]}}
 
 
-def unlearn(model, data, forgotten, prune, recipe, device, allowed=None):
+def unlearn(model, data, forgotten, prune, recipe, device):
     """Make the network forget, in place."""
-    from utils import unlearning
-    from utils.dataflow import trace_dataflow
-    from utils.erasure import ErasureRecipe, erase
-    from utils.pruning import zero_channels
+    from utils.erasure.erasure import ErasureSettings, erase
+    from utils.graph.dataflow import trace_dataflow
+    from utils.pruning import unlearning
+    from utils.pruning.channels import zero_channels
 
     if recipe["rule"] == "erase":
-        settings = ErasureRecipe(**unlearning.erasure_recipe(recipe))
-        used = erase(model, data, forgotten, settings, allowed=allowed, device=device)
+        settings = ErasureSettings(**unlearning.erasure_recipe(recipe))
+        used = erase(model, data, forgotten, settings, device=device)
         if len(used["targets"]) > len(forgotten):
             print(f"kept forgotten, from an earlier erasure: {' '.join(used['targets'][len(forgotten) :])}")
     else:
         zero_channels(model, prune, trace_dataflow(model).batch_norm)
 
 
-def write_undo(args, network, original, unlearned):
-    """Keep what was removed, only if that is asked for."""
-    from utils import undo
-
-    if args.undo_file:
-        undo.write_undo(args.undo_file, network, original.state_dict(), unlearned)
-
-
 def write_results(args, name, network, record):
     """Append the line of this run, draw it and print it."""
-    from utils import estimate_outputs, judging, paths, run, unlearning
-    from utils.figures import draw_before_after
+    from utils.common import paths, run
+    from utils.evaluation import predict
+    from utils.pruning import unlearning
+    from utils.report.figures import draw_before_after
 
     forgotten = record["forgotten"]
     folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
-    record |= estimate_outputs.compare_if_there(folder, record)
     seed = args.seed if network.seed is None else network.seed
     known = {"dataset": arguments.dataset_name(args), "arguments": arguments.recipe_arguments(args), "seed": seed}
     run.append_result(args.results, {"checkpoint_sha256": None, **record, **known})
     picture = folder / "before_after.png"
     draw_before_after(picture, record["heads"], forgotten, f"{network.name}: forget {', '.join(forgotten)}")
     print(f"wrote {picture} and a line in {args.results}")
-    print(judging.before_after_table(record["heads"], forgotten))
+    print(predict.before_after_table(record["heads"], forgotten))
     print(*(unlearning.plain_words(target, **record["heads"][target]) for target in forgotten), sep="\n")
 
 
 def run_audit(args, name, original, network, data, forgotten, device):
     """Audit each target against the original, an oracle if there is one, and a network that was never trained."""
-    from utils import audit_outputs, paths
-    from utils.audit import audit
+    from utils.audit.audit import audit
+    from utils.common import paths
+    from utils.report import audit_report
 
     targets = paths.targets_name(forgotten)
     nets = {"original": original, "unlearned": network.model}
     nets |= reference_nets(args, name, network, forgotten, device)
-    data.prepare(data.everything("train"))
+    data.prepare(data.rows("train"))
     found = {"verdict": {}, "audit": {}}
     for target in forgotten:
         how = {"level": args.audit, "seed": args.seed, "device": device}
         result = audit(nets, data, target, forgotten=forgotten, **how)
         folder = paths.results_folder(args.results, name, targets)
-        audit_outputs.write_audit(folder, result)
-        print(audit_outputs.summary(result))
+        audit_report.write_audit(folder, result)
+        print(audit_report.summary(result))
         print(f"wrote {folder}/audit_{target}.json and pictures")
         found["verdict"][target] = result["verdict"]
-        found["audit"][target] = audit_outputs.compact(result)
+        found["audit"][target] = audit_report.compact(result)
     return found
 
 
 def reference_nets(args, name, network, forgotten, device):
     """{"random": a network that was never trained, "oracle": one that never saw the targets, if there is a file}."""
-    from utils import paths
-    from utils.network import open_network, random_network
+    from utils.common import paths
+    from utils.network.loading import load_network, random_network
 
     nets = {"random": random_network(network.name, network.attributes, args.seed, device)}
     oracle = args.oracle or paths.checkpoint_file(args.save_path, name, f"oracle_{paths.targets_name(forgotten)}")
     if args.oracle or oracle.is_file():
         kept = [head for head in network.attributes if head not in forgotten]
         asked = {"name": network.name, "img_size": network.img_size, "device": device}
-        nets["oracle"] = open_network(oracle, kept, **asked).model
+        nets["oracle"] = load_network(oracle, kept, **asked).model
     return nets
 
 
 def graph_file(args, name, forgotten):
     """The graph to take: --graph, the released text with --released_txt, or step 2's JSON."""
-    from utils import paths
+    from utils.common import paths
 
     if args.graph:
         return args.graph

@@ -12,7 +12,7 @@ import statistics
 from functools import partial
 from pathlib import Path
 
-from utils import arguments, paths, run
+from utils.common import arguments, paths, run
 
 
 def get_args_parser():
@@ -32,24 +32,25 @@ def get_args_parser():
 
 def main(args):
     """Erase, train an epoch, erase, train an epoch, …"""
-    from utils.augmentation import Augmentation
-    from utils.celeba import open_celeba
-    from utils.erasure import ErasureRecipe, erase
-    from utils.network import open_network, random_network
-    from utils.training import Recipe, fit
+    from utils.datasets.augmentation import Augmentation
+    from utils.datasets.dataset import open_dataset
+    from utils.erasure.erasure import ErasureSettings, erase
+    from utils.network.loading import load_network, random_network
+    from utils.training.loop import fit
+    from utils.training.recipe import TrainingSettings
 
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
     kept = [name for name in args.task_labels if name not in forgotten]
     name = paths.run_name(args.task_labels, args.run_name)
-    network = open_network(paths.checkpoint_file(args.save_path, name, "original"), args.task_labels, device=device)
-    data = open_celeba(**arguments.data_options(args, network.img_size))
-    oracle_data = open_celeba(**arguments.data_options(args, network.img_size, kept))
-    rows = data.everything("train")
+    network = load_network(paths.checkpoint_file(args.save_path, name, "original"), args.task_labels, device=device)
+    data = open_dataset(**arguments.data_options(args, network.img_size))
+    oracle_data = open_dataset(**arguments.data_options(args, network.img_size, kept))
+    rows = data.rows("train")
     data.prepare(rows)
-    recipe, turn = ErasureRecipe(images=args.erase_images, seed=args.seed), Augmentation(degrees=10.0)
-    one_epoch = Recipe(epochs=1, seed=args.seed)
+    recipe, turn = ErasureSettings(images=args.erase_images, seed=args.seed), Augmentation(degrees=10.0)
+    one_epoch = TrainingSettings(epochs=1, seed=args.seed)
     erasures, epochs = [], []
     for _ in range(args.repeats):
         model, fresh = copy.deepcopy(network.model), random_network(network.name, kept, args.seed, device)

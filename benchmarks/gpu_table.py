@@ -12,8 +12,8 @@ import statistics
 import warnings
 from pathlib import Path
 
-from utils import arguments, run
-from utils.errors import InputError
+from utils.common import arguments, run
+from utils.common.errors import InputError
 
 WAIT = "called a synchronizing CUDA operation"  # how PyTorch's sync debug mode names it
 
@@ -42,18 +42,18 @@ def main(args):
 
     if not torch.cuda.is_available():
         raise InputError("no CUDA device here: this table is for a card (nothing was measured)")
-    from utils.celeba import open_celeba
-    from utils.network import random_network
+    from utils.datasets.dataset import open_dataset
+    from utils.network.loading import random_network
 
     run.seed_everything(args.seed)
     device = run.pick_device(args.device)
     forgotten = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
-    data = open_celeba(**arguments.data_options(args, args.img_size))
-    data.prepare(data.everything("train"))
+    data = open_dataset(**arguments.data_options(args, args.img_size))
+    data.prepare(data.rows("train"))
     model = random_network(args.model, args.task_labels, args.seed, device)
     work = stages(model, data, forgotten, args.batch_size, args.num_images, args.seed, device)
     found = {name: measure(step, args.repeats, device) for name, step in work.items()}
-    images = len(data.everything("train"))
+    images = len(data.rows("train"))
     for name in ("loading", "training"):
         found[name]["images_per_second"] = images / found[name]["seconds"]
     facts = {"model": args.model, "img_size": args.img_size, "batch_size": args.batch_size, "train_images": images}
@@ -69,17 +69,19 @@ def stages(model, data, forgotten, batch_size, num_images, seed, device):
     """{stage: function without arguments}; training is one epoch of a copy, pruning is undone outside of its timing."""
     import copy
 
-    from utils import graph_making, pruning
-    from utils.augmentation import Augmentation
-    from utils.dataflow import trace_dataflow
-    from utils.training import Recipe, fit
+    from utils.datasets.augmentation import Augmentation
+    from utils.graph import graph_making
+    from utils.graph.dataflow import trace_dataflow
+    from utils.pruning.channels import channels
+    from utils.training.loop import fit
+    from utils.training.recipe import TrainingSettings
 
-    flow, recipe, rows = trace_dataflow(model), graph_making.Recipe(), data.everything("train")
+    flow, recipe, rows = trace_dataflow(model), graph_making.GraphSettings(), data.rows("train")
     layers = graph_making.choose_layers(flow)
     scoring, scored_for = graph_making.scoring_rows(data, data.attributes, num_images)
     of_scoring = {"data": data, "rows": scoring, "scored_for": scored_for, "batch_size": batch_size}
     prune = {layer: list(range(model.get_submodule(layer).out_channels // 10)) for layer in layers}
-    once = Recipe(epochs=1, batch_size=batch_size, seed=seed)
+    once = TrainingSettings(epochs=1, batch_size=batch_size, seed=seed)
     spare = copy.deepcopy(model)
 
     def load():
@@ -90,7 +92,7 @@ def stages(model, data, forgotten, batch_size, num_images, seed, device):
         "loading": load,
         "training": lambda: fit(copy.deepcopy(model), data, once, device, augment=Augmentation(degrees=30.0)),
         "scoring": lambda: graph_making.score(model, flow, layers, recipe=recipe, device=device, **of_scoring),
-        "pruning": lambda: pruning.zero_channels(spare, prune, flow.batch_norm),
+        "pruning": lambda: channels.zero_channels(spare, prune, flow.batch_norm),
     }
 
 

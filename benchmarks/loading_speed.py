@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from results.loading_tables import loading_comparison
-from utils import arguments, run
+from utils.common import arguments, run
 
 BATCH, WORKERS, DEGREES = 128, 2, 30.0
 
@@ -59,8 +59,8 @@ def main(args):
 
 def measure(data_path, size, images, repeats, cache_path):
     """Medians in images a second, {"plain": …, "ours": …}, and "decode_only": what decoding alone allows."""
-    from utils.augmentation import Augmentation
-    from utils.celeba import open_celeba
+    from utils.datasets.augmentation import Augmentation
+    from utils.datasets.dataset import open_dataset
 
     seconds = {}
 
@@ -72,8 +72,8 @@ def measure(data_path, size, images, repeats, cache_path):
 
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(dir=cache_path) as cache:
-            data = open_celeba(data_path, ["Bald"], img_size=size, split="all", limit=images, cache_path=cache)
-            rows, turn = data.everything("train"), Augmentation(degrees=DEGREES, nearest=True)
+            data = open_dataset(data_path, ["Bald"], img_size=size, split="all", limit=images, cache_path=cache)
+            rows, turn = data.rows("train"), Augmentation(degrees=DEGREES, nearest=True)
             images = len(rows)
             timed("plain evaluation", plain_batches(data.paths, size, training=False))
             timed("ours first", data.batches(rows, BATCH, "cpu"))
@@ -91,11 +91,11 @@ def measure(data_path, size, images, repeats, cache_path):
 
 def decode_all(rows, data_path, images):
     """Seconds to decode the images on two threads and do nothing else: no loader's first pass can be faster."""
-    from utils.celeba import open_celeba
-    from utils.decoding import run_on_threads
-    from utils.pixels import decode
+    from utils.datasets.dataset import open_dataset
+    from utils.datasets.decoding import run_on_threads
+    from utils.datasets.pixels import decode
 
-    data = open_celeba(data_path, ["Bald"], split="all", limit=images, cache_path=None)
+    data = open_dataset(data_path, ["Bald"], split="all", limit=images, cache_path=None)
     start = time.perf_counter()
     run_on_threads(lambda index: decode(str(data.paths[rows[index]])), len(rows), WORKERS)
     return time.perf_counter() - start
@@ -132,7 +132,7 @@ def probe_memory(data_path, count):
     """Open a table of `count` rows whose image files are links to a few, in a process of its own: see `opened`."""
     import numpy as np
 
-    from utils.celeba_table import ATTRIBUTES, IMAGES, AttributeTable, find_image_folder, write_tables
+    from utils.datasets.layouts import ATTRIBUTES, IMAGES, AttributeTable, find_image_folder, write_tables
 
     source = find_image_folder(data_path)
     files = sorted(os.listdir(source))[:64]
@@ -153,18 +153,18 @@ def opened(folder):
     """{"open_seconds", "first_batch_seconds", "peak_rss_bytes"} of opening a folder and passing 40 batches twice."""
     import torch
 
-    from utils.augmentation import Augmentation
-    from utils.celeba import open_celeba
+    from utils.datasets.augmentation import Augmentation
+    from utils.datasets.dataset import open_dataset
 
     start = time.perf_counter()
-    data = open_celeba(folder, ["Bald", "Smiling"], cache_path=os.path.join(folder, "cache"))
+    data = open_dataset(folder, ["Bald", "Smiling"], cache_path=os.path.join(folder, "cache"))
     seconds = time.perf_counter() - start
     start = time.perf_counter()
-    next(data.batches(data.everything("test"), BATCH, "cpu"))
+    next(data.batches(data.rows("test"), BATCH, "cpu"))
     first = time.perf_counter() - start
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
-        order = torch.randperm(len(data.rows["train"]), generator=generator)[: 40 * BATCH].numpy()
+        order = torch.randperm(len(data.rows("train")), generator=generator)[: 40 * BATCH].numpy()
         for _batch in data.batches(order, BATCH, "cpu", generator=generator, augment=Augmentation()):
             pass
     return {"open_seconds": seconds, "first_batch_seconds": first, "peak_rss_bytes": run.peak_rss_bytes()}

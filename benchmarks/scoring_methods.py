@@ -12,8 +12,8 @@ from importlib import import_module, metadata
 import torch
 
 from models import build_model
-from utils.dataflow import trace_dataflow
-from utils.importance import maps_and_gradients, score_network
+from utils.graph.dataflow import trace_dataflow
+from utils.graph.importance import maps_and_gradients, score_network
 
 
 def make_methods(model_name, heads, count, images):

@@ -13,7 +13,7 @@ import statistics
 import time
 from pathlib import Path
 
-from utils import arguments, run
+from utils.common import arguments, run
 
 
 def get_args_parser():

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from utils import arguments, run
+from utils.common import arguments, run
 
 BATCH, WARM_UP = 128, 2
 SIDES = ("plain", "ours", "compiled")
@@ -130,36 +130,37 @@ def plain_epoch(model, batches):
 
 
 def our_epoch(model, batches, compiled=False):
-    """An epoch as `utils.training.fit` runs it."""
+    """An epoch as `utils.training.loop.fit` runs it."""
     import torch
 
-    from utils.buffers import keep_freed_memory
-    from utils.layouts import weight_layout
-    from utils.recipe import Recipe, resolve_amp
-    from utils.training import train_epoch
+    from utils.datasets.buffers import keep_freed_memory
+    from utils.training.loop import train_epoch
+    from utils.training.recipe import TrainingSettings, resolve_amp, weight_layout
 
     amp = resolve_amp("auto", "cpu")
     keep_freed_memory()
     model.to(memory_format=weight_layout("cpu", amp))
-    optimizer = Recipe().make_optimizer(model.parameters())
+    optimizer = TrainingSettings().make_optimizer(model.parameters())
     return train_epoch(torch.compile(model) if compiled else model, batches, optimizer, amp=amp)
 
 
 def trained_auc(args, seed, amp):
     """{attribute: AUC on the test part} of a short training."""
-    from utils.augmentation import Augmentation
-    from utils.celeba import open_celeba
-    from utils.metrics import auc
-    from utils.network import random_network
-    from utils.training import Recipe, fit, predict
+    from utils.datasets.augmentation import Augmentation
+    from utils.datasets.dataset import open_dataset
+    from utils.evaluation.metrics import auc
+    from utils.evaluation.predict import predict
+    from utils.network.loading import random_network
+    from utils.training.loop import fit
+    from utils.training.recipe import TrainingSettings
 
-    data = open_celeba(
+    data = open_dataset(
         args.data_path, args.task_labels, img_size=args.img_size, limit=args.limit, cache_path=args.cache_path
     )
     model = random_network(args.model, args.task_labels, seed, "cpu")
-    recipe = Recipe(epochs=args.epoch, lr=2e-3, scheduler="onecycle", amp=amp, seed=seed)
+    recipe = TrainingSettings(epochs=args.epoch, lr=2e-3, scheduler="onecycle", amp=amp, seed=seed)
     fit(model, data, recipe, "cpu", augment=Augmentation(degrees=10.0))
-    logits, labels = predict(model, data, data.everything("test"), BATCH, "cpu")
+    logits, labels = predict(model, data, data.rows("test"), BATCH, "cpu")
     return {name: auc(logits[:, k].numpy(), labels[:, k].numpy()) for k, name in enumerate(args.task_labels)}
 
 

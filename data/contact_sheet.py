@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from utils.errors import InputError
+from utils.common.errors import InputError
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2

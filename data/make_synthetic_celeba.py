@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.contact_sheet import draw_contact_sheet  # noqa: E402
 from data.synthetic_attributes import ATTRIBUTES, check_rates, draw_labels  # noqa: E402
 from data.synthetic_faces import draw_face  # noqa: E402
-from utils.errors import InputError  # noqa: E402
+from utils.common.errors import InputError  # noqa: E402
 
 DRAWING = 1  # raise it when equal arguments would draw other pictures
 JPEG_QUALITY = 92

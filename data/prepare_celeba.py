@@ -22,7 +22,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.celeba_table import (  # noqa: E402 (the path above comes first)
+from utils.common.errors import InputError  # noqa: E402
+from utils.datasets.decoding import load_rgb, run_on_threads  # noqa: E402
+from utils.datasets.layouts import (  # noqa: E402 (the path above comes first)
     IMAGES,
     PARTITION_FILES,
     AttributeTable,
@@ -34,8 +36,6 @@ from utils.celeba_table import (  # noqa: E402 (the path above comes first)
     read_partition,
     write_tables,
 )
-from utils.decoding import load_rgb, run_on_threads  # noqa: E402
-from utils.errors import InputError  # noqa: E402
 
 BY_HAND = (
     "fetch img_align_celeba.zip, list_attr_celeba.txt and list_eval_partition.txt by hand from the links on "

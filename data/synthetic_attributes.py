@@ -9,7 +9,7 @@ import difflib
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.common.errors import InputError
 
 # name, in official order: (share of CelebA's faces, {attribute drawn before it: weight in standard deviations})
 MODEL = {

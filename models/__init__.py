@@ -6,7 +6,7 @@ from torch import nn
 from models.customresnet import customresnet
 from models.heads import AttributeHeads, find_heads, replace_heads
 from models.resnet18 import resnet18
-from utils.errors import InputError, did_you_mean
+from utils.common.errors import InputError, did_you_mean
 
 OWN_MODELS = {"resnet18": resnet18, "customresnet": customresnet}
 

@@ -20,8 +20,8 @@ from results.result_lines import group_results, read_json_lines, read_lines
 from results.shrinking_table import shrinking_table
 from results.speed_tables import speed_tables
 from results.wording import spread, verdict_words
-from utils.errors import InputError
-from utils.files import write_atomically
+from utils.common.errors import InputError
+from utils.common.files import write_atomically
 
 HERE = Path(__file__).resolve().parent
 MEASURES = {

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.errors import InputError
+from utils.common.errors import InputError
 
 
 @dataclass(frozen=True)

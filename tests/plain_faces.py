@@ -23,10 +23,10 @@ class PlainFaces:
         self.labels = (generator.random((n, 3)) < rates).astype(np.uint8)
         level = self.labels + noise * generator.normal(size=(n, 3))
         self.images = torch.from_numpy(level).float()[:, :, None, None].expand(-1, -1, 4, 4)
-        self.rows = {"train": np.arange(train), "test": np.arange(train, n)}
+        self.splits = {"train": np.arange(train), "test": np.arange(train, n)}
 
-    def everything(self, part):
-        return self.rows[part]
+    def rows(self, part):
+        return self.splits.get(part, np.zeros(0, np.int64))
 
     def batches(self, rows, batch_size, device):
         for start in range(0, len(rows), batch_size):

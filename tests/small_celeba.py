@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from utils.celeba import open_celeba
-from utils.celeba_table import AttributeTable, write_tables
+from utils.datasets.dataset import open_dataset
+from utils.datasets.layouts import AttributeTable, write_tables
 
 NAMES = ("Bald", "Smiling", "Young")
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1], [1, 1, 1]], np.uint8)
@@ -24,4 +24,4 @@ def make_folder(folder, labels=LABELS, extension="jpg", table="txt", images="img
 
 
 def open_small(folder, attributes=("Bald", "Smiling"), **options):
-    return open_celeba(folder, attributes, **{"img_size": 16, "cache_path": None, "split": "all", **options})
+    return open_dataset(folder, attributes, **{"img_size": 16, "cache_path": None, "split": "all", **options})

@@ -5,21 +5,24 @@ import torch
 from torch import nn
 
 from models.heads import AttributeHeads
-from utils.augmentation import Augmentation
+from utils.datasets.augmentation import Augmentation
 
 QUICK = {"epochs": 4, "batch_size": 5, "lr": 1e-2, "amp": "off"}
 TURN = Augmentation(degrees=10.0)
 
 
 class Pixels:
-    """Random images in memory, read as `utils.celeba.CelebA` is; it remembers the rows asked for."""
+    """Random images in memory, read as `utils.datasets.dataset.ImageDataset` is; it remembers the rows asked for."""
 
     def __init__(self, count=21, attributes=("A", "B"), size=8):
         generator = torch.Generator().manual_seed(0)
-        self.attributes, self.rows, self.asked = attributes, {"train": np.arange(count)}, []
+        self.attributes, self.splits, self.asked = attributes, {"train": np.arange(count)}, []
         self.labels = (torch.rand(count, 2, generator=generator) < 0.5).float()[:, : len(attributes)]
         self.images = torch.randn(count, 3, size, size, generator=generator)
         self.images[:, 0] += 2 * self.labels[:, :1, None] - 1  # brighter red: has the first attribute
+
+    def rows(self, split):
+        return self.splits[split]
 
     def batches(self, rows, batch_size, device):
         self.asked.append(np.asarray(rows))

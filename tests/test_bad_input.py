@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import ROOT, STEP_1, STEP_2, STEP_3, run_command, run_step
 
-from utils.arguments import run_script
+from utils.common.arguments import run_script
 
 TASK = ["--task", "Bald", "Eyeglasses"]
 

@@ -46,14 +46,15 @@ def imports_of(path):
 
 def third_party(paths):
     """Names of the packages, as an index has them, that some files import and that are not the project's own."""
-    own = {path.stem for folder in (ROOT, ROOT / "tests") for path in folder.glob("*.py")}
+    own = {path.stem for folder in (ROOT, ROOT / "tests") for path in folder.glob("*.py")} | {"tests"}
+    own |= {path.stem for path in (ROOT / "tests").rglob("*.py")}
     own |= {path.name for path in ROOT.iterdir() if path.is_dir()}
     found = {name for path in paths for name in imports_of(path)} - own - set(sys.stdlib_module_names)
     return {IMPORT_NAMES.get(name, name) for name in found}
 
 
 def files_in(*folders):
-    return [path for folder in folders for path in sorted((ROOT / folder).glob("*.py"))]
+    return [path for folder in folders for path in sorted((ROOT / folder).glob("*.py" if folder == "." else "**/*.py"))]
 
 
 def make_commands(target, *flags):

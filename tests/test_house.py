@@ -35,7 +35,7 @@ def test_imports_run_downwards_only():
 
 def test_no_room_reads_the_parsed_arguments():
     for name, path in ROOMS.items():
-        if name == "utils.arguments":
+        if name == "utils.common.arguments":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
@@ -52,6 +52,6 @@ def test_main_is_short_and_the_docstring_says_what_is_read_and_written(script):
 
 def test_reader_and_generator_know_the_same_attributes_in_the_same_order():
     from data.synthetic_attributes import ATTRIBUTES as drawn
-    from utils.celeba_table import ATTRIBUTES as read
+    from utils.datasets.layouts import ATTRIBUTES as read
 
     assert drawn == read and len(set(read)) == 40

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import STEP_1, STEP_2, STEP_3, run_command, run_step
 
-from utils.checkpoint import load_checkpoint
-from utils.essential_graph import read_graph
+from utils.graph.essential_graph import read_graph
+from utils.network.checkpoint import load_checkpoint
 
 TASK = ["Bald", "Eyeglasses"]
 NAME = "Bald_Eyeglasses"
@@ -120,10 +120,10 @@ def test_released_text_and_json_prune_the_same_channels(trained, tiny_celeba, mo
 
 def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained, tiny_celeba, monkeypatch):
     from models import build_model
-    from utils import original
-    from utils.checkpoint import restore
-    from utils.run import seed_everything
-    from utils.training import same_values_share
+    from utils.common.run import seed_everything
+    from utils.network.checkpoint import restore
+    from utils.training import original
+    from utils.training.loop import same_values_share
 
     monkeypatch.chdir(trained)
     words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle")
@@ -138,17 +138,6 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     seed_everything(0)
     assert same_values_share(build_model("resnet18", TASK), at_step_0) < 1e-3  # nor with where the original began
     assert same_values_share(at_step_0, at_step_0) == 1.0
-
-
-def test_the_sweep_over_proportions_writes_a_line_each_and_a_picture(trained, tiny_celeba, monkeypatch):
-    monkeypatch.chdir(trained)
-    words = [*flags(tiny_celeba), "--num_images", 4, "--proportions", 0.1, 1, "--results", "sweep/lines.jsonl"]
-    run_step("benchmarks.proportions", *words)
-    lines = [json.loads(line) for line in (trained / "sweep" / "lines.jsonl").read_text().splitlines()]
-    assert [line["proportion"] for line in lines] == [0.0, 0.1, 1.0]
-    assert lines[0]["pruned"] == 0 and lines[0]["kept_accuracy_change"] == 0
-    assert lines[2]["pruned"] == 0  # all channels are essential to both heads, so the balance spares all
-    assert (trained / "sweep" / NAME / "Bald" / "proportions.png").is_file()
 
 
 def test_steps_2_and_3_take_the_users_own_state_dict_of_another_architecture(tiny_celeba, tmp_path, monkeypatch):

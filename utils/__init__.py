@@ -1,1 +1,1 @@
-"""Shared rooms of the three scripts, one concern each."""
+"""The shared package; imports run one way through its folders (docs/HOUSE.md)."""

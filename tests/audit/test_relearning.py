@@ -1,0 +1,145 @@
+"""Relearning: draws, refits, fine-tuning and the area to the oracle's curve."""
+
+import numpy as np
+import pytest
+import torch
+from plain_faces import PlainFaces, plain_net
+
+from utils.audit.features import LAST, extract_features
+from utils.audit.relearning import (
+    area_between,
+    balanced_draws,
+    curve_figures,
+    fine_tune,
+    head_curve,
+    plan_draws,
+    refit_head,
+    whole_net_curve,
+)
+from utils.evaluation.metrics import auc
+
+
+def test_draws_are_balanced_different_and_equal_for_a_seed():
+    labels = np.array([1] * 100 + [0] * 300)
+    draws = balanced_draws(labels, 16, 3, seed=1)
+    assert draws.shape == (3, 16)
+    assert (labels[draws].sum(1) == 8).all()
+    assert all(len(set(draw)) == 16 for draw in draws)
+    assert not np.array_equal(draws[0], draws[1])
+    assert np.array_equal(draws, balanced_draws(labels, 16, 3, seed=1))
+
+
+def test_a_plan_ends_at_the_first_size_that_the_rarer_class_caps():
+    labels = np.array([1] * 20 + [0] * 300)
+    assert [(size, draws.shape) for size, draws in plan_draws(labels)] == [(16, (3, 16)), (64, (3, 40))]
+    assert [draws.shape[0] for _, draws in plan_draws(labels, fewer_above=16)] == [3, 1]
+    assert plan_draws(np.zeros(10)) == []
+
+
+def test_a_refitted_head_gives_on_raw_features_the_scores_it_was_asked_for():
+    generator = np.random.default_rng(0)
+    y = np.arange(64) % 2
+    x = generator.normal(size=(64, 5)) * [1, 10, 100, 1e-3, 1] + 7
+    x[:, 1] += 30 * y
+    scores, (weight, bias) = refit_head(x, y, x)
+    assert auc(scores, y) > 0.95
+    assert scores == pytest.approx(x @ weight + bias)
+    assert abs(np.mean(scores)) < 1e-2  # balanced: the threshold lies in the middle
+
+
+def features_of(net, data):
+    return [extract_features(net, data, data.rows(part), stages=("top",)) for part in ("train", "test")]
+
+
+def test_a_net_that_sees_the_target_relearns_at_once_and_a_blind_one_does_not():
+    data = PlainFaces()
+    y, y_test = (data.labels[data.rows(part), 0] for part in ("train", "test"))
+    plan = plan_draws(y, (16, 64), 2)
+    seeing, blind = plain_net(), plain_net(sees=("Smiling", "Young"))
+    curves = {}
+    for name, net in (("seeing", seeing), ("blind", blind)):
+        train, test = features_of(net, data)
+        curve = head_curve(train.stages[LAST], y, test.stages[LAST], plan)
+        curves[name] = [point["value"] for point in curve_figures(curve, y_test, 50)]
+    assert min(curves["seeing"]) > 0.9
+    assert max(curves["blind"]) < 0.6
+
+
+def test_fine_tuning_leaves_the_net_as_it_is_and_moves_the_copy():
+    net, data = plain_net().train(), PlainFaces()
+    rows = data.rows("train")[:16]
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    tuned, weight, _ = fine_tune(net, data, rows, data.labels[rows, 0], (np.ones(3), 0.0))
+    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert not torch.equal(tuned.top.weight, net.top.weight) and not torch.equal(weight, torch.ones(3))
+
+
+def test_fine_tuning_reaches_what_the_frozen_features_lack():
+    data, net = PlainFaces(noise=0.1), plain_net()
+    with torch.no_grad():
+        net.top.weight[0] *= 0.01  # still there, but faint beside a loud constant noise of other channels
+    rows = data.rows("train")
+    train, test = features_of(net, data)
+    y, y_test = data.labels[rows, 0], data.labels[data.rows("test"), 0]
+    head = (np.zeros(3), 0.0)
+    tuned, weight, bias = fine_tune(net, data, rows, y, head, lr=0.05)
+    with torch.no_grad():
+        after = extract_features(tuned, data, data.rows("test"), stages=("top",)).stages[LAST] @ weight.numpy()
+    assert auc(test.stages[LAST] @ head[0], y_test) == 0.5
+    assert auc(after + bias.numpy(), y_test) > 0.95
+
+
+def test_curves_are_equal_for_a_seed():
+    data, net = PlainFaces(), plain_net()
+    train, _ = features_of(net, data)
+    y = data.labels[data.rows("train"), 0]
+    plan = plan_draws(y, (16,), 2)
+    once, again = (whole_net_curve(net, data, train, y, data.rows("test"), plan, seed=1) for _ in range(2))
+    assert np.array_equal(once[0][2], again[0][2])
+    assert once[0][2].shape == (2, 900) and not np.array_equal(once[0][2][0], once[0][2][1])
+
+
+def scores_of_auc(labels, value):
+    """Scores with exactly the given AUC: a share of the positives above all negatives, the others below."""
+    positives = np.flatnonzero(labels)
+    scores = np.zeros(len(labels))
+    scores[positives] = np.where(np.arange(len(positives)) < value * len(positives), 1.0, -1.0)
+    return scores
+
+
+def test_area_between_curves_is_the_trapezoid_over_doublings():
+    labels = np.array([0, 1] * 100)
+
+    def curve(*aucs):
+        return [(n, n, scores_of_auc(labels, value)[None]) for n, value in zip((16, 64, 256), aucs, strict=True)]
+
+    # gaps 0.4, 0.2, 0 over 2 + 2 doublings: 2 * 0.3 + 2 * 0.1
+    area = area_between(curve(0.9, 0.9, 0.9), curve(0.5, 0.7, 0.9), labels)
+    assert area["value"] == pytest.approx(0.8)
+    assert area["mean_gap"] == pytest.approx(0.2)
+    assert area["interval"][0] < 0.8 < area["interval"][1]
+    assert area_between(curve(0.9, 0.8, 0.7), curve(0.9, 0.8, 0.7), labels)["interval"] == [0, 0]
+
+
+def test_area_weighs_draws_equally_even_if_their_number_differs():
+    labels = np.array([0, 1] * 100)
+    high, low = scores_of_auc(labels, 1.0), scores_of_auc(labels, 0.5)
+    ours = [(16, 16, np.stack([high, low])), (64, 64, high[None])]
+    theirs = [(16, 16, low[None]), (64, 64, np.stack([low, low, low]))]
+    assert area_between(ours, theirs, labels)["value"] == pytest.approx(2 * (0.25 + 0.5) / 2)
+
+
+def test_one_common_size_has_no_area():
+    labels = np.array([0, 1])
+    curve = [(16, 16, np.zeros((1, 2)))]
+    assert area_between(curve, curve, labels)["value"] is None
+
+
+def test_points_of_a_curve_tell_draws_and_spread():
+    labels = np.array([0, 1] * 50)
+    curve = [(64, 40, np.stack([scores_of_auc(labels, 1.0), scores_of_auc(labels, 0.5)]))]
+    (point,) = curve_figures(curve, labels)
+    assert (point["asked"], point["n"], point["draws"]) == (64, 40, 2)
+    assert (point["lowest"], point["value"], point["highest"]) == (0.5, 0.75, 1.0)
+    assert (point["n_test"], point["n_test_positive"]) == (100, 50)

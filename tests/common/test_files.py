@@ -1,0 +1,29 @@
+"""A file is there whole or as it was before."""
+
+import pytest
+
+from utils.common import files
+from utils.common.files import write_atomically
+
+
+def test_text_and_bytes_are_written_and_missing_folders_are_made(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    assert write_atomically(path, "Grün\n") == path
+    assert path.read_bytes() == b"Gr\xc3\xbcn\n"
+    write_atomically(str(path), b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+
+    def fail(_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]

@@ -1,0 +1,70 @@
+"""Every path that is handed on, and names that must not lead elsewhere."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.common import paths
+from utils.common.errors import InputError
+from utils.datasets.layouts import ATTRIBUTES
+
+
+def test_a_run_is_named_by_its_attributes_in_order_unless_the_user_names_it():
+    assert paths.run_name(["Bald", "Smiling"]) == "Bald_Smiling"
+    assert paths.run_name(["Smiling", "Bald"]) == "Smiling_Bald"
+    assert paths.run_name(["Bald"], "mine-1.2") == "mine-1.2"
+
+
+def test_a_long_name_becomes_a_count_and_a_digest_that_tells_orders_apart():
+    name, other = paths.run_name(ATTRIBUTES), paths.run_name(ATTRIBUTES[::-1])
+    assert name.startswith("40_attributes_") and len(name) == len("40_attributes_") + 8
+    assert name != other
+    assert paths.targets_name(ATTRIBUTES) == name
+
+
+def test_a_name_of_120_characters_stays_and_one_of_121_does_not():
+    assert paths.run_name(["a" * 60, "b" * 59]) == "a" * 60 + "_" + "b" * 59
+    assert paths.run_name(["a" * 60, "b" * 60]).startswith("2_attributes_")
+
+
+def test_each_path_lies_where_the_scripts_say():
+    assert paths.checkpoint_file("ck", "Bald_Young", "original_best") == Path("ck/Bald_Young/original_best.pth")
+    assert paths.training_state_file("ck", "r", "oracle_Bald") == Path("ck/r/oracle_Bald_training_state.pth")
+    assert paths.graph_file("graphs", "r", "Bald") == Path("graphs/r/Bald.json")
+    assert paths.graph_file("graphs", "r", "Bald", ".graphml") == Path("graphs/r/Bald.graphml")
+    released = Path("important/r_celeba_1_2_target_important_dict.txt")
+    assert paths.released_graph_file("important", "r", [1, 2]) == released
+    assert paths.results_folder("results/results.jsonl", "r", "Bald") == Path("results/r/Bald")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/a", "a\\b", "a\0b", "x..y", "a" * 201])
+def test_a_name_that_leaves_its_folder_is_refused_wherever_it_is_used(name):
+    calls = [
+        lambda: paths.run_name(["Bald"], name),
+        lambda: paths.checkpoint_file("ck", name, "original"),
+        lambda: paths.checkpoint_file("ck", "run", name),
+        lambda: paths.training_state_file("ck", "run", name),
+        lambda: paths.graph_file("graphs", "run", name),
+        lambda: paths.graph_file("graphs", "run", "Bald", f"/{name}"),
+        lambda: paths.released_graph_file("important", name, [0]),
+        lambda: paths.results_folder("results/r.jsonl", "run", name),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="can't name a file: use a short name"):
+            call()
+
+
+def test_no_attributes_give_no_name():
+    with pytest.raises(InputError, match="attributes ''"):
+        paths.run_name([])
+
+
+@given(st.text(max_size=30))
+def test_whatever_name_is_taken_the_file_stays_in_the_run_s_folder(name):
+    try:
+        file = paths.checkpoint_file("/checkpoints", "run", name)
+    except InputError:
+        return
+    assert file.resolve().parent == Path("/checkpoints/run").resolve()

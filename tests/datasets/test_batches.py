@@ -1,0 +1,138 @@
+"""Batches of CelebA's layout: pixels, order, memory, and the way to a card."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from small_celeba import make_folder, open_small
+from torchvision import transforms
+
+from utils.datasets import dataset
+from utils.datasets.augmentation import Augmentation
+from utils.datasets.dataset import normalise
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_batches_equal_torchvisions_preprocessing_within_one_level(tmp_path, cached):
+    data = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache" if cached else None)
+    plain = transforms.Compose(
+        [transforms.Resize((16, 16)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    )
+    data.prepare(data.rows("train"), progress=False)
+    images, labels = next(data.batches([6, 1, 1], 8, "cpu"))
+    expected = torch.stack([plain(Image.open(data.paths[row])) for row in (6, 1, 1)])
+    assert (images - expected).abs().max() < 1.01 / 127.5 and images.dtype == torch.float32
+    assert (images - expected).abs().mean() < 0.4 / 127.5
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert labels.tolist() == [[0, 1], [0, 1], [0, 1]] and labels.dtype == torch.float32
+
+
+def test_normalise_reaches_both_ends_exactly():
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
+    assert torch.allclose(normalise(pixels).flatten(), torch.tensor([-1.0, -0.6, 1.0]), rtol=0, atol=1e-7)
+    assert normalise(pixels).flatten()[[0, 2]].tolist() == [-1, 1]
+
+
+def test_a_batch_in_use_keeps_its_pixels_and_the_memory_of_one_that_is_done_is_used_again(tmp_path):
+    data = open_small(make_folder(tmp_path))
+    kept = [images for images, _ in data.batches(np.arange(8), 2, "cpu")]
+    assert len({images.data_ptr() for images in kept}) == 4
+    for images, rows in zip(kept, np.arange(8).reshape(4, 2), strict=True):
+        assert torch.equal(images, normalise(torch.from_numpy(data.images(rows))))
+    del images, kept
+    places = {images.data_ptr() for images, _ in data.batches(np.arange(8), 1, "cpu")}
+    assert len(places) < 8
+
+
+def test_exact_resize_never_rounds_to_bytes(tmp_path):
+    data = open_small(make_folder(tmp_path), exact_resize=True)
+    image = torch.from_numpy(np.array(Image.open(data.paths[0]))).permute(2, 0, 1).contiguous().float() / 255
+    resized = F.interpolate(image[None], size=(16, 16), mode="bilinear", align_corners=False, antialias=True)
+    images = data.images([0, 3])
+    assert images.shape == (2, 3, 16, 16) and images.dtype == np.float32
+    assert np.array_equal(images[0], ((resized - 0.5) / 0.5)[0].numpy())
+    batch, _ = next(data.batches([0, 3], 2, "cpu"))
+    assert np.array_equal(batch.numpy(), images)
+    data.prepare([0])  # nothing to prepare
+
+
+def test_images_that_the_cache_lacks_are_decoded_a_block_at_a_time(tmp_path, monkeypatch):
+    data = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache")
+    rows, filled, fill = data.rows("train"), [], data._cache.fill
+    monkeypatch.setattr(dataset, "BLOCK", 5)
+    monkeypatch.setattr(data._cache, "fill", lambda part: (filled.append(part.tolist()), fill(part)))
+    seen = torch.cat([images for images, _ in data.batches(rows, 2, "cpu")])
+    assert filled == [part.tolist() for part in np.split(rows, range(4, len(rows), 4))] and len(filled) > 1
+    assert torch.equal(seen, next(iter(data.batches(rows, len(rows), "cpu")))[0])
+
+
+def test_batches_are_shuffled_by_their_generator_alone(tmp_path):
+    data = open_small(make_folder(tmp_path))
+    rows = data.rows("train")
+
+    def pass_over(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return [images for images, _ in data.batches(rows, 3, "cpu", generator=generator)]
+
+    first, again, other = pass_over(0), pass_over(0), pass_over(1)
+    assert [len(images) for images in first] == [3, 3, 2]
+    assert all(map(torch.equal, first, again)) and not all(map(torch.equal, first, other))
+    in_order = torch.cat([images for images, _ in data.batches(rows, 3, "cpu")])
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.cat(first), in_order[order])
+
+
+def test_batches_turned_as_bytes_equal_those_turned_as_floats(tmp_path):
+    data, augment = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache"), Augmentation(nearest=True)
+    rows = data.rows("train")
+    asked = {"batch_size": len(rows), "device": "cpu"}
+    ((turned, _),) = data.batches(rows, **asked, generator=torch.Generator().manual_seed(1), augment=augment)
+    generator = torch.Generator().manual_seed(1)
+    ((shuffled, _),) = data.batches(rows, **asked, generator=generator)
+    assert torch.allclose(turned, augment(shuffled, generator), atol=1e-5)
+    assert turned.is_contiguous(memory_format=torch.channels_last) and not torch.equal(turned, shuffled)
+
+
+def test_batches_pass_the_generator_to_the_augmentation_and_drop_the_last(tmp_path):
+    data = open_small(make_folder(tmp_path))
+    seen = []
+
+    def augment(images, generator):
+        seen.append((len(images), generator))
+        return -images
+
+    generator = torch.Generator().manual_seed(0)
+    batches = list(data.batches(np.arange(8), 3, "cpu", generator=generator, augment=augment, drop_last=True))
+    assert seen == [(3, generator)] * 2 and len(batches) == 2
+    assert len(next(data.batches(np.arange(8), 3, "cpu"))[0]) == 3  # may be left early
+    assert list(data.batches([], 3, "cpu")) == [] == list(data.batches([1], 3, "cpu", drop_last=True))
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        data.batches([1], 0, "cpu")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_batches_on_the_gpu_equal_those_on_the_cpu(tmp_path):
+    data = open_small(make_folder(tmp_path))
+    on_gpu = [batch for batch in data.batches(np.arange(8), 3, "cuda")]
+    for (images, labels), (host_images, host_labels) in zip(on_gpu, data.batches(np.arange(8), 3, "cpu"), strict=True):
+        assert images.is_cuda and images.is_contiguous(memory_format=torch.channels_last)
+        assert torch.allclose(images.cpu(), host_images, atol=1e-6) and torch.equal(labels.cpu(), host_labels)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pixels_go_to_the_gpu_from_pinned_memory_without_the_host_waiting(tmp_path, monkeypatch):
+    data, sent = open_small(make_folder(tmp_path)), []
+    to = torch.Tensor.to
+
+    def watched(tensor, *words, **options):
+        if tensor.dtype == torch.uint8 and tensor.dim() == 4:
+            sent.append((tensor.is_pinned(), options.get("non_blocking")))
+        return to(tensor, *words, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    torch.cuda.synchronize()
+    assert len(list(data.batches(np.arange(8), 3, "cuda"))) == 3
+    assert sent == [(True, True)] * 3

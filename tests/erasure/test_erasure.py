@@ -1,0 +1,173 @@
+"""Erasure on nets whose answers are known: attribute k is the brightness of channel k."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from plain_faces import NAMES, PlainFaces, plain_net
+from torch import nn
+
+from models import build_model
+from models.heads import AttributeHeads
+from utils.audit.features import extract_features
+from utils.audit.probes import linear_scores
+from utils.common.errors import InputError
+from utils.erasure.edit import takes_whole_kernel
+from utils.erasure.erasure import ErasureSettings, erase
+from utils.erasure.heads import answer_base_rate, refit_heads
+from utils.erasure.sites import find_sites
+from utils.evaluation.metrics import auc
+
+# an untrained net of this kind tells as much as a trained one, so the ridge is given
+RECIPE = ErasureSettings(images=512, ridge=0.01, amp="off")
+
+
+class WideNet(nn.Module):
+    """Two blocks of 1x1 convolution, batch norm and ReLU, mean over the image, heads: the targets share channels."""
+
+    def __init__(self):
+        super().__init__()
+        blocks = [[nn.Conv2d(n, 24, 1), nn.BatchNorm2d(24), nn.ReLU()] for n in (3, 24)]
+        self.stem, self.top = (nn.Sequential(*block) for block in blocks)
+        self.heads = AttributeHeads(24, NAMES)
+        self.attributes = self.heads.attributes
+
+    def forward(self, images):
+        return self.heads(self.top(self.stem(images)).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A wide net that knows all three attributes."""
+    torch.manual_seed(0)
+    data, net = PlainFaces(), WideNet()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(40):
+        for images, labels in data.batches(data.rows("train"), 100, "cpu"):
+            optimizer.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(net(images), labels).backward()
+            optimizer.step()
+    optimizer.zero_grad()
+    return net.eval()
+
+
+def probe(net, data, stage="features", target=0):
+    parts = [extract_features(net, data, data.rows(part), stages=("top",)) for part in ("train", "test")]
+    train, test = (data.labels[data.rows(part), target] for part in ("train", "test"))
+    return auc(linear_scores(parts[0].stages[stage], train, parts[1].stages[stage])[0], test), parts[1].logits
+
+
+def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained):
+    data, net = PlainFaces(), copy.deepcopy(trained)
+    before, logits = probe(net, data)
+    erase(net, data, ["Bald"], RECIPE, progress=False)
+    after, moved = probe(net, data)
+    assert before > 0.98 and after < 0.65
+    truth = data.labels[data.rows("test")]
+    for head in (1, 2):
+        assert auc(moved[:, head], truth[:, head]) > auc(logits[:, head], truth[:, head]) - 0.005
+        assert np.mean((moved[:, head] > 0) == (logits[:, head] > 0)) > 0.97
+    assert auc(moved[:, 0], truth[:, 0]) == 0.5
+    assert 1 / (1 + np.exp(-moved[0, 0])) == pytest.approx(data.labels[data.rows("train"), 0].mean(), abs=1e-5)
+
+
+def test_two_targets_leave_together(trained):
+    data, net = PlainFaces(), copy.deepcopy(trained)
+    erase(net, data, ["Bald", "Young"], replace(RECIPE, ridge=0.003), progress=False)
+    assert probe(net, data, target=0)[0] < 0.7 and probe(net, data, target=2)[0] < 0.7
+    logits, truth = probe(net, data)[1], data.labels[data.rows("test")]
+    assert auc(logits[:, 1], truth[:, 1]) > 0.97
+    assert auc(logits[:, 0], truth[:, 0]) == auc(logits[:, 2], truth[:, 2]) == 0.5
+
+
+def test_an_attribute_that_went_before_stays_gone_when_another_follows(trained):
+    data, net = PlainFaces(), copy.deepcopy(trained)
+    assert erase(net, data, ["Bald"], RECIPE, progress=False)["targets"] == ["Bald"]
+    assert erase(net, data, ["Young"], RECIPE, progress=False)["targets"] == ["Young", "Bald"]
+    assert probe(net, data, target=0)[0] < 0.7 and probe(net, data, target=2)[0] < 0.7
+    logits = probe(net, data)[1]
+    assert np.ptp(logits[:, 0]) == 0 and np.ptp(logits[:, 2]) == 0
+
+
+def test_the_ridge_is_the_dial_between_keeping_and_forgetting(trained):
+    data, told = PlainFaces(), []
+    for ridge in (1e9, 0.1, 0.01):
+        net = copy.deepcopy(trained)
+        erase(net, data, ["Bald"], ErasureSettings(images=512, ridge=ridge, amp="off"), progress=False)
+        told.append(probe(net, data)[0])
+    assert told[0] > 0.97 > told[1] > told[2] and told[2] < 0.65
+
+
+def test_only_the_sites_kernels_their_shifts_and_the_heads_are_edited():
+    torch.manual_seed(0)
+    net = build_model("resnet18", NAMES)
+    before, data = copy.deepcopy(net.state_dict()), PlainFaces(n=200, train=150)
+    data.images = data.images.repeat(1, 1, 8, 8)
+    erase(net, data, ["Bald"], ErasureSettings(images=64, amp="off"), progress=False)
+    sites = find_sites(net).sites
+    touched = {f"{site.conv}.weight" for site in sites} | {f"{site.norm}.bias" for site in sites}
+    whole = {f"{site.conv}.weight" for site in sites if takes_whole_kernel(net.get_submodule(site.conv))}
+    assert whole == {"layer1.0.conv2.weight", "layer1.1.conv2.weight"}
+    for name, value in net.state_dict().items():
+        if name in touched and value.dim() == 4:
+            changed = (value != before[name]).flatten(2).any(0).any(0)
+            assert changed.tolist() == [place == 4 or name in whole for place in range(9)], name
+        elif name not in touched and not name.startswith("fc"):
+            assert torch.equal(value, before[name]), name
+
+
+def test_the_same_seed_gives_the_same_network_and_flags_and_modes_stay():
+    nets = [plain_net().train() for _ in range(3)]
+    nets[0].stem.weight.requires_grad_(False)
+    for net, seed in zip(nets, (0, 0, 1), strict=True):
+        erase(net, PlainFaces(), ["Bald"], ErasureSettings(images=128, amp="off", seed=seed), progress=False)
+    values = [torch.cat([value.flatten() for value in net.state_dict().values()]) for net in nets]
+    assert torch.equal(values[0], values[1]) and not torch.equal(values[0], values[2])
+    assert nets[0].training and not nets[0].stem.weight.requires_grad and nets[0].top.weight.requires_grad
+    assert all(parameter.grad is None for parameter in nets[0].parameters())
+    assert not any(module._forward_pre_hooks for module in nets[0].modules())
+
+
+def test_numbers_that_are_not_finite_are_reported_and_the_network_left_as_it_was():
+    net = plain_net()
+    with torch.no_grad():
+        net.top.weight[0, 0] = torch.inf
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(InputError, match="not finite"):
+        erase(net, PlainFaces(), ["Bald"], ErasureSettings(images=128, amp="off"), progress=False)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_an_edit_has_the_rank_that_is_asked_for(trained):
+    data = PlainFaces()
+    for rank in (1, 2):
+        net = copy.deepcopy(trained)
+        erase(net, data, ["Bald"], replace(RECIPE, rank=rank), progress=False)
+        change = (net.top[0].weight - trained.top[0].weight)[:, :, 0, 0].detach().double()
+        found = torch.linalg.svdvals(change)
+        assert found[rank] < 1e-5 * found[0] < found[rank - 1]
+
+
+def test_an_edit_that_blows_up_leaves_the_network_as_it_was():
+    net, data = plain_net(), PlainFaces()
+    before = copy.deepcopy(net.state_dict())
+    data.images = data.images * 1e20  # its square is no float32
+    with pytest.raises(InputError, match="not finite"):
+        erase(net, data, ["Bald"], replace(RECIPE, images=128), progress=False)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_refitted_heads_give_the_old_logits_and_the_target_its_base_rate():
+    torch.manual_seed(0)
+    net = plain_net()
+    features, change = torch.randn(300, 3), torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 1.5]])
+    old = net.heads(features).detach()
+    moved = features @ change + 0.3
+    missed = (net.heads(moved) - old)[:, 1:].abs().mean()
+    for _ in range(3):  # each refit goes most of the way
+        refit_heads(net, moved, old, torch.ones(300), [1, 2])
+    assert (net.heads(moved) - old)[:, 1:].abs().mean() < 0.05 * missed
+    answer_base_rate(net, ["Bald"], [0.2])
+    assert torch.allclose(net.heads(moved)[:, 0].sigmoid(), torch.tensor(0.2))

@@ -1,0 +1,70 @@
+"""How strongly a site is edited."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+from models import build_model
+from utils.erasure.ridges import FIRST, LAST, MOST_RIDGE, WHOLE, cross_fitted_auc, distance, site_ridges, untrained_like
+
+
+def blobs(distance, n=4000, seed=0):
+    labels = np.arange(n) % 2
+    features = torch.randn(n, 4, generator=torch.Generator().manual_seed(seed))
+    features[:, 1] += distance * torch.from_numpy(labels)
+    return features, labels, np.arange(n) // 2
+
+
+def test_two_normal_classes_have_the_auc_that_their_distance_says():
+    for apart in (0.5, 1.0, 2.0):
+        found = cross_fitted_auc(*blobs(apart))
+        assert found == pytest.approx(norm.cdf(apart / 2**0.5), abs=0.03)
+        assert distance(norm.cdf(apart / 2**0.5)) == pytest.approx(apart)
+
+
+def test_features_that_say_nothing_give_one_half_also_if_each_image_comes_twice():
+    features, labels, _ = blobs(0.0, n=300)
+    wide = torch.cat([features, torch.randn(300, 200, generator=torch.Generator().manual_seed(1))], 1)
+    twice = torch.cat([wide, wide]), np.tile(labels, 2), np.tile(np.arange(300), 2)
+    assert abs(cross_fitted_auc(*twice) - 0.5) < 0.08
+    split = twice[0], twice[1], np.repeat([0, 1], 300)  # copies in both folds: memorised, not told
+    assert cross_fitted_auc(*split) > 0.9
+
+
+def test_a_fold_without_a_class_says_nothing():
+    features, labels, _ = blobs(2.0, n=40)
+    assert cross_fitted_auc(features, labels, labels) == 0.5
+
+
+def test_a_site_that_tells_no_more_than_an_untrained_one_is_left_almost_alone():
+    features, labels, groups = blobs(1.0)
+    far, near = blobs(4.0)[0], blobs(0.2)[0]
+    own = {"same": features, "all": far, "less": near}
+    asked = own, dict.fromkeys(own, features), labels[:, None], groups
+    ridges = {site: of[0] for site, of in site_ridges(*asked).items()}
+    assert ridges["all"] < 0.12 < 0.5 < ridges["same"] <= MOST_RIDGE and ridges["less"] > 0.5
+    assert site_ridges(*asked, strength=4.0)["all"] == [pytest.approx(ridges["all"] / 4)]
+    shared = site_ridges(*asked, areas={"same": 64, "less": 16, "all": 4})
+    shares = {"same": FIRST, "less": 1.0, "all": LAST}
+    assert shared == {site: [pytest.approx(ridges[site] * share)] for site, share in shares.items()}
+    assert site_ridges(*asked, whole=["all"])["all"] == [pytest.approx(ridges["all"] * WHOLE)]
+
+
+def test_each_target_has_a_ridge_of_its_own():
+    features, labels, groups = blobs(4.0)
+    both = np.stack([labels, np.random.default_rng(0).permutation(labels)], 1)
+    floor = blobs(1.0)[0]
+    one, two = (site_ridges({"a": features}, {"a": floor}, table, groups)["a"] for table in (both[:, :1], both))
+    assert two[0] == one[0] and two[1] > 5 * two[0]
+
+
+def test_an_untrained_copy_shares_no_weights_and_the_random_numbers_go_on_as_before():
+    model = build_model("resnet18", ("a", "b"))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fresh = untrained_like(model, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert not (fresh.conv1.weight == model.conv1.weight).any()
+    assert torch.equal(untrained_like(model, seed=1).conv1.weight, fresh.conv1.weight)

@@ -1,0 +1,89 @@
+"""Where a network is edited, and running a part of its trace."""
+
+import pytest
+import torch
+from plain_faces import plain_net
+from torch import nn
+
+from models import build_model
+from models.heads import AttributeHeads
+from utils.common.errors import InputError
+from utils.erasure.sites import Runner, find_sites
+
+
+def sites_of(name, **options):
+    return find_sites(build_model(name, ("a", "b")), **options).sites
+
+
+def test_a_residual_net_is_edited_once_a_block_where_the_block_adds_to_the_stream():
+    convs = [site.conv for site in sites_of("resnet18")]
+    assert convs == [f"layer{stage}.{block}.conv2" for stage in (1, 2, 3, 4) for block in (0, 1)]
+    assert [site.norm for site in sites_of("resnet18")] == [conv.replace("conv2", "bn2") for conv in convs]
+    assert len(sites_of("resnet50")) == 16  # its blocks
+
+
+def last_convolution(model, block):
+    convs = [name for name, module in model.get_submodule(block).named_modules() if isinstance(module, nn.Conv2d)]
+    return f"{block}.{convs[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "end"),
+    [
+        ("mobilenet_v3_small", [f"features.{block}" for block in range(1, 12)], "features.12.0"),
+        ("efficientnet_b0", ["features.1.0", "features.2.0", "features.2.1", "features.3.0"], "features.8.0"),
+    ],
+)
+def test_where_a_stream_begins_is_a_site_too(name, blocks, end):
+    model = build_model(name, ("a", "b"))
+    sites = find_sites(model).sites
+    convs = [site.conv for site in sites]
+    assert convs[: len(blocks)] == [last_convolution(model, block) for block in blocks] and convs[-1] == end
+    assert len(set(convs)) == len(convs) < 20
+
+
+def test_what_comes_after_the_last_sum_is_edited_too():
+    assert sites_of("mobilenet_v3_small")[-1].conv == "features.12.0"
+
+
+def test_a_net_without_sums_is_edited_at_every_convolution():
+    assert [site.conv for site in find_sites(plain_net()).sites] == ["stem", "top"]
+    assert len(sites_of("vgg11_bn")) == 8
+
+
+def test_everywhere_means_every_convolution_that_has_a_middle_and_no_groups():
+    assert len(sites_of("resnet18", everywhere=True)) == 20
+    groups = [m for m in build_model("mobilenet_v3_small", ("a", "b")).modules() if getattr(m, "groups", 1) > 1]
+    names = [site.conv for site in sites_of("mobilenet_v3_small", everywhere=True)]
+    assert groups and len(names) < 52 and not any(".block.1.0" in name for name in names[3:])
+
+
+def test_a_net_without_convolutions_is_refused():
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.heads = AttributeHeads(3, ("a", "b"))
+
+        def forward(self, images):
+            return self.heads(images.mean((2, 3)))
+
+    with pytest.raises(InputError, match="no convolution that can be edited: use --method prune"):
+        find_sites(Flat())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "customresnet", "mobilenet_v3_small"])
+def test_running_a_graph_in_two_parts_gives_the_networks_logits(name):
+    torch.manual_seed(0)
+    model, images = build_model(name, ("a", "b")).eval(), torch.randn(2, 3, 64, 64)
+    plan = find_sites(model)
+    runner, seen = Runner(model, plan.graph), []
+
+    def visit(node, output, values):
+        seen.append(node)
+        return output
+
+    with torch.no_grad():
+        begin = runner.run({runner.placeholder: images}, stop=plan.first)
+        logits = runner.run(begin, start=plan.first, visit=visit)[runner.output]
+        assert torch.allclose(logits, model(images), atol=1e-5)
+    assert seen[0] is plan.first and all(site.value in seen for site in plan.sites)

@@ -1,0 +1,40 @@
+"""The equation of an edit against one solved the long way."""
+
+import pytest
+import torch
+
+from utils.erasure.solve import change_of_rank, solve_edit
+
+
+def positive(size, seed):
+    root = torch.randn(size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return root @ root.T + 0.1 * torch.eye(size, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_the_solution_solves_the_equation(curved):
+    pull, covariance, curvature = positive(6, 0), positive(6, 1), positive(4, 2)
+    right = torch.randn(4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    change = solve_edit(pull, covariance, right, 0.3, curvature if curved else None)
+    metric = curvature if curved else torch.eye(4, dtype=torch.float64)
+    assert torch.allclose(change @ pull + 0.3 * metric @ change @ covariance, right, atol=1e-9)
+
+
+def test_an_even_curvature_changes_nothing():
+    pull, covariance = positive(6, 0), positive(6, 1)
+    right = torch.randn(4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    even = solve_edit(pull, covariance, right, 0.3, torch.eye(4, dtype=torch.float64))
+    assert torch.allclose(even, solve_edit(pull, covariance, right, 0.3), atol=1e-9)
+
+
+def test_a_low_rank_keeps_what_moves_the_outputs_most():
+    covariance = positive(6, 1)
+    change = torch.randn(5, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    root = torch.linalg.cholesky(covariance)
+    lost = torch.linalg.svdvals(change @ root)
+    for rank in (1, 3):
+        low = change_of_rank(change, covariance, rank)
+        assert torch.linalg.matrix_rank(low) == rank
+        assert ((change - low) @ root).norm() == pytest.approx(lost[rank:].norm().item())
+    pull, right = positive(6, 0), torch.randn(5, 6, dtype=torch.float64)
+    assert torch.linalg.matrix_rank(solve_edit(pull, covariance, right, 0.3, rank=2)) == 2

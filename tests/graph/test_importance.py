@@ -1,0 +1,195 @@
+import random
+
+import pytest
+import torch
+from conftest import stir_batch_norms
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import build_model
+from models.heads import AttributeHeads
+from utils.graph import cheap_gradients
+from utils.graph.connections import connection_matrix
+from utils.graph.dataflow import trace_dataflow
+from utils.graph.importance import channel_scores, gradcam_maps, score_groups, score_network
+
+
+class OneConvolution(nn.Module):
+    """1x1 convolution, mean over positions, heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.heads = AttributeHeads(4, ["a", "b"])
+        self.attributes = self.heads.attributes
+
+    def forward(self, x):
+        return self.heads(self.conv(x).mean((2, 3)))
+
+
+def test_channel_scores_match_the_closed_form():  # score = head weight / (H * W)
+    model = OneConvolution()
+    scores = channel_scores(model, ["conv"], torch.randn(3, 3, 5, 2), "b")["conv"]
+    assert torch.allclose(scores, (model.heads.weight[1] / 10).expand(3, 4))
+
+
+def test_a_confident_probability_has_no_gradient_where_the_logit_has():
+    model = OneConvolution()
+    with torch.no_grad():
+        model.heads.bias.fill_(60.0)
+    images = torch.randn(2, 3, 4, 4)
+    of_logit = score_network(model, ["conv"], [], [((0, 1), images)])
+    of_probability = score_network(model, ["conv"], [], [((0, 1), images)], of_probability=True)
+    assert of_logit.channels["conv"].abs().min() > 0
+    assert of_probability.channels["conv"].abs().max() < 1e-12
+
+
+def test_gradient_times_activation_is_the_mean_of_the_product():
+    model = OneConvolution()
+    images = torch.randn(2, 3, 4, 4)
+    scores = score_network(model, ["conv"], [], [((0,), images)], measure="gradient_activation").channels["conv"]
+    by_hand = (model.conv(images).mean((2, 3)) * model.heads.weight[0] / 16).mean(0)
+    assert torch.allclose(scores[0], by_hand, atol=1e-6)
+    assert torch.equal(scores[1], torch.zeros(4))
+
+
+def test_streamed_scores_equal_the_mean_of_single_images():
+    model = stir_batch_norms(build_model("resnet18", ["a", "b"]))
+    images, layers = torch.randn(5, 3, 32, 32), ["layer3.1.conv2", "layer4.1.conv1"]
+    streamed = score_network(model, layers, [], [((0, 1), images[:3]), ((1,), images[3:])])
+    for k, (name, seen) in enumerate({"a": images[:3], "b": images}.items()):
+        single = channel_scores(model, layers, seen, name)
+        for layer in layers:
+            assert torch.allclose(streamed.channels[layer][k], single[layer].mean(0), rtol=1e-4, atol=1e-8)
+    assert streamed.counts.tolist() == [3, 5]
+
+
+def test_one_forward_and_one_partial_backward_for_all_attributes():
+    model = stir_batch_norms(build_model("resnet18", ["a", "b"]))
+    flow = trace_dataflow(model)
+    layers = list(flow.last_layers())
+    forwards, backwards, below = [], [], []
+    model.conv1.register_forward_hook(lambda _m, inputs, _o: forwards.append(len(inputs[0])))
+    model.layer4[1].register_full_backward_hook(lambda _m, _i, out: backwards.append(len(out[0])))
+    for module in (model.layer1, model.layer2, model.layer3[0]):
+        module.register_full_backward_hook(lambda _m, _i, _o: below.append(1))
+    batches = [((0,), torch.randn(3, 3, 32, 32)), ((0, 1), torch.randn(2, 3, 32, 32))]
+    score_network(model, layers, flow.links_between(layers), batches)
+    assert sum(forwards) == 5  # each image once
+    assert backwards == [3, 2]  # once a batch: the attributes' backward passes are one
+    assert below == []  # nothing below the first scored layer
+
+
+def test_scoring_leaves_no_trace_on_the_network():
+    model = build_model("customresnet", ["a", "b"]).train()
+    model.block1.conv1.weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    score_network(model, ["block6_2.conv1"], [], [((0, 1), torch.randn(2, 3, 32, 32))])
+    assert model.training
+    assert [p.requires_grad for p in model.block1.parameters()][0] is False
+    assert model.block6.conv1.weight.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_another_attribute_costs_one_backward_pass_above_the_first_scored_layer():
+    costs = []
+    for heads in (["a"], ["a", "b"]):
+        model = stir_batch_norms(build_model("resnet18", heads))
+        layers = list(trace_dataflow(model).last_layers())
+        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+            score_network(model, layers, [], [(tuple(range(len(heads))), torch.randn(2, 3, 64, 64))])
+        costs.append(counter.get_total_flops())
+    block = 2 * 2 * 9 * 512**2  # 2 images, multiply and add; 9 products for a 2x2 map under a 3x3 kernel
+    first = 2 * 2 * 25 * 256 * 512  # the 3x3 convolution of stride 2, from 4x4 to 2x2 positions, padding left out
+    shortcut = 2 * 2 * 4 * 256 * 512
+    heads = 2 * 2 * 512 * (1 + 2 * 2 - 1)  # forward one column more; backward two columns for each of two, not one
+    assert costs[1] - costs[0] == 3 * block + first + shortcut + heads
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_batched_is_scored_attribute_by_attribute(monkeypatch):
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return torch.from_numpy(2 * grad.numpy())
+
+    class Stubborn(OneConvolution):
+        def forward(self, x):
+            return self.heads(Doubled.apply(self.conv(x)).mean((2, 3)))
+
+    model = Stubborn()
+    scores = score_network(model, ["conv"], [], [((0, 1), torch.randn(3, 3, 5, 2))]).channels["conv"]
+    assert torch.allclose(scores, 2 * model.heads.weight / 10)
+
+
+def test_little_room_gives_the_same_scores(monkeypatch):
+    model = stir_batch_norms(build_model("resnet18", ["a", "b", "c"]))
+    layers, batch = ["layer3.1.conv2", "layer4.1.conv1"], ((0, 2, 1), torch.randn(2, 3, 32, 32))
+    roomy = score_network(model, layers, [], [batch])
+    monkeypatch.setattr(cheap_gradients, "ROOM", 1)
+    tight = score_network(model, layers, [], [batch])
+    for layer in layers:
+        assert torch.allclose(roomy.channels[layer], tight.channels[layer], rtol=1e-4, atol=1e-8)
+
+
+def test_hooks_go_even_after_an_error():
+    model = OneConvolution()
+    with pytest.raises(RuntimeError):
+        channel_scores(model, ["conv"], torch.randn(1, 5, 2, 2), "a")
+    assert not model.conv._forward_hooks and model.conv.weight.requires_grad
+
+
+def test_a_layer_that_is_no_convolution_and_an_unknown_measure_are_refused():
+    model = OneConvolution()
+    with pytest.raises(ValueError, match="'heads' is not a convolution"):
+        channel_scores(model, ["heads"], torch.randn(1, 3, 2, 2), "a")
+    with pytest.raises(ValueError, match="unknown measure 'gradcan'"):
+        score_network(model, ["conv"], [], [], measure="gradcan")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "customresnet", "vgg16_bn", "mobilenet_v3_small", "densenet121"])
+def test_edge_relevance_equals_the_finite_difference_of_scaling_the_connection(name):
+    torch.manual_seed(0)
+    chance = random.Random(0)
+    model = stir_batch_norms(build_model(name, ["a", "b"])).double()
+    flow, images = trace_dataflow(model), torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    layers = list(flow.last_layers())
+    links = flow.links_between(layers)
+    edges = score_network(model, layers, links, [((0, 1), images)]).edges
+    for link in links:  # resnet18's include both ends of a residual sum
+        relevance = edges[link.producer, link.consumer][1]
+        i, j = chance.choice(relevance.nonzero().tolist())
+        weight = model.get_submodule(link.consumer).weight
+        position = (link.offset + i) % weight.shape[1]
+        kernel, step, logits = weight[j, position].detach().clone(), 1e-5, []
+        with torch.no_grad():
+            for scale in (1 + step, 1 - step):
+                weight[j, position] = kernel * scale
+                logits.append(model(images)[:, 1].mean().item())
+            weight[j, position] = kernel
+        derivative = (logits[0] - logits[1]) / (2 * step)
+        assert relevance[i, j].item() == pytest.approx(derivative, rel=1e-3, abs=1e-10)
+
+
+def test_connection_matrix_of_a_grouped_convolution_is_zero_between_groups():
+    per_weight = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # two groups of two inputs and one output
+    matrix = connection_matrix(per_weight, groups=2)[0]
+    assert matrix.tolist() == [[1, 0], [2, 0], [0, 3], [0, 4]]
+
+
+def test_images_are_grouped_by_the_attributes_they_are_scored_for():
+    scored_for = torch.tensor([[1, 0], [1, 1], [1, 0]], dtype=torch.bool)
+    assert score_groups(scored_for) == [((0,), [0, 2]), ((0, 1), [1])]
+
+
+def test_heat_maps_lie_between_zero_and_one():
+    model = stir_batch_norms(build_model("resnet18", ["a", "b"]))
+    heat = gradcam_maps(model, ["layer4.1.conv1"], torch.randn(3, 3, 64, 64), "a")["layer4.1.conv1"]
+    assert heat.shape == (3, 2, 2)
+    assert heat.min() >= 0 and heat.max() <= 1

@@ -1,0 +1,34 @@
+import torch
+
+from models import build_model
+from utils.graph.dataflow import trace_dataflow
+from utils.pruning.importance_curve import channel_order, curve_csv, importance_curve
+
+
+def test_orders_sort_by_score_with_ties_to_the_lower_index():
+    scores = torch.tensor([1.0, 3.0, 3.0, 0.0])
+    assert channel_order("top", scores, 0) == [1, 2, 0, 3]
+    assert channel_order("lowest", scores, 0) == [3, 0, 1, 2]
+    assert sorted(channel_order("random", scores, 7)) == [0, 1, 2, 3]
+    assert channel_order("random", torch.zeros(50), 7) == channel_order("random", torch.zeros(50), 7)
+
+
+def test_the_curve_prunes_more_and_more_of_a_copy():
+    model = build_model("customresnet", ["a", "b"])
+    weight = model.block6_2.conv1.weight
+    before = weight.detach().clone()
+    seen = []
+
+    def evaluate(net):
+        zero = (net.block6_2.conv1.weight.flatten(1).abs().sum(1) == 0).sum().item()
+        seen.append(zero)
+        return {name: {"tpr": 1 - zero / 64, "auc": 0.5} for name in ("a", "b")}
+
+    scores = {"block6_2.conv1": torch.arange(64.0)}
+    rows = importance_curve(model, trace_dataflow(model), scores, evaluate, step=0.25)
+    assert seen == [0] + [16, 32, 48, 64] * 3
+    assert torch.equal(weight, before)
+    assert len(rows) == 3 * 5 * 2
+    assert rows[0] == {"order": "top", "share_pruned": 0.0, "attribute": "a", "tpr": 1.0, "auc": 0.5}
+    lines = curve_csv(rows).splitlines()
+    assert lines[0] == "order,share_pruned,attribute,tpr,auc" and len(lines) == 31

@@ -1,0 +1,1 @@
+"""What is left of a forgotten attribute: features, attacks on them, and the verdict."""

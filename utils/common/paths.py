@@ -1,0 +1,67 @@
+"""Every path that one step hands to another, one function each; a name can't lead out of its folder."""
+
+import hashlib
+from pathlib import Path
+
+from utils.common.errors import InputError
+
+LONGEST = 120  # characters of a name made from attributes: file systems stop at 255 bytes, and suffixes follow
+
+
+def run_name(attributes, run_name=None):
+    """Name of a run: its attributes joined by `_` (a count and a digest if that is long), or the user's own name.
+
+    Raises: InputError if the name could not be that of a folder
+    """
+    return _checked(run_name, "--run_name") if run_name is not None else _joined(attributes, "attributes")
+
+
+def targets_name(forgotten):
+    """Name of what is forgotten: the attributes joined by `_`, shortened like a run's."""
+    return _joined(forgotten, "targets")
+
+
+def checkpoint_file(root, run, kind):
+    """A network: root/<run>/<kind>.pth, kind such as "original", "original_best", "unlearned_Bald", "oracle_Bald"."""
+    return _folder(root, run) / f"{_checked(kind, 'kind')}.pth"
+
+
+def training_state_file(root, run, kind="original"):
+    """What a stopped training of that kind goes on from."""
+    return _folder(root, run) / f"{_checked(kind, 'kind')}_training_state.pth"
+
+
+def graph_file(root, run, targets, suffix=".json"):
+    """The essential graph: root/<run>/<targets>.json, or one of its other forms by `suffix`."""
+    return _folder(root, run) / _checked(f"{_checked(targets, 'targets')}{suffix}", "targets")
+
+
+def released_graph_file(root, run, target_indices):
+    """The votes as the released code names them: root/<run>_celeba_<t>_target_important_dict.txt, t joined by `_`."""
+    indices = "_".join(str(int(index)) for index in target_indices)
+    return Path(root) / f"{_checked(run, 'run name')}_celeba_{indices}_target_important_dict.txt"
+
+
+def results_folder(results, run, targets):
+    """Pictures and reports of a run, beside the results file: <folder of `results`>/<run>/<targets>."""
+    return _folder(Path(results).parent, run) / _checked(targets, "targets")
+
+
+def _folder(root, run):
+    return Path(root) / _checked(run, "run name")
+
+
+def _joined(names, what):
+    names = [_checked(str(name), what) for name in names]
+    joined = "_".join(names)
+    if len(joined) > LONGEST:
+        joined = f"{len(names)}_attributes_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+    return _checked(joined, what)
+
+
+def _checked(name, what):
+    """The name, if it is one path component that stays in its folder."""
+    leaves = name in ("", ".") or ".." in name or any(sign in name for sign in "/\\\0")
+    if leaves or len(name.encode("utf-8", "surrogatepass")) > 200:
+        raise InputError(f"{what} {name[:60]!r} can't name a file: use a short name without '/', '\\' and '..'")
+    return name

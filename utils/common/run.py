@@ -1,0 +1,194 @@
+"""A run's frame: seed, device, header, stopwatch, tables, and the line it leaves in the results file."""
+
+import json
+import os
+import platform
+import random
+import shlex
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import numpy
+import torch
+
+from utils.common.errors import InputError
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pandas", "scikit-learn", "matplotlib")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def seed_everything(seed):
+    """Seed Python, numpy and PyTorch (all devices), and let cuDNN choose repeatable algorithms only."""
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+
+def pick_device(name="auto"):
+    """The torch.device of that name; "auto" is cuda where there is one. Raises: InputError if it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda":
+        cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= cards:
+            found = f"{cards} found" if cards else "none found"
+            raise InputError(f"--device {name}: no such CUDA device, {found}; use --device cpu or auto")
+    elif device.type != "cpu":
+        raise InputError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N")
+    return device
+
+
+def environment():
+    """{package: version} of what the numbers depend on; what is not installed is left out."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def hardware():
+    """Processor and GPU, if there is one, in words: "AMD EPYC, 2 cores, NVIDIA H200"."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = named[0] if named else processor
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    words = [processor, f"{cores} cores"]
+    if torch.cuda.is_available():
+        words.append(torch.cuda.get_device_name())
+    return ", ".join(words)
+
+
+def commit():
+    """Short hash of the code's commit, "+" behind it if tracked files differ; None outside of its repository."""
+
+    def git(*words):
+        asked = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+        return asked.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return None  # unpacked inside of someone else's repository
+        short = git("rev-parse", "--short=12", "HEAD")
+        return short + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def command_line():
+    """The shell command that started this program, without the folder of the interpreter and of the script."""
+    script, *words = sys.argv
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    start = ["-m", spec.name] if spec is not None and spec.name != "__main__" else [os.path.basename(script)]
+    return shlex.join(["python", *start, *words])
+
+
+def header(title, lines):
+    """Print a title, the given {what: value} aligned, and the command, versions and hardware of this run."""
+    versions = " ".join(f"{package} {version}" for package, version in environment().items())
+    lines = {**lines, "command": command_line(), "versions": versions, "hardware": hardware(), "commit": commit()}
+    width = max(len(what) for what in lines)
+    print(f"{title}\n" + "\n".join(f"  {what:<{width}}  {'-' if v is None else v}" for what, v in lines.items()))
+
+
+class Stopwatch:
+    """Wall clock of named phases: `with watch("score"): …` adds to `watch.seconds["score"]`."""
+
+    def __init__(self, device="cpu"):
+        """On a CUDA `device` a phase ends when the work that it queued is done."""
+        self.seconds, self._device = {}, str(device)
+
+    @contextmanager
+    def __call__(self, phase):
+        """Time the body; an exception in it leaves the time spent, too."""
+        self._synchronise()
+        start = time.perf_counter()
+        try:
+            yield self
+        finally:
+            self._synchronise()
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+    def _synchronise(self):
+        if self._device.startswith("cuda"):
+            torch.cuda.synchronize(self._device)
+
+
+def peak_rss_bytes():
+    """Most memory that this process has held so far, in bytes; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count what the parent held before it started this program
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def append_result(path, record):
+    """Append one JSON line, keys sorted, with `command`, `versions`, `hardware`, `commit` and `date` added.
+
+    Safe with several processes; a line that a killed process left unfinished is closed first.
+    Raises: ValueError if a figure is NaN or infinite (None is how an undefined one is written)
+    """
+    frame = {"command": command_line(), "versions": environment(), "hardware": hardware(), "commit": commit()}
+    frame["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    line = json.dumps({**frame, **record}, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+") as file:
+        _lock(file)
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            line = line if file.read(1) == b"\n" else "\n" + line
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _lock(file):
+    """Hold the file alone until it is closed, where the system can."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def table(rows, columns):
+    """Aligned text: a line of `columns`, then the rows; numbers to the right, floats with 4 digits, None as "-"."""
+    words = [[_shown(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(map(str, columns), *words, strict=True)]
+    right = [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
+
+    def line(cells):
+        placed = zip(cells, widths, right, strict=True)
+        return " | ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in placed).rstrip()
+
+    return "\n".join(
+        [line([str(column) for column in columns]), "-|-".join("-" * w for w in widths), *map(line, words)]
+    )
+
+
+def _shown(cell):
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    return "-" if cell is None else str(cell)

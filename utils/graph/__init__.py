@@ -1,0 +1,1 @@
+"""Step 2: scores of channels and connections, essential sets, balance, the essential graph."""

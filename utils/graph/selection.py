@@ -1,0 +1,93 @@
+"""Which channels are essential, from their scores; and the controls that choose channels without the graph."""
+
+import torch
+
+CONTROLS = ("random", "lowest", "magnitude")
+
+
+def essential_channels(scores, proportion, collapse_ties=False):
+    """The floor(C * proportion) channels, at least one, with the largest signed score.
+
+    Args:
+        scores: (C,) tensor
+        proportion: share of the layer's channels, in (0, 1]
+        collapse_ties: as the released code, look each of the largest values up by its first position, so that channels
+            of equal score fall into one and the set may be smaller
+    Returns: sorted list of channel indices; ties go to the lower index
+    Raises: ValueError if proportion is outside (0, 1]
+    """
+    if not 0 < proportion <= 1:
+        raise ValueError(f"proportion must lie in (0, 1], got {proportion}")
+    count = max(1, int(len(scores) * proportion + 1e-9))  # 100 * 0.29 is 28.999… in floating point
+    chosen = torch.sort(scores, descending=True, stable=True).indices[:count]
+    if collapse_ties:
+        values = scores.tolist()
+        chosen = {values.index(values[channel]) for channel in chosen.tolist()}
+        return sorted(chosen)
+    return sorted(chosen.tolist())
+
+
+def essential_sets(channel_scores, attributes, proportion, collapse_ties=False):
+    """{layer: {attribute: sorted channels}} from {layer: (K, C) scores}."""
+    return {
+        layer: {
+            name: essential_channels(row, proportion, collapse_ties)
+            for name, row in zip(attributes, scores, strict=True)
+        }
+        for layer, scores in channel_scores.items()
+    }
+
+
+def control_channels(kind, counts, model, target_scores, seed):
+    """As many channels a layer as the graph prunes, chosen without the graph.
+
+    Args:
+        kind: "random", "lowest" (smallest target score) or "magnitude" (smallest filter norm)
+        counts: {layer: number of channels to choose}
+        target_scores: {layer: (C,) scores of the forgotten attributes, summed}
+        seed: of the random choice
+    Returns: {layer: sorted channels}
+    Raises: ValueError for an unknown kind
+    """
+    if kind not in CONTROLS:
+        raise ValueError(f"unknown control {kind!r}: expected one of {', '.join(CONTROLS)}")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = {}
+    for layer, count in counts.items():
+        if kind == "random":
+            order = torch.randperm(len(target_scores[layer]), generator=generator)
+        elif kind == "lowest":
+            order = torch.sort(target_scores[layer], stable=True).indices
+        else:
+            norms = model.get_submodule(layer).weight.detach().flatten(1).norm(dim=1).cpu()
+            order = torch.sort(norms, stable=True).indices
+        chosen[layer] = sorted(order[:count].tolist())
+    return chosen
+
+
+def votes(essential, num_channels, forgotten):
+    """Balance of one layer: +K for each forgotten attribute a channel is essential to, -1 for each kept one.
+
+    Args:
+        essential: {attribute: channels} of all K attributes
+        num_channels: C
+        forgotten: names of the forgotten attributes
+    Returns: list of C ints
+    """
+    tally = [0] * num_channels
+    for attribute, channels in essential.items():
+        for channel in channels:
+            tally[channel] += len(essential) if attribute in forgotten else -1
+    return tally
+
+
+def nodes_to_prune(essential, forgotten, balance=True):
+    """Channels of one layer essential to a forgotten attribute and, with balance, to no kept one; sorted."""
+    target = {c for attribute in forgotten for c in essential[attribute]}
+    kept = {c for attribute, channels in essential.items() if attribute not in forgotten for c in channels}
+    return sorted(target - kept if balance else target)
+
+
+def released_nodes_to_prune(tally, num_attributes):
+    """The released rule: channels whose vote exceeds K - 1, K the number of attributes."""
+    return [channel for channel, vote in enumerate(tally) if vote > num_attributes - 1]

@@ -1,0 +1,1 @@
+"""Step 3, as published: channels of the graph are set to zero."""

@@ -1,0 +1,56 @@
+"""The importance analysis: prune more and more of the scored layers, best first, worst first or at random."""
+
+import copy
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from utils.pruning.channels import zero_channels
+
+ORDERS = ("top", "lowest", "random")
+
+
+def channel_order(order, scores, seed):
+    """Channels of a layer in the order they are pruned: by falling or rising score (ties: lower index) or at random."""
+    if order == "random":
+        return torch.randperm(len(scores), generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.sort(scores, descending=order == "top", stable=True).indices.tolist()
+
+
+def importance_curve(model, dataflow, target_scores, evaluate, *, step=0.05, seed=0):
+    """Figures of every head as the share of pruned channels grows.
+
+    Args:
+        model: the original network; it is copied, not changed
+        target_scores: {layer: (C,) scores of the target}
+        evaluate: function of a network giving {attribute: {"tpr", "auc", …}}
+        step: share of each layer pruned at a time
+    Returns: rows {"order", "share_pruned", "attribute", "tpr", "auc"}
+    """
+    shares = [round(step * i, 6) for i in range(1, round(1 / step) + 1)]
+    untouched = evaluate(model)
+    rows = [_row(order, 0.0, name, figures) for order in ORDERS for name, figures in untouched.items()]
+    bar = tqdm(total=len(ORDERS) * len(shares), desc="importance curve", unit="net", disable=None, leave=False)
+    for order in ORDERS:
+        pruned = copy.deepcopy(model)
+        orders = {
+            layer: channel_order(order, scores, seed + i) for i, (layer, scores) in enumerate(target_scores.items())
+        }
+        for share in shares:
+            cut = {layer: sorted(channels[: round(share * len(channels))]) for layer, channels in orders.items()}
+            zero_channels(pruned, cut, dataflow.batch_norm)
+            rows += [_row(order, share, name, figures) for name, figures in evaluate(pruned).items()]
+            bar.update()
+    bar.close()
+    return rows
+
+
+def _row(order, share, attribute, figures):
+    picked = {"tpr": figures["tpr"], "auc": figures["auc"]}
+    return {"order": order, "share_pruned": share, "attribute": attribute, **picked}
+
+
+def curve_csv(rows):
+    """The rows as CSV text with a header line; an undefined figure is empty."""
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,1 @@
+"""Step 1: settings, the loop over epochs, going on after a stop."""

@@ -1,0 +1,185 @@
+"""Training a network with one logit per attribute: an epoch, predictions, the whole fit, going on with a stopped one.
+
+Sums, metrics and predictions stay on the device; the host waits for it once an epoch.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from models.heads import find_heads
+from utils.common import distributed
+from utils.common.errors import InputError
+from utils.datasets.buffers import keep_freed_memory
+from utils.evaluation.predict import progress_bar
+from utils.network.modes import keeping_modes
+from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
+from utils.training.resume import check_settings
+
+ORDER, AUGMENT, LAYERS = range(3)  # streams of random numbers within an epoch
+
+
+class TrainingDiverged(InputError, RuntimeError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an epoch gave; `epoch` counts from 1.
+
+    loss: mean over images and heads; accuracy: {attribute: share} of the training batches as they came
+    lr: the next step's; seconds: of training; state: see utils.training.resume; its tensors live on in the training, so
+    save or copy it before it goes on
+    """
+
+    epoch: int
+    loss: float
+    accuracy: dict
+    lr: float
+    seconds: float
+    images_per_second: float
+    state: dict
+
+
+def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_epoch=None, state=None):
+    """Train a network in place.
+
+    The order of the images, their augmentation and the layers' own noise in an epoch depend on (seed, epoch) alone, so
+    a resumed training ends as one in one go does, and two networks see the same images in the same order.
+
+    Args:
+        data: a `utils.datasets.dataset.ImageDataset`, or what has its `rows` and `batches`
+        recipe: a `TrainingSettings`
+        augment: function of (images on the device, CPU generator), see `datasets.augmentation`; None: unchanged
+        train_rows: rows to train on; None: all of data's "train"
+        on_epoch: called with a `Progress` after each epoch, on every process
+        state: of a stopped training, to go on from; one of a finished training trains no more
+    Raises: TrainingDiverged if the loss is no number; InputError if there is nothing to train on or `state` is of
+        other settings
+    """
+    device, amp = torch.device(device), resolve_amp(recipe.amp, device)
+    rows = np.asarray(data.rows("train") if train_rows is None else train_rows)
+    model.to(device, memory_format=weight_layout(device, amp))
+    if device.type == "cpu":
+        keep_freed_memory()
+    optimizer = recipe.make_optimizer(model.parameters())
+    mine, batch_size = rows_of_epoch(rows, recipe, 0)
+    steps = -(-len(mine) // batch_size)
+    scheduler = make_scheduler(recipe.scheduler, optimizer, recipe.lr, recipe.epochs, steps)
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    settings = recipe.settings(device, attributes=list(model.attributes), images=len(rows), augment=repr(augment))
+    if state is not None:
+        check_settings(state, settings)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    network = _for_training(model, device, recipe.compile)
+    for epoch in range(state["epoch"] if state else 0, recipe.epochs):
+        label, start = f"epoch {epoch + 1}/{recipe.epochs}", time.perf_counter()
+        torch.manual_seed(stream_seed(recipe.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
+        batches = progress_bar(_batches(data, rows, recipe, epoch, augment, device), label, steps)
+        with keeping_modes(model):
+            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {recipe.lr:g}")
+        distributed.copy_buffers(model)
+        seconds = time.perf_counter() - start
+        if on_epoch is not None:
+            state_now = {"epoch": epoch + 1, "settings": settings}
+            state_now |= {name: part.state_dict() for name, part in parts.items()}
+            accuracy = dict(zip(model.attributes, accuracy, strict=True))
+            rate = optimizer.param_groups[0]["lr"]
+            on_epoch(Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, state_now))
+
+
+def train_epoch(network, batches, optimizer, scheduler=None, amp=False):
+    """One optimizer step for each batch.
+
+    Args:
+        network: maps images (B, 3, H, W) to logits (B, K)
+        batches: pairs of images and labels (B, K), on the device
+        scheduler: stepped after each step of the optimizer
+    Returns: (mean loss, [accuracy of each head]) over all images, of all processes
+    """
+    network.train()
+    sums, count = 0, 0
+    for images, labels in batches:
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
+            logits = network(images).float()
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        with torch.no_grad():
+            right = ((logits > 0) == (labels > 0.5)).sum(0)
+            sums = sums + torch.cat([loss.detach()[None] * len(images), right]).double()
+        count += len(images)
+    optimizer.zero_grad(set_to_none=True)  # the last gradients are of no use to anyone
+    sums = torch.cat([sums, sums.new_tensor([count])])
+    *means, count = distributed.reduce_sum(sums).tolist()  # the only time that the host waits
+    return means[0] / count, [right / count for right in means[1:]]
+
+
+def stream_seed(seed, epoch, stream, rank=0):
+    """Seed of one of an epoch's independent streams of random numbers."""
+    return int(np.random.SeedSequence((seed, epoch, stream, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def rows_of_epoch(rows, recipe, epoch):
+    """This process's rows of an epoch in their order, and its batch size; all processes get equally many.
+
+    Raises: InputError if there are too few rows, or the batch size can't be shared out
+    """
+    processes = distributed.world_size()
+    if recipe.batch_size % processes:
+        raise InputError(f"--batch_size {recipe.batch_size} can't be shared by {processes} processes: use a multiple")
+    if recipe.shuffle:
+        generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, ORDER))
+        rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
+    batch_size = recipe.batch_size // processes
+    # a batch of the whole is the batches of the processes together, and each of these is a stride of it
+    mine = rows[: len(rows) // processes * processes][distributed.rank() :: processes]
+    if len(mine) % batch_size == 1 and batch_size > 1:
+        mine = mine[:-1]  # batch norm has no spread to measure in one image
+    if not len(mine):
+        raise InputError(f"{len(rows)} training images are too few for {processes} processes: at least 2 for each")
+    return mine, batch_size
+
+
+def same_values_share(model_a, model_b):
+    """Largest share, over weights with more than one axis, of elements that are equal in both networks.
+
+    Batch norms are left out: fresh ones are all alike. Heads are compared attribute by attribute.
+    """
+    shares = [0.0]
+    (name_a, heads_a), (_, heads_b) = find_heads(model_a), find_heads(model_b)
+    for name in set(heads_a.attributes) & set(heads_b.attributes):
+        shares.append((heads_a.head(name)[0] == heads_b.head(name)[0]).float().mean().item())
+    others = dict(model_b.named_parameters())
+    for name, weight in model_a.named_parameters():
+        comparable = name in others and others[name].shape == weight.shape and weight.dim() > 1
+        if comparable and name != f"{name_a}.weight":
+            shares.append((weight == others[name]).float().mean().item())
+    return max(shares)
+
+
+def _batches(data, rows, recipe, epoch, augment, device):
+    mine, batch_size = rows_of_epoch(rows, recipe, epoch)
+    generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, AUGMENT, distributed.rank()))
+    for images, labels in data.batches(mine, batch_size, device):
+        yield (images if augment is None else augment(images, generator)), labels
+
+
+def _for_training(model, device, compile):
+    if distributed.active():
+        # static graph: a network may own parameters that its output does not depend on
+        cards = [device.index] if device.type == "cuda" else None
+        model = DistributedDataParallel(model, device_ids=cards, static_graph=True)
+    return torch.compile(model) if compile else model
