@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_refused(refuse, workshop):
 def test_a_graph_of_another_checkpoint_names_both_digests(refuse, workshop):
     folder = workshop / "checkpoints" / "other"
     folder.mkdir(exist_ok=True)
-    shutil.copy(workshop / "checkpoints" / "Bald_Eyeglasses" / "unlearned_Bald.pth", folder / "original.pth")
+    shutil.copy(workshop / "checkpoints" / "Bald_Eyeglasses" / "pruned_Bald.pth", folder / "original.pth")
     graph = workshop / "graphs" / "Bald_Eyeglasses" / "Bald.json"
     assert "sha256" in refuse(STEP_3, *TASK, "--run_name", "other", "--graph", graph)
 

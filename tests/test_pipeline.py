@@ -15,7 +15,7 @@ NAME = "Bald_Eyeglasses"
 
 def flags(data, **more):
     """Flags that every step shares: two heads, 32 px, one thread."""
-    words = ["--task", *TASK, "--data_path", data, "--device", "cpu", "--num_workers", "1"]
+    words = ["--task", *TASK, "--data_path", data, "--device", "cpu"]
     return words + [word for name, value in more.items() for word in (f"--{name}", value)]
 
 
@@ -38,7 +38,7 @@ def test_three_commands_train_score_and_unlearn(trained, tiny_celeba):
     assert "Bald (forgotten)" in third.stdout and "AUC" in third.stdout
 
     original = load_checkpoint(trained / "checkpoints" / NAME / "original.pth")
-    unlearned = load_checkpoint(trained / "checkpoints" / NAME / "unlearned_Bald.pth")
+    unlearned = load_checkpoint(trained / "checkpoints" / NAME / "pruned_Bald.pth")
     graph = read_graph(trained / "graphs" / NAME / "Bald.json")
     assert unlearned.parent_sha256 == graph.made_by["parent_sha256"]
     changed = {k for k, v in original.state_dict.items() if not torch.equal(v, unlearned.state_dict[k])}
@@ -58,7 +58,7 @@ def test_three_commands_train_score_and_unlearn(trained, tiny_celeba):
     figures = {"n", "auc", "average_precision", "balanced_accuracy", "accuracy", "tpr", "tnr"}
     assert figures | {"tpr_all_positive", "n_all_positive"} <= set(line["heads"]["Bald"]["after"])
     assert line["pruned"] == {layer: len(channels) for layer, channels in graph.prune.items()}
-    assert (trained / "results" / NAME / "Bald" / "before_after.png").is_file()
+    assert (trained / "results" / NAME / "Bald" / "pruned" / "before_after.png").is_file()
     assert (trained / "important" / f"{NAME}_celeba_0_target_important_dict.txt").is_file()
     assert not [path for path in trained.rglob("*.tmp")]
 
@@ -66,7 +66,7 @@ def test_three_commands_train_score_and_unlearn(trained, tiny_celeba):
 def test_equal_seeds_give_byte_equal_files(trained, tiny_celeba, tmp_path, monkeypatch):
     files = ["checkpoints/Bald_Eyeglasses/original.pth", "graphs/Bald_Eyeglasses/Bald.json"]
     files += ["graphs/Bald_Eyeglasses/Bald.graphml", "graphs/Bald_Eyeglasses/Bald.png"]
-    files += ["checkpoints/Bald_Eyeglasses/unlearned_Bald.pth", "results/Bald_Eyeglasses/Bald/before_after.png"]
+    files += ["checkpoints/Bald_Eyeglasses/pruned_Bald.pth", "results/Bald_Eyeglasses/Bald/pruned/before_after.png"]
     contents = []
     for run in ("one", "two"):
         (tmp_path / run).mkdir()
@@ -97,7 +97,7 @@ def test_evaluate_only_judges_what_is_there_and_changes_nothing(trained, tiny_ce
     monkeypatch.chdir(trained)
     run_step(STEP_2, *flags(tiny_celeba, num_images=8))
     run_step(STEP_3, *flags(tiny_celeba))
-    unlearned = trained / "checkpoints" / NAME / "unlearned_Bald.pth"
+    unlearned = trained / "checkpoints" / NAME / "pruned_Bald.pth"
     before, lines = unlearned.read_bytes(), (trained / "results/results.jsonl").read_text().splitlines()
     run_step(STEP_3, *flags(tiny_celeba), "--evaluate_only")
     again = (trained / "results/results.jsonl").read_text().splitlines()
@@ -112,9 +112,10 @@ def test_released_text_and_json_prune_the_same_channels(trained, tiny_celeba, mo
     monkeypatch.chdir(trained)
     run_step(STEP_2, *flags(tiny_celeba, num_images=8), "--released_txt")
     run_step(STEP_3, *flags(tiny_celeba))
-    by_json = load_checkpoint(trained / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
-    run_step(STEP_3, *flags(tiny_celeba), "--released_txt")
-    by_text = load_checkpoint(trained / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
+    by_json = load_checkpoint(trained / "checkpoints" / NAME / "pruned_Bald.pth").state_dict
+    votes = trained / "important" / f"{NAME}_celeba_0_target_important_dict.txt"
+    run_step(STEP_3, *flags(tiny_celeba), "--graph", votes)
+    by_text = load_checkpoint(trained / "checkpoints" / NAME / "pruned_Bald.pth").state_dict
     assert all(torch.equal(by_json[name], by_text[name]) for name in by_json)
 
 
@@ -122,7 +123,7 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     from models import build_model
     from utils.common.run import seed_everything
     from utils.network.checkpoint import restore
-    from utils.training import original
+    from utils.training.recipe import first_weights_seed
     from utils.training.loop import same_values_share
 
     monkeypatch.chdir(trained)
@@ -131,7 +132,7 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     oracle = load_checkpoint(trained / "checkpoints" / NAME / "oracle_Bald.pth")
     assert oracle.attributes == ("Eyeglasses",) and oracle.kind == "oracle_Bald"
 
-    seed_everything(original.weight_seed(0, ["Bald"]))
+    seed_everything(first_weights_seed(0, ["Bald"]))
     at_step_0 = build_model("resnet18", ["Eyeglasses"])
     trained_original = restore(load_checkpoint(trained / "checkpoints" / NAME / "original.pth"))
     assert same_values_share(trained_original, at_step_0) < 1e-3
@@ -149,7 +150,7 @@ def test_steps_2_and_3_take_the_users_own_state_dict_of_another_architecture(tin
     words = [*flags(tiny_celeba, img_size=32, weights="mine.pth", model="mobilenet_v3_small")]
     run_step(STEP_2, *words, "--num_images", 4)
     run_step(STEP_3, *words)
-    unlearned = load_checkpoint(tmp_path / "checkpoints" / NAME / "unlearned_Bald.pth")
+    unlearned = load_checkpoint(tmp_path / "checkpoints" / NAME / "pruned_Bald.pth")
     graph = read_graph(tmp_path / "graphs" / NAME / "Bald.json")
     assert unlearned.model == "mobilenet_v3_small" and sum(map(len, graph.prune.values())) > 0
     for layer, channels in graph.prune.items():
@@ -162,7 +163,7 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
     run_step(STEP_3, *flags(tiny_celeba), "--audit", "quick", "--results", "audited/results.jsonl")
     said = capsys.readouterr().out
     assert "verdict: " in said and "random initialisation" in said and "proof" not in said
-    folder = trained / "audited" / NAME / "Bald"
+    folder = trained / "audited" / NAME / "Bald" / "pruned"
     found = json.loads((folder / "audit_Bald.json").read_text())
     line = json.loads((trained / "audited" / "results.jsonl").read_text())
     assert line["verdict"]["Bald"]["word"] == found["verdict"]["word"]
@@ -173,7 +174,7 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
         "--original",
         f"checkpoints/{NAME}/original.pth",
         "--unlearned",
-        f"checkpoints/{NAME}/unlearned_Bald.pth",
+        f"checkpoints/{NAME}/pruned_Bald.pth",
     ]
     oracle = trained / "checkpoints" / NAME / "oracle_Bald.pth"
     networks += ["--oracle", oracle] if oracle.is_file() else []
@@ -183,21 +184,21 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
 
 
 def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba):
-    done = run_command(STEP_3, *flags(tiny_celeba, method="erase", erase_images=64, run_name="erased"), folder=trained)
+    done = run_command(STEP_3, *flags(tiny_celeba, method="erase", run_name="erased"), folder=trained)
     assert done.returncode == 2 and "no checkpoint" in done.stderr
     source = trained / "checkpoints" / NAME / "original.pth"
     (trained / "checkpoints" / "erased").mkdir()
     (trained / "checkpoints" / "erased" / "original.pth").write_bytes(source.read_bytes())
-    words = flags(tiny_celeba, method="erase", erase_images=64, run_name="erased", strength=2)
+    words = flags(tiny_celeba, method="erase", run_name="erased", strength=2)
     done = run_command(STEP_3, *words, folder=trained)
     assert done.returncode == 0, done.stderr
     assert "the head no longer tells" in done.stdout
     line = json.loads((trained / "results" / "results.jsonl").read_text().splitlines()[-1])
-    assert line["method"] == "erase, strength 2" and line["graph"]["images"] == 64 and line["pruned"] == {}
+    assert line["method"] == "erase, strength 2" and line["graph"]["images"] == 1536 and line["pruned"] == {}
     assert line["heads"]["Bald"]["after"]["auc"] == 0.5 and line["seconds"]["erase"] > 0
-    first = (trained / "checkpoints" / "erased" / "unlearned_Bald.pth").read_bytes()
+    first = (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes()
     again = run_command(STEP_3, *words, folder=trained)
     assert again.returncode == 0
-    assert (trained / "checkpoints" / "erased" / "unlearned_Bald.pth").read_bytes() == first
+    assert (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes() == first
     judged = run_command(STEP_3, *words, "--evaluate_only", folder=trained)
     assert judged.returncode == 0 and "0.500" in judged.stdout

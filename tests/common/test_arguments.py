@@ -15,10 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def parser():
     made = arguments.Parser(prog="step")
     arguments.add_task_arguments(made)
-    arguments.add_target_arguments(made)
     arguments.add_network_arguments(made)
     arguments.add_data_arguments(made)
-    arguments.add_common_arguments(made)
+    arguments.add_run_arguments(made, batch_size=7)
     made.add_argument("--proportion", type=arguments.share, default=0.1, help="share, in (0, 1]")
     made.add_argument("--lr", type=arguments.positive_float, default=1e-3, help="peak")
     made.add_argument("--decay", type=arguments.non_negative_float, default=0.0, help="decay")
@@ -27,9 +26,9 @@ def parser():
 
 def test_the_defaults_are_the_first_setting_of_the_paper():
     args = parser().parse_args([])
-    assert args.task_labels == ["Bald", "Mouth_Slightly_Open"] and args.target_class == [0] and args.target is None
+    assert args.task_labels == ["Bald", "Mouth_Slightly_Open"] and args.target_class == [0]
     assert (args.data_path, args.cache_path, args.img_size) == ("data/synthetic_celeba", "cache", None)
-    assert (args.results, args.save_path, args.graph_path) == ("results/results.jsonl", "checkpoints", "graphs")
+    assert (args.results, args.save_path, args.batch_size) == ("results/results.jsonl", "checkpoints", 7)
 
 
 def test_the_old_names_of_flags_still_work():
@@ -50,8 +49,7 @@ def test_the_cache_can_be_turned_off():
         ("--proportion ten", "expected a share above 0 and at most 1, got 'ten'"),
         ("--img_size 0", "expected a whole number of at least 1, got '0'"),
         ("--img_size 6.5", "expected a whole number of at least 1, got '6.5'"),
-        ("--limit -3", "expected a whole number of at least 1, got '-3'"),
-        ("--target_class -1", "expected a whole number of at least 0, got '-1'"),
+        ("--batch_size -3", "expected a whole number of at least 1, got '-3'"),
         ("--seed -1", "expected a whole number from 0 to"),
         ("--seed 4294967296", "expected a whole number from 0 to"),
         ("--lr 0", "expected a number above 0, got '0'"),
@@ -82,7 +80,7 @@ def test_the_help_shows_defaults_where_there_are_some(capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "(default: released)" in text and "(default: 0)" in text and "(default: False)" in text
+    assert "(default: checkpoints)" in text and "(default: 0)" in text
     assert "(default: None)" not in text
 
 
@@ -137,27 +135,29 @@ def test_a_script_that_goes_well_just_ends(monkeypatch):
     assert seen[0].seed == 4
 
 
-def test_data_options_are_what_open_celeba_takes():
-    import inspect
-
-    from utils.datasets.dataset import open_dataset
-
-    args = parser().parse_args(["--limit", "9", "--cache_path", "none", "--num_workers", "3"])
-    options = arguments.data_options(args, 64)
-    inspect.signature(open_dataset).bind(**options)
-    assert options["attributes"] == ["Bald", "Mouth_Slightly_Open"] and options["limit"] == 9
-    assert options["workers"] == 3 and options["cache_path"] is None and options["img_size"] == 64
-    assert arguments.data_options(args, 64, ("Bald",))["attributes"] == ["Bald"]
+def test_what_is_recorded_has_no_paths_and_devices():
+    flags = vars(parser().parse_args(["--device", "cpu", "--weights", "w.pth"]))
+    recorded = arguments.recorded_flags(flags)
+    assert recorded["task_labels"] == ["Bald", "Mouth_Slightly_Open"] and recorded["proportion"] == 0.1
+    assert list(recorded) == sorted(recorded)
+    assert not {"device", "weights", "num_workers", "run_name"} & set(recorded)
+    assert not [name for name in recorded if "path" in name]
+    assert arguments.recorded_flags(recorded) == recorded
 
 
-def test_the_recipe_has_no_paths_and_devices():
-    args = parser().parse_args(["--device", "cpu", "--weights", "w.pth"])
-    recipe = arguments.recipe_arguments(args)
-    assert recipe["task_labels"] == ["Bald", "Mouth_Slightly_Open"] and recipe["proportion"] == 0.1
-    assert list(recipe) == sorted(recipe)
-    assert not {"device", "weights", "num_workers", "run_name"} & set(recipe)
-    assert not [name for name in recipe if "path" in name]
-    assert arguments.recipe_arguments(recipe) == recipe
+@pytest.mark.parametrize("row", ["I", "II", "III", "IV"])
+def test_a_setting_of_the_paper_sets_attributes_targets_and_proportion(row):
+    args, setting = parser().parse_args(["--setting", row]), arguments.SETTINGS[row]
+    assert {name: getattr(args, name) for name in setting} == setting
+
+
+def test_flags_that_are_given_win_over_the_setting():
+    args = parser().parse_args("--proportion 0.2 --setting III --target No_Beard".split())
+    assert args.task_labels == ["Mouth_Slightly_Open", "No_Beard", "Eyeglasses"]
+    assert args.target_class == ["No_Beard"] and args.proportion == 0.2
+    without = arguments.Parser(prog="step 1")
+    arguments.add_task_arguments(without)
+    assert not hasattr(without.parse_args(["--setting", "III"]), "proportion")
 
 
 NAMES = ["Smiling", "No_Beard", "Eyeglasses"]
@@ -165,28 +165,38 @@ NAMES = ["Smiling", "No_Beard", "Eyeglasses"]
 
 def test_targets_come_by_place_or_by_name_always_in_head_order():
     assert arguments.resolve_targets(NAMES, [2, 1]) == ["No_Beard", "Eyeglasses"]
-    assert arguments.resolve_targets(NAMES, [0], ["Eyeglasses", "Smiling"]) == ["Smiling", "Eyeglasses"]
-    assert arguments.resolve_targets(NAMES, [9], ["Smiling"]) == ["Smiling"]  # names go first
+    assert arguments.resolve_targets(NAMES, ["Eyeglasses", "Smiling"]) == ["Smiling", "Eyeglasses"]
+    assert arguments.resolve_targets(NAMES, ["Eyeglasses", 0]) == ["Smiling", "Eyeglasses"]
+    assert parser().parse_args("--target_class 1 Smiling".split()).target_class == [1, "Smiling"]
 
 
 @pytest.mark.parametrize(
-    ("target_class", "target", "line"),
+    ("heads", "line"),
     [
-        ([3], None, "--target_class 3 is out of range: 0 to 2 .0 Smiling; 1 No_Beard; 2 Eyeglasses."),
-        ([-1], None, "--target_class -1 is out of range"),
-        ([0], ["Smilling"], "--target Smilling: no such head: did you mean Smiling?"),
-        ([0], ["Qqqq"], "no such head: the heads are Smiling No_Beard Eyeglasses"),
-        ([1, 1], None, "the targets No_Beard No_Beard name a head twice"),
-        ([0], ["Smiling", "Smiling"], "the targets Smiling Smiling name a head twice"),
-        ([0, 1, 2], None, "name every head of Smiling No_Beard Eyeglasses: forget at least one and keep at least one"),
-        ([], None, "name no head"),
+        ([3], "--target_class 3 is out of range: 0 to 2 .0 Smiling; 1 No_Beard; 2 Eyeglasses."),
+        (["-1"], "--target_class -1: no such head"),
+        (["Smilling"], "--target_class Smilling: no such head: did you mean Smiling?"),
+        (["Qqqq"], "no such head: the heads are Smiling No_Beard Eyeglasses"),
+        ([1, 1], "--target_class No_Beard No_Beard names a head twice"),
+        (["Smiling", 0], "--target_class Smiling Smiling names a head twice"),
+        ([0, 1, 2], "name every head of Smiling No_Beard Eyeglasses: forget at least one, keep at least one"),
+        ([], "name no head"),
     ],
 )
-def test_targets_that_cannot_be_are_told(target_class, target, line):
+def test_targets_that_cannot_be_are_refused(heads, line):
     with pytest.raises(InputError, match=line):
-        arguments.resolve_targets(NAMES, target_class, target)
+        arguments.resolve_targets(NAMES, heads)
 
 
 def test_the_only_head_cannot_be_forgotten():
     with pytest.raises(InputError, match="name every head of Bald"):
         arguments.resolve_targets(["Bald"], [0])
+
+
+def test_heads_left_out_leave_at_least_one():
+    assert arguments.leave_out_heads(NAMES, ["No_Beard", 0]) == (["Eyeglasses"], ["Smiling", "No_Beard"])
+    assert arguments.leave_out_heads(NAMES, []) == (NAMES, [])
+    with pytest.raises(InputError, match="--leave_out Bald: no such head"):
+        arguments.leave_out_heads(NAMES, ["Bald"])
+    with pytest.raises(InputError, match="--leave_out names every attribute"):
+        arguments.leave_out_heads(NAMES, [0, 1, 2])

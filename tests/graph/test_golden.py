@@ -86,8 +86,8 @@ def test_the_command_line_reproduces_scores_votes_pruning_and_probabilities(
 ):
     monkeypatch.chdir(tmp_path)
     common = ["--weights", golden / "customresnet_state_dict.pth", "--model", "customresnet", "--img_size", 64]
-    common += ["--data_path", folder, "--as_released", "--released_txt", "--target_class", 0, "--device", "cpu"]
-    run_step(STEP_2, *common, "--proportion", 0.1)
+    common += ["--data_path", folder, "--target_class", 0, "--device", "cpu"]
+    run_step(STEP_2, *common, "--proportion", 0.1, "--as_released", "--released_txt")
     name = "Bald_Mouth_Slightly_Open"
     graph = read_graph(tmp_path / "graphs" / name / "Bald.json")
     for layer, weights in numbers["channel_weights"].items():
@@ -99,7 +99,7 @@ def test_the_command_line_reproduces_scores_votes_pruning_and_probabilities(
     assert read_released_text(text) == numbers["votes"]
     assert read_released_text(text) == read_released_text(next(golden.glob("*important_dict.txt")))
     run_step(STEP_3, *common)
-    unlearned = load_checkpoint(tmp_path / "checkpoints" / name / "unlearned_Bald.pth")
+    unlearned = load_checkpoint(tmp_path / "checkpoints" / name / "pruned_Bald.pth")
     model = load_weights(build_model("customresnet", TASK), unlearned.state_dict, "unlearned").eval()
     with torch.no_grad():
         assert_close(model(read_images(folder)).sigmoid(), numbers["probabilities_after"])

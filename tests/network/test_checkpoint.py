@@ -34,7 +34,7 @@ def some(**changes):
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
-    saved = some(parent_sha256="ab" * 32, kind="unlearned_Bald")
+    saved = some(parent_sha256="ab" * 32, kind="pruned_Bald")
     save_checkpoint(tmp_path / "new" / "a.pth", saved)
     loaded = load_checkpoint(tmp_path / "new" / "a.pth")
     for field in dataclasses.fields(Checkpoint):
@@ -97,7 +97,7 @@ def test_an_absent_checkpoint_names_the_step_that_writes_it(tmp_path):
     with pytest.raises(InputError, match=step_1):
         load_checkpoint(tmp_path / "original.pth")
     with pytest.raises(InputError, match="run step 3 first"):
-        load_checkpoint(tmp_path / "unlearned_Bald.pth")
+        load_checkpoint(tmp_path / "pruned_Bald.pth")
     with pytest.raises(InputError, match="train the oracle first .* --leave_out"):
         load_checkpoint(tmp_path / "oracle_Bald.pth")
 

@@ -5,18 +5,27 @@ Nothing slow is imported here, so `--help` answers at once.
 
 import argparse
 import math
-import os
 from argparse import BooleanOptionalAction
 
 from utils.common.errors import InputError, did_you_mean
 
-IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")
-# where things lie and what computes them: no part of the recipe, so files are equal wherever they are made
-NOT_RECIPE = (
-    "data_path save_path graph_path released_path cache_path results dataset_name run_name device num_workers "
-    "weights pretrained oracle graph resume training evaluate_only released_txt show_cams importance_curve "
-    "unlearned original out method_name"
+# the rows of the paper: attributes, targets by place, proportion
+SETTINGS = {
+    "I": {"task_labels": ["Bald", "Mouth_Slightly_Open"], "target_class": [0], "proportion": 0.1},
+    "II": {"task_labels": ["Bald", "Mouth_Slightly_Open"], "target_class": [1], "proportion": 0.1},
+    "III": {"task_labels": ["Mouth_Slightly_Open", "No_Beard", "Eyeglasses"], "target_class": [2], "proportion": 0.08},
+    "IV": {"task_labels": ["Smiling", "No_Beard", "Eyeglasses"], "target_class": [1, 2], "proportion": 0.1},
+}
+# where things lie and what computes them: files carry none of it, so they are equal wherever they are made
+NOT_RECORDED = (
+    "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
+    "training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
 ).split()
+SETTING_HELP = "attributes, targets and proportion of a row of the paper; given flags win over it"
+LABELS_HELP = "attributes, one head each, in head order"
+TARGET_HELP = "heads to forget, by name or by place in --task_labels, from 0"
+RUN_HELP = "name of this run's files; without it the attributes joined by _"
+RECORDED = "; without it the checkpoint's"
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -35,9 +44,14 @@ class Parser(argparse.ArgumentParser):
         options = {"formatter_class": _Formatter, "allow_abbrev": False, **options}
         super().__init__(**options)
 
-    def parse_args(self, args=None, namespace=None):
-        """Parse; a mistyped flag gets the nearest one as a hint."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+    def parse_args(self, words=None, namespace=None):
+        """Parse; a mistyped flag gets the nearest one as a hint; --setting changes defaults, so that flags win over it."""
+        parsed, unknown = self.parse_known_args(words, namespace)
+        if getattr(parsed, "setting", None):
+            known = {action.dest for action in self._actions}
+            row = SETTINGS[parsed.setting]
+            self.set_defaults(**{flag: value for flag, value in row.items() if flag in known})
+            parsed, unknown = self.parse_known_args(words, namespace)
         if unknown:
             flags = [name for action in self._actions for name in action.option_strings]
             flag = unknown[0].split("=")[0]
@@ -56,9 +70,9 @@ def one_line(message):
 
 def run_script(main, parser):
     """Parse the command line, call `main` with it; a user's mistake prints one line and ends with exit code 2."""
-    args = parser.parse_args()
+    flags = parser.parse_args()
     try:
-        main(args)
+        main(flags)
     except InputError as error:
         parser.error(error)
     except OSError as error:
@@ -119,51 +133,47 @@ def optional_path(text):
     return None if text.lower() == "none" else text
 
 
+def head_or_place(text):
+    """A head as the user names it: a whole number is its place in --task_labels, anything else its name."""
+    return int(text) if text.isdecimal() else text
+
+
 def add_task_arguments(parser):
-    """--task_labels and --run_name: which network."""
-    add = parser.add_argument
-    default = ["Bald", "Mouth_Slightly_Open"]
-    add("--task_labels", "--task", nargs="+", default=default, metavar="ATTR", help="attributes, in head order")
-    add("--run_name", metavar="NAME", help="name of this run's files; without it the attributes joined by _")
-
-
-def add_target_arguments(parser):
-    """--target_class or --target: what is forgotten; and where graphs lie."""
-    add = parser.add_argument
-    text = "heads to forget, by their place in --task_labels, from 0"
-    add("--target_class", nargs="+", type=non_negative_int, default=[0], metavar="N", help=text)
-    add("--target", nargs="+", metavar="ATTR", help="heads to forget, by name; goes before --target_class")
-    add("--graph_path", default="graphs", metavar="DIR", help="folder of the essential graphs")
-    add("--released_path", default="important", metavar="DIR", help="folder of graphs in the released text format")
+    """The group "task" as tools have it; the three scripts write these lines out, for their defaults to be edited."""
+    add = parser.add_argument_group("task").add_argument
+    add("--setting", choices=SETTINGS, help="attributes, targets and proportion of a row of the paper")
+    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=LABELS_HELP)
+    add("--target_class", "--target", nargs="+", type=head_or_place, default=[0], metavar="HEAD", help=TARGET_HELP)
+    add("--run_name", metavar="NAME", help=RUN_HELP)
 
 
 def add_network_arguments(parser):
-    """--weights and --model: which network, if it is not simply the checkpoint of step 1."""
-    add = parser.add_argument
-    add("--weights", metavar="FILE", help="a plain state dict of your own instead of the checkpoint of step 1")
+    """The group "network": which one, if it is not simply the checkpoint of step 1."""
+    add = parser.add_argument_group("network").add_argument
+    add("--weights", metavar="FILE", help="a state dict of your own instead of the checkpoint of step 1")
     add("--model", metavar="NAME", help="its architecture; without it the checkpoint's, or resnet18 for --weights")
 
 
 def add_data_arguments(parser, img_size=None):
-    """The data set's flags; `img_size` None: the checkpoint's unless the user says another."""
-    add = parser.add_argument
+    """The group "data"; `img_size` None: the checkpoint's unless the user says another. Returns: the group."""
+    group = parser.add_argument_group("data")
+    add = group.add_argument
     add("--data_path", default="data/synthetic_celeba", metavar="DIR", help="folder in CelebA's layout")
-    add("--dataset_name", metavar="NAME", help="its name in results; without it the folder's")
     text = "released: first 75 percent of the table train; official: partition file; all: every row in both parts"
-    add("--split", default="released", choices=["released", "official", "all"], help=text)
-    size = "side of the square images, pixels" + ("" if img_size else "; without it the checkpoint's")
-    add("--img_size", type=positive_int, default=img_size, metavar="PX", help=size)
-    add("--limit", type=positive_int, metavar="N", help="use the first N rows of the table only")
-    text = "use the images that are there, if some are absent"
-    add("--allow_missing", action=BooleanOptionalAction, default=False, help=text)
-    add("--num_workers", type=positive_int, default=2, metavar="N", help="threads that decode images")
+    default = "released" if img_size else None
+    add("--split", default=default, choices=["released", "official", "all"], help=text + ("" if img_size else RECORDED))
+    text = "side of the square images, pixels"
+    add("--img_size", type=positive_int, default=img_size, metavar="PX", help=text + ("" if img_size else RECORDED))
     text = "folder of the cache of decoded images; none: decode each time"
     add("--cache_path", type=optional_path, default="cache", metavar="DIR", help=text)
+    return group
 
 
-def add_common_arguments(parser):
-    """--seed, --device, --save_path and --results."""
-    add = parser.add_argument
+def add_run_arguments(parser, batch_size=None):
+    """The group "run": --seed, --device, --save_path, --results, and --batch_size if there is a default for it."""
+    add = parser.add_argument_group("run").add_argument
+    if batch_size:
+        add("--batch_size", type=positive_int, default=batch_size, metavar="N", help="images a pass")
     add("--seed", type=seed, default=0, help="seed of everything that is drawn")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes cuda where it is")
     text = "folder of the checkpoints"
@@ -172,59 +182,50 @@ def add_common_arguments(parser):
     add("--results", default="results/results.jsonl", metavar="FILE", help=text)
 
 
-def data_options(args, img_size, attributes=None):
-    """Arguments of `open_dataset` from the parsed data flags; `attributes` None: --task_labels."""
-    return {
-        "data_path": args.data_path,
-        "attributes": list(attributes or args.task_labels),
-        "img_size": img_size,
-        "split": args.split,
-        "allow_missing": args.allow_missing,
-        "limit": args.limit,
-        "cache_path": args.cache_path,
-        "workers": args.num_workers,
-    }
+def recorded_flags(flags):
+    """{flag: value} without paths, devices and worker counts, sorted: what files carry, equal wherever they are made."""
+    return {name: flags[name] for name in sorted(flags) if name not in NOT_RECORDED}
 
 
-def network_options(args):
-    """Arguments of `load_network` from the parsed network flags."""
-    return {"weights": args.weights, "name": args.model, "img_size": args.img_size}
-
-
-def dataset_name(args):
-    """What the data set is called in results: --dataset_name, or the name of its folder."""
-    return args.dataset_name or os.path.basename(os.path.abspath(args.data_path))
-
-
-def recipe_arguments(args):
-    """{flag: value} of a namespace or dictionary without paths, devices and worker counts, sorted by flag."""
-    values = args if isinstance(args, dict) else vars(args)
-    return {name: values[name] for name in sorted(values) if name not in NOT_RECIPE}
-
-
-def resolve_targets(attributes, target_class, target=None):
-    """Names of the attributes to forget, in head order.
+def resolve_heads(attributes, heads, flag="--target_class"):
+    """Names of some heads, in head order.
 
     Args:
-        attributes: all names, in head order
-        target_class: their places, from 0
-        target: their names; if given, `target_class` is not looked at
-    Raises: InputError if one is unknown, out of range or named twice, or if no attribute would be kept
+        attributes: all K names, in head order
+        heads: names, or places from 0
+        flag: what the user wrote them behind, for error lines
+    Raises: InputError if one is unknown, out of range or named twice
     """
-    known = "; ".join(f"{index} {name}" for index, name in enumerate(attributes))
-    for name in target or []:
-        if name not in attributes:
-            hint = did_you_mean(name, attributes) or f": the heads are {' '.join(attributes)}"
-            raise InputError(f"--target {name}: no such head{hint}")
-    for index in [] if target else target_class:
-        if not 0 <= index < len(attributes):
-            raise InputError(f"--target_class {index} is out of range: 0 to {len(attributes) - 1} ({known})")
-    places = [attributes.index(name) for name in target] if target else list(target_class)
+    places = []
+    for head in heads:
+        if isinstance(head, int) and not 0 <= head < len(attributes):
+            known = "; ".join(f"{place} {name}" for place, name in enumerate(attributes))
+            raise InputError(f"{flag} {head} is out of range: 0 to {len(attributes) - 1} ({known})")
+        if not isinstance(head, int) and head not in attributes:
+            hint = did_you_mean(head, attributes) or f": the heads are {' '.join(attributes)}"
+            raise InputError(f"{flag} {head}: no such head{hint}")
+        places.append(head if isinstance(head, int) else attributes.index(head))
     if len(set(places)) < len(places):
-        raise InputError(f"the targets {' '.join(attributes[place] for place in places)} name a head twice")
-    if not places or len(places) == len(attributes):
-        what = "every head" if places else "no head"
-        raise InputError(
-            f"the targets name {what} of {' '.join(attributes)}: forget at least one and keep at least one"
-        )
+        raise InputError(f"{flag} {' '.join(attributes[place] for place in places)} names a head twice")
     return [attributes[place] for place in sorted(places)]
+
+
+def resolve_targets(attributes, heads):
+    """Names of the heads to forget, see `resolve_heads`. Raises: InputError also if no head would be left, or none go."""
+    forgotten = resolve_heads(attributes, heads)
+    if len(forgotten) in (0, len(attributes)):
+        what = "every head" if forgotten else "no head"
+        raise InputError(f"the targets name {what} of {' '.join(attributes)}: forget at least one, keep at least one")
+    return forgotten
+
+
+def leave_out_heads(attributes, left_out):
+    """(names of the heads to train, names of those left out), both in head order.
+
+    Args: attributes: all names; left_out: names or places, see `resolve_heads`
+    Raises: InputError also if no head is left to train
+    """
+    left_out = resolve_heads(attributes, left_out, "--leave_out")
+    if len(left_out) == len(attributes):
+        raise InputError("--leave_out names every attribute: nothing is left to train")
+    return [name for name in attributes if name not in left_out], left_out

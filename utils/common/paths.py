@@ -5,6 +5,7 @@ from pathlib import Path
 
 from utils.common.errors import InputError
 
+GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second in the released text format
 LONGEST = 120  # characters of a name made from attributes: file systems stop at 255 bytes, and suffixes follow
 
 
@@ -22,7 +23,7 @@ def targets_name(forgotten):
 
 
 def checkpoint_file(root, run, kind):
-    """A network: root/<run>/<kind>.pth, kind such as "original", "original_best", "unlearned_Bald", "oracle_Bald"."""
+    """A network: root/<run>/<kind>.pth, kind such as "original", "original_best", "pruned_Bald", "erased_Bald", "oracle_Bald"."""
     return _folder(root, run) / f"{_checked(kind, 'kind')}.pth"
 
 

@@ -30,6 +30,12 @@ def seed_everything(seed):
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
+def start_run(seed, device="auto"):
+    """Seed everything and pick the device. Returns: torch.device. Raises: InputError if it is not there."""
+    seed_everything(seed)
+    return pick_device(device)
+
+
 def pick_device(name="auto"):
     """The torch.device of that name; "auto" is cuda where there is one. Raises: InputError if it is not there."""
     if name == "auto":

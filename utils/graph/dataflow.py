@@ -62,6 +62,21 @@ class Dataflow:
             raise InputError(f"cannot score {count} layers: this network has {most} convolutions before its last one")
         return self.convolutions[-count - 1 : -1]
 
+    def choose_layers(self, chosen=("5",)):
+        """Names of the layers to score, in network order.
+
+        Args:
+            chosen: one number n (the last n convolutions without the very last), or names of convolutions
+        Raises: InputError if a name is no convolution, or there are fewer than n
+        """
+        if len(chosen) == 1 and str(chosen[0]).isdigit():
+            return list(self.last_layers(int(chosen[0])))
+        unknown = [name for name in chosen if name not in self.convolutions]
+        if unknown:
+            last = ", ".join(self.convolutions[-6:])
+            raise InputError(f"--layers: {unknown[0]!r} is no convolution of this network, whose last ones are {last}")
+        return [name for name in self.convolutions if name in chosen]
+
     def links_between(self, layers):
         """Links whose two ends are both among `layers`, in the order of `layers`."""
         order = {layer: i for i, layer in enumerate(layers)}

@@ -141,6 +141,52 @@ class EssentialGraph:
         return "".join(f"{layer}\t{self.votes(layer)}\n" for layer in self.layers)
 
 
+def build_graph(scores, essential, prune, forgotten, rule, made_by):
+    """The essential graph of some scores.
+
+    Args:
+        scores: `utils.graph.importance.Scores`; essential: {layer: {attribute: channels}}; prune: {layer: channels}
+        forgotten: names; rule: see `selection.pruning_rule`; made_by: what goes into the file beside the graph
+    Returns: EssentialGraph
+    Raises: ValueError if the parts contradict each other
+    """
+    attributes = tuple(next(iter(essential.values())))
+    return EssentialGraph(
+        attributes=attributes,
+        forgotten=tuple(forgotten),
+        layers={layer: tensor.shape[1] for layer, tensor in scores.channels.items()},
+        scores={
+            layer: {name: [_short(value) for value in row] for name, row in zip(attributes, rows.tolist(), strict=True)}
+            for layer, rows in scores.channels.items()
+        },
+        essential=essential,
+        prune=prune,
+        edges=_essential_edges(scores.edges, essential, attributes),
+        rule=rule,
+        made_by=made_by,
+    )
+
+
+def _short(value):
+    return float(f"{value:.9g}")  # nine digits tell any two float32 apart
+
+
+def _essential_edges(relevance, essential, attributes):
+    edges = []
+    for (source, target), matrix in relevance.items():
+        for k, attribute in enumerate(attributes):
+            sources, targets = essential[source][attribute], essential[target][attribute]
+            values = matrix[k][sources][:, targets].tolist()
+            connections = [
+                [i, j, _short(values[a][b])]
+                for a, i in enumerate(sources)
+                for b, j in enumerate(targets)
+                if values[a][b]
+            ]
+            edges.append({"source": source, "target": target, "attribute": attribute, "connections": connections})
+    return edges
+
+
 def read_graph(path):
     """Read a graph written as JSON. Raises InputError if the file is absent, damaged or of another format."""
     path = Path(path)
@@ -175,3 +221,22 @@ def read_released_text(path):
             raise InputError(f"{path}, line {number}: expected a layer's name, a tab and a list of votes")
         tallies[layer] = tally
     return tallies
+
+
+def check_graph(graph, network, forgotten, path):
+    """Refuse a graph that was made for another network or for other targets.
+
+    Args: network: `LoadedNetwork`; forgotten: names of the heads to forget; path: of the graph, for the error
+    Raises: InputError naming both sides
+    """
+    again = "run step 2 again with these arguments"
+    if tuple(graph.attributes) != tuple(network.attributes):
+        heads = f"{' '.join(graph.attributes)}, the network has {' '.join(network.attributes)}"
+        raise InputError(f"graph {path} is for heads {heads}: {again}")
+    if tuple(graph.forgotten) != tuple(forgotten):
+        asked = f"{' '.join(graph.forgotten)}, asked for is {' '.join(forgotten)}"
+        raise InputError(f"graph {path} forgets {asked}: {again}")
+    parent = graph.made_by.get("parent_sha256")
+    if parent != network.sha256:
+        sides = f"sha256 {str(parent)[:12]}…, but {network.path} has {network.sha256[:12]}…"
+        raise InputError(f"graph {path} was made from another checkpoint ({sides}): {again}")

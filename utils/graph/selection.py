@@ -1,4 +1,4 @@
-"""Which channels are essential, from their scores; and the controls that choose channels without the graph."""
+"""Which channels are essential, how forgotten and kept attributes are balanced, and which nodes are pruned."""
 
 import torch
 
@@ -91,3 +91,37 @@ def nodes_to_prune(essential, forgotten, balance=True):
 def released_nodes_to_prune(tally, num_attributes):
     """The released rule: channels whose vote exceeds K - 1, K the number of attributes."""
     return [channel for channel, vote in enumerate(tally) if vote > num_attributes - 1]
+
+
+def pruning_rule(importance, balance=True, as_released=False):
+    """Name of the rule by which nodes follow from essential sets, as the graph's file carries it.
+
+    Args: importance: flag of step 2, a control or not; balance: spare what a kept attribute needs
+    """
+    if importance in CONTROLS:
+        return importance
+    return "no_balance" if not balance else "released" if as_released else "balance"
+
+
+def choose_nodes(rule, essential, channel_scores, forgotten, model, seed=0):
+    """Channels to prune in every layer.
+
+    Args:
+        rule: of `pruning_rule`; a control takes as many channels a layer as the balance would
+        essential: {layer: {attribute: channels}} of all K attributes, in head order
+        channel_scores: {layer: (K, C)}; forgotten: names; model: the scored network, for the control "magnitude"
+        seed: of the control "random"
+    Returns: {layer: sorted channels}
+    """
+    attributes, nodes = list(next(iter(essential.values()))), {}
+    for layer, sets in essential.items():
+        if rule == "released":
+            tally = votes(sets, channel_scores[layer].shape[1], forgotten)
+            nodes[layer] = released_nodes_to_prune(tally, len(attributes))
+        else:
+            nodes[layer] = nodes_to_prune(sets, forgotten, balance=rule != "no_balance")
+    if rule not in CONTROLS:
+        return nodes
+    targets = [attributes.index(name) for name in forgotten]
+    target_scores = {layer: scores[targets].sum(0) for layer, scores in channel_scores.items()}
+    return control_channels(rule, {layer: len(found) for layer, found in nodes.items()}, model, target_scores, seed)

@@ -15,7 +15,7 @@ import torch
 
 from models import build_model, load_weights
 from utils.common import distributed
-from utils.common.arguments import recipe_arguments
+from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.files import write_atomically
 
@@ -30,7 +30,7 @@ class Checkpoint:
 
     model: architecture; attributes: heads in order; img_size: pixels a side; seed, epoch: of the training (None: not
     known); arguments: of the command, without paths and devices; versions: {package: version}; parent_sha256: of the
-    file it descends from; kind: "original", "unlearned_<targets>", "oracle_<targets>", …
+    file it descends from; kind: "original", "pruned_<targets>", "erased_<targets>", "oracle_<targets>", …
     """
 
     state_dict: dict
@@ -59,7 +59,7 @@ def save_checkpoint(path, checkpoint):
     """Write a checkpoint atomically; its tensors are copied to the CPU. Returns: sha256 of the file."""
     content = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     tensors = content.pop("state_dict")
-    content["arguments"] = recipe_arguments(content["arguments"])
+    content["arguments"] = recorded_flags(content["arguments"])
     content = {
         "state_dict": {sys.intern(str(name)): _own_copy(value) for name, value in tensors.items()},
         **_plain(content),
@@ -166,7 +166,7 @@ def sha256_of(path):
 
 def _cure(path):
     kind = Path(path).stem
-    if kind.startswith("unlearned"):
+    if kind.startswith(("pruned", "erased")):
         return f"run step 3 first (python {SCRIPT}_unlearning.py --task …)"
     if kind.startswith("oracle"):
         return f"train the oracle first (python {SCRIPT}_original.py --task … --leave_out …)"

@@ -1,6 +1,6 @@
 """The network a script is asked to work on: a checkpoint of step 1, or the user's own state dict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ class LoadedNetwork:
     """A loaded network and where it came from.
 
     model: in eval mode on the device; name: of its architecture; sha256: of the file it was read from
-    seed, epoch: of its training, None if it is the user's own
+    seed, epoch: of its training, None if it is the user's own; arguments: {flag: value} it was trained with
     """
 
     model: nn.Module
@@ -26,6 +26,21 @@ class LoadedNetwork:
     sha256: str
     seed: int | None = None
     epoch: int | None = None
+    arguments: dict = field(default_factory=dict)
+
+    def load_unlearned(self, path):
+        """Take the values of an unlearned checkpoint that descends from this network, in place.
+
+        Returns: what made it: the `method` that `utils.report.run_record.save_unlearned` was given
+        Raises: InputError if there is none, or it descends from another network
+        """
+        checkpoint = load_checkpoint(path)
+        check_matches(checkpoint, path, attributes=self.attributes, model=self.name, img_size=self.img_size)
+        if checkpoint.parent_sha256 != self.sha256:
+            sides = f"{str(checkpoint.parent_sha256)[:12]}…, but {self.path} has sha256 {self.sha256[:12]}…"
+            raise InputError(f"{path} descends from a checkpoint of sha256 {sides}: run step 3 without --evaluate_only")
+        self.model.load_state_dict(checkpoint.state_dict)
+        return checkpoint.arguments["unlearning"]
 
 
 def load_network(path, attributes, *, weights=None, name=None, img_size=None, device="cpu"):
@@ -48,10 +63,13 @@ def load_network(path, attributes, *, weights=None, name=None, img_size=None, de
         img_size = img_size or (own.img_size if own else 224)
         model = build_model(name, attributes)
         model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
-        return LoadedNetwork(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights))
+        recorded = own.arguments if own else {}
+        return LoadedNetwork(
+            model, name, tuple(attributes), img_size, str(weights), sha256_of(weights), arguments=recorded
+        )
     checkpoint = load_checkpoint(path)
     check_matches(checkpoint, path, **asked)
-    details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch}
+    details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch, "arguments": checkpoint.arguments}
     model = restore(checkpoint, device).eval()
     return LoadedNetwork(
         model, checkpoint.model, checkpoint.attributes, checkpoint.img_size, str(path), sha256_of(path), **details
@@ -63,21 +81,3 @@ def random_network(name, attributes, seed, device="cpu"):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 2_000_003)  # neither the original's first weights nor the oracle's
         return build_model(name, attributes).to(device).eval()
-
-
-def check_graph(graph, source, forgotten, path):
-    """Refuse a graph that was made for another network or another request.
-
-    Raises: InputError naming both sides
-    """
-    again = "run step 2 again with these arguments"
-    if tuple(graph.attributes) != tuple(source.attributes):
-        heads = f"{' '.join(graph.attributes)}, the network has {' '.join(source.attributes)}"
-        raise InputError(f"graph {path} is for heads {heads}: {again}")
-    if tuple(graph.forgotten) != tuple(forgotten):
-        asked = f"{' '.join(graph.forgotten)}, asked for is {' '.join(forgotten)}"
-        raise InputError(f"graph {path} forgets {asked}: {again}")
-    parent = graph.made_by.get("parent_sha256")
-    if parent != source.sha256:
-        sides = f"sha256 {str(parent)[:12]}…, but {source.path} has {source.sha256[:12]}…"
-        raise InputError(f"graph {path} was made from another checkpoint ({sides}): {again}")

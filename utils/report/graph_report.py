@@ -1,67 +1,79 @@
-"""What step 2 leaves behind: the graph's files, its pictures, and the table on the screen."""
+"""What step 2 leaves to look at: the graph's files, its pictures on request, and the table on the screen."""
 
 import numpy as np
 import torch
 
-from utils.common import run
+from utils.common import paths, run
+from utils.common.arguments import recorded_flags
 from utils.common.files import write_atomically
 from utils.evaluation.predict import evaluate
-from utils.graph import importance
+from utils.graph.dataflow import trace_dataflow
+from utils.graph.importance import gradcam_maps
+from utils.network.checkpoint import NORMALISATION
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
 from utils.report.graph_figure import draw_graph
+from utils.report.run_record import describe_task
 
 
-def describe(network, recipe, device, forgotten, layers, scored_for):
-    """Lines of the header: {what: value}."""
-    counts = ", ".join(f"{name} {n}" for name, n in zip(network.attributes, scored_for.sum(0), strict=True))
-    balance = "" if recipe.balance else ", no balance"
-    released = ", as released" if recipe.as_released else ""
+def describe(task, layers, images, flags):
+    """Header of step 2: {what: value}.
+
+    Args: task: `Task`; layers: names; images: `ScoringImages`; flags: {flag: value} of step 2
+    """
+    counts = ", ".join(f"{name} {count}" for name, count in images.counts.items())
+    extras = [words for flag, words in (("no_balance", "no balance"), ("as_released", "as released")) if flags[flag]]
     return {
-        "network": f"{network.name} from {network.path}, {network.img_size} px, on {device}",
-        "forget": " ".join(forgotten),
-        "scoring images": f"{len(scored_for)} ({counts})",
+        **describe_task(task),
+        "scoring images": f"{len(images.rows)} ({counts})",
         "layers": ", ".join(layers),
-        "choice": f"{recipe.importance}, proportion {recipe.proportion}{balance}{released}",
+        "choice": ", ".join([flags["importance"], f"proportion {flags['proportion']}", *extras]),
     }
 
 
-def made_by(network, seed, arguments, scored_for):
-    """The record that the graph carries: what made it, without paths or times, so equal runs give equal bytes."""
+def made_by(network, images, flags):
+    """The record that the graph carries: what made it, without paths or times, so equal runs give equal bytes.
+
+    Args: network: `LoadedNetwork`; images: `ScoringImages`; flags: {flag: value} of step 2
+    """
     return {
         "model": network.name,
         "img_size": network.img_size,
-        "normalisation": "(x / 255 - 0.5) / 0.5",
-        "seed": seed,
-        "scoring_images": dict(zip(network.attributes, scored_for.sum(0).tolist(), strict=True)),
+        "normalisation": NORMALISATION,
+        "seed": flags["seed"],
+        "scoring_images": images.counts,
         "parent_sha256": network.sha256,
-        "arguments": arguments,
+        "arguments": recorded_flags(flags),
         "versions": run.environment(),
     }
 
 
-def write_graph(graph, json_file, released_file=None):
-    """Write the JSON, and GraphML and a picture beside it; the released text too if a file is named for it."""
-    write_atomically(json_file, graph.to_json())
-    write_atomically(json_file.with_suffix(".graphml"), graph.to_graphml())
+def write_graph(graph, task, released_txt=False):
+    """Write the JSON, and GraphML and a picture beside it; the released text too if it is asked for."""
+    file = task.graph_file
+    write_atomically(file, graph.to_json())
+    write_atomically(file.with_suffix(".graphml"), graph.to_graphml())
     title = f"Essential graph: forget {', '.join(graph.forgotten)}"
     parts = (graph.nodes(), graph.flat_edges(), list(graph.layers.items()))
-    draw_graph(json_file.with_suffix(".png"), *parts, list(graph.attributes), list(graph.forgotten), title)
-    print(f"wrote {json_file} (and .graphml, .png)")
-    if released_file:
-        write_atomically(released_file, graph.to_released_text())
-        print(f"wrote {released_file}")
+    draw_graph(file.with_suffix(".png"), *parts, list(graph.attributes), list(graph.forgotten), title)
+    print(f"wrote {file} (and .graphml, .png)")
+    if released_txt:
+        places = [graph.attributes.index(name) for name in graph.forgotten]
+        released = paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
+        write_atomically(released, graph.to_released_text())
+        print(f"wrote {released}")
 
 
-def draw_cams(graph, network, data, count, folder, device):
+def draw_cams(graph, task, data, count, folder):
     """Grad-CAM sheets of `count` training images, one a layer, with images of every attribute."""
+    network = task.network
     each = -(-count // len(network.attributes))  # so that each row of maps has images with its attribute
     rows = np.unique(np.concatenate([data.positives(name, "train")[:each] for name in network.attributes]))[:count]
     data.prepare(rows)
-    images = next(data.batches(rows, len(rows), device))[0]
+    images = next(data.batches(rows, len(rows), task.device))[0]
     pixels = ((images * 0.5 + 0.5) * 255).round().clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()
     maps = {
-        name: importance.gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes
+        name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes
     }
     for layer in graph.layers:
         cams = {name: heat[layer].cpu().numpy() for name, heat in maps.items()}
@@ -70,23 +82,25 @@ def draw_cams(graph, network, data, count, folder, device):
         print(f"wrote {path}")
 
 
-def draw_curve(graph, network, dataflow, data, batch_size, seed, folder, device):
-    """The importance analysis on the test part, as CSV and picture."""
-    rows = data.rows("test")
+def draw_curve(graph, task, data, flags, folder):
+    """The importance analysis on the test part, as CSV and picture; `flags` {flag: value} of step 2."""
+    rows, model = data.rows("test"), task.network.model
     data.prepare(rows)
     scores = {
         layer: torch.tensor([by_attribute[name] for name in graph.forgotten]).sum(0)
         for layer, by_attribute in graph.scores.items()
     }
-    points = importance_curve(
-        network.model, dataflow, scores, lambda model: evaluate(model, data, rows, batch_size, device), seed=seed
-    )
+
+    def figures_of(pruned):
+        return evaluate(pruned, data, rows, flags["batch_size"], task.device)
+
+    points = importance_curve(model, trace_dataflow(model), scores, figures_of, seed=flags["seed"])
     write_atomically(folder / "importance_curve.csv", curve_csv(points))
     draw_importance_curve(folder / "importance_curve.png", points, list(graph.forgotten))
     print(f"wrote {folder / 'importance_curve.csv'} and .png")
 
 
-def report(graph, seconds):
+def print_summary(graph, seconds):
     """Print the table layer by layer, the totals and the seconds of each phase."""
     rows = graph.summary()
     print(run.table([list(row.values()) for row in rows], list(rows[0])))

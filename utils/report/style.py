@@ -17,6 +17,8 @@ KEPT_COLOURS = (KEPT, "#009e73", "#56b4e9", "#cc79a7", "#8a7f00", SHARED)
 NET_STYLES = {  # colour, line, marker: a net looks the same in every picture
     "original": (INK, "-", "o"),
     "unlearned": (FORGOTTEN, "-", "s"),
+    "pruned": (SHARED, "-", "s"),
+    "erased": (FORGOTTEN, "-", "s"),
     "oracle": (KEPT, "--", "D"),
     "random initialisation": (GREY, ":", "^"),
     "drop the head": (SHARED, "-.", "v"),

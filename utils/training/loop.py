@@ -1,6 +1,6 @@
-"""Training a network with one logit per attribute: an epoch, predictions, the whole fit, going on with a stopped one.
+"""Training a network with one logit per attribute: an epoch, all epochs, going on with a stopped training.
 
-Sums, metrics and predictions stay on the device; the host waits for it once an epoch.
+Sums and metrics stay on the device; the host waits for it once an epoch.
 """
 
 import math
@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from models.heads import find_heads
 from utils.common import distributed
 from utils.common.errors import InputError
-from utils.datasets.buffers import keep_freed_memory
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
 from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
@@ -46,54 +45,64 @@ class Progress:
     state: dict
 
 
-def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_epoch=None, state=None):
-    """Train a network in place.
+def fit(model, data, settings, device="cpu", *, augment=None, train_rows=None, on_epoch=None, state=None):
+    """Train a network in place, all epochs; arguments and errors as `train_epochs`.
+
+    Args:
+        on_epoch: called with a `Progress` after each epoch, on every process
+    """
+    model.to(device)
+    optimizer = settings.make_optimizer(model.parameters())
+    options = {"augment": augment, "train_rows": train_rows, "state": state}
+    for progress in train_epochs(model, optimizer, data, settings, device, **options):
+        if on_epoch is not None:
+            on_epoch(progress)
+
+
+def train_epochs(model, optimizer, data, settings, device="cpu", *, augment=None, train_rows=None, state=None):
+    """Train a network in place: an epoch each time that the next `Progress` is asked for.
 
     The order of the images, their augmentation and the layers' own noise in an epoch depend on (seed, epoch) alone, so
     a resumed training ends as one in one go does, and two networks see the same images in the same order.
 
     Args:
+        model: on the device; optimizer: of its parameters, see `TrainingSettings.make_optimizer`
         data: a `utils.datasets.dataset.ImageDataset`, or what has its `rows` and `batches`
-        recipe: a `TrainingSettings`
+        settings: a `TrainingSettings`
         augment: function of (images on the device, CPU generator), see `datasets.augmentation`; None: unchanged
         train_rows: rows to train on; None: all of data's "train"
-        on_epoch: called with a `Progress` after each epoch, on every process
         state: of a stopped training, to go on from; one of a finished training trains no more
+    Yields: Progress
     Raises: TrainingDiverged if the loss is no number; InputError if there is nothing to train on or `state` is of
         other settings
     """
-    device, amp = torch.device(device), resolve_amp(recipe.amp, device)
+    device, amp = torch.device(device), resolve_amp(settings.amp, device)
     rows = np.asarray(data.rows("train") if train_rows is None else train_rows)
-    model.to(device, memory_format=weight_layout(device, amp))
-    if device.type == "cpu":
-        keep_freed_memory()
-    optimizer = recipe.make_optimizer(model.parameters())
-    mine, batch_size = rows_of_epoch(rows, recipe, 0)
+    model.to(memory_format=weight_layout(device, amp))
+    mine, batch_size = rows_of_epoch(rows, settings, 0)
     steps = -(-len(mine) // batch_size)
-    scheduler = make_scheduler(recipe.scheduler, optimizer, recipe.lr, recipe.epochs, steps)
+    scheduler = make_scheduler(settings.scheduler, optimizer, settings.lr, settings.epochs, steps)
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-    settings = recipe.settings(device, attributes=list(model.attributes), images=len(rows), augment=repr(augment))
+    fixed = settings.fixed(device, attributes=list(model.attributes), images=len(rows), augment=repr(augment))
     if state is not None:
-        check_settings(state, settings)
+        check_settings(state, fixed)
         for name, part in parts.items():
             part.load_state_dict(state[name])
-    network = _for_training(model, device, recipe.compile)
-    for epoch in range(state["epoch"] if state else 0, recipe.epochs):
-        label, start = f"epoch {epoch + 1}/{recipe.epochs}", time.perf_counter()
-        torch.manual_seed(stream_seed(recipe.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
-        batches = progress_bar(_batches(data, rows, recipe, epoch, augment, device), label, steps)
+    network = _for_training(model, device, settings.compile)
+    for epoch in range(state["epoch"] if state else 0, settings.epochs):
+        label, start = f"epoch {epoch + 1}/{settings.epochs}", time.perf_counter()
+        torch.manual_seed(stream_seed(settings.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
+        batches = progress_bar(training_batches(data, rows, settings, epoch, augment, device), label, steps)
         with keeping_modes(model):
             loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
         if not math.isfinite(loss):
-            raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {recipe.lr:g}")
+            raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {settings.lr:g}")
         distributed.copy_buffers(model)
         seconds = time.perf_counter() - start
-        if on_epoch is not None:
-            state_now = {"epoch": epoch + 1, "settings": settings}
-            state_now |= {name: part.state_dict() for name, part in parts.items()}
-            accuracy = dict(zip(model.attributes, accuracy, strict=True))
-            rate = optimizer.param_groups[0]["lr"]
-            on_epoch(Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, state_now))
+        now = {"epoch": epoch + 1, "settings": fixed} | {name: part.state_dict() for name, part in parts.items()}
+        accuracy = dict(zip(model.attributes, accuracy, strict=True))
+        rate = optimizer.param_groups[0]["lr"]
+        yield Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, now)
 
 
 def train_epoch(network, batches, optimizer, scheduler=None, amp=False):
@@ -132,18 +141,18 @@ def stream_seed(seed, epoch, stream, rank=0):
     return int(np.random.SeedSequence((seed, epoch, stream, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def rows_of_epoch(rows, recipe, epoch):
+def rows_of_epoch(rows, settings, epoch):
     """This process's rows of an epoch in their order, and its batch size; all processes get equally many.
 
     Raises: InputError if there are too few rows, or the batch size can't be shared out
     """
     processes = distributed.world_size()
-    if recipe.batch_size % processes:
-        raise InputError(f"--batch_size {recipe.batch_size} can't be shared by {processes} processes: use a multiple")
-    if recipe.shuffle:
-        generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, ORDER))
+    if settings.batch_size % processes:
+        raise InputError(f"--batch_size {settings.batch_size} can't be shared by {processes} processes: use a multiple")
+    if settings.shuffle:
+        generator = torch.Generator().manual_seed(stream_seed(settings.seed, epoch, ORDER))
         rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    batch_size = recipe.batch_size // processes
+    batch_size = settings.batch_size // processes
     # a batch of the whole is the batches of the processes together, and each of these is a stride of it
     mine = rows[: len(rows) // processes * processes][distributed.rank() :: processes]
     if len(mine) % batch_size == 1 and batch_size > 1:
@@ -170,9 +179,10 @@ def same_values_share(model_a, model_b):
     return max(shares)
 
 
-def _batches(data, rows, recipe, epoch, augment, device):
-    mine, batch_size = rows_of_epoch(rows, recipe, epoch)
-    generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, AUGMENT, distributed.rank()))
+def training_batches(data, rows, settings, epoch, augment, device):
+    """Batches of one epoch as they are trained on: iterator of images (B, 3, H, W), augmented, and labels (B, K)."""
+    mine, batch_size = rows_of_epoch(rows, settings, epoch)
+    generator = torch.Generator().manual_seed(stream_seed(settings.seed, epoch, AUGMENT, distributed.rank()))
     for images, labels in data.batches(mine, batch_size, device):
         yield (images if augment is None else augment(images, generator)), labels
 

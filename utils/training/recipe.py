@@ -7,6 +7,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from utils.common.errors import InputError
+from utils.datasets.augmentation import Augmentation
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 AMP = ("auto", "off", "bf16")
@@ -44,9 +45,13 @@ class TrainingSettings:
         if self.epochs < 1 or self.batch_size < 1 or self.lr <= 0:
             raise ValueError(f"epochs, batch_size and lr must be positive: {self}")
 
-    def settings(self, device, **others):
+    def fixed(self, device, **others):
         """What must stay the same while a training is stopped and resumed, as plain values; `others` are added."""
-        return asdict(self) | {"amp": resolve_amp(self.amp, device)} | others
+        return asdict(self) | {"amp": self.uses_bfloat16(device)} | others
+
+    def uses_bfloat16(self, device):
+        """Whether these settings compute in bfloat16 there, see `resolve_amp`."""
+        return resolve_amp(self.amp, device)
 
     def make_optimizer(self, parameters):
         """The optimizer, in its fused form: one kernel a step."""
@@ -115,3 +120,20 @@ def weight_layout(device, amp):
     the same kind with a later PyTorch gradients of channels-last kernels took twice as long.
     """
     return torch.contiguous_format if amp and torch.device(device).type == "cpu" else torch.channels_last
+
+
+def settings_from_flags(*, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, **_):
+    """`TrainingSettings` from step 1's flags of these names; other flags are not looked at."""
+    steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp}
+    how = {"shuffle": not as_released, "compile": compile, "seed": seed}
+    return TrainingSettings(epochs=epoch, batch_size=batch_size, lr=lr, **steps, **how)
+
+
+def augmentation_from_flags(*, hflip, vflip, rotation, as_released, **_):
+    """`Augmentation` from step 1's flags of these names; other flags are not looked at."""
+    return Augmentation(hflip=hflip, vflip=vflip or as_released, degrees=rotation, nearest=as_released)
+
+
+def first_weights_seed(seed, left_out):
+    """Seed of the first weights: an oracle starts from others than the original did, so that it shares no value."""
+    return seed + 1_000_003 if left_out else seed

@@ -1,16 +1,57 @@
-"""Where a training stands, on disk: what `--resume` needs beyond the network's checkpoint.
+"""A training on disk: the last and the best network, and the state that `--resume` goes on from.
 
-A plain dictionary: "epoch" (whole epochs done), the state dicts of "model", "optimizer" and "scheduler", the
+The state is a plain dictionary: "epoch" (whole epochs done), the state dicts of "model", "optimizer" and "scheduler", the
 "settings" that must not change on the way, and whatever the caller adds. No generator is in it: those of an epoch are
 seeded by (seed, epoch).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from utils.common import paths
 from utils.common.errors import InputError
-from utils.network.checkpoint import read_tensors, write_tensors
+from utils.network.checkpoint import read_tensors, save_checkpoint, write_tensors
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a training writes: its last and its best network, and the state to resume from."""
+
+    last: Path
+    best: Path
+    state: Path
+
+
+def training_files(save_path, run, left_out=()):
+    """`TrainingFiles` of a run's original network, or of the oracle that never sees the columns left out."""
+    kind = f"oracle_{paths.targets_name(left_out)}" if left_out else "original"
+    best = paths.checkpoint_file(save_path, run, f"{kind}_best")
+    return TrainingFiles(
+        paths.checkpoint_file(save_path, run, kind), best, paths.training_state_file(save_path, run, kind)
+    )
+
+
+def keep_epoch(files, checkpoint, state, mean_auc, best_auc):
+    """Write what an epoch gave: the last network, the best one if it is that, and the state.
+
+    Args:
+        files: `TrainingFiles`; checkpoint: `Checkpoint`; state: of `Progress`; mean_auc: of the heads, NaN if unknown
+    Returns: the best mean AUC so far
+    """
+    save_checkpoint(files.last, checkpoint)
+    if mean_auc > best_auc:
+        best_auc = mean_auc
+        save_checkpoint(files.best, checkpoint)
+    save_training_state(files.state, {**state, "best_auc": best_auc})
+    return best_auc
+
+
+def resume_training(files):
+    """(state to go on from, best mean AUC so far). Raises: InputError as `load_training_state`."""
+    state = load_training_state(files.state)
+    return state, state.pop("best_auc")
 
 
 def save_training_state(path, state):

@@ -1,0 +1,135 @@
+"""A task: what steps 2 and 3 and the tools work on, opened at once and checked against each other."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from utils.common import paths
+from utils.common.arguments import resolve_targets
+from utils.common.run import start_run
+from utils.datasets.dataset import open_dataset
+from utils.network.loading import LoadedNetwork, load_network, random_network
+
+SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
+
+UNLEARNED = {"prune": "pruned", "erase": "erased"}  # how files are named: two methods never write the same one
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, the heads to forget and to keep, the device, and where their files lie.
+
+    run, targets: the names that paths are made of; forgotten, kept: names of heads, in head order
+    save_path: folder of the checkpoints; data_options: keyword arguments of `open_dataset`
+    """
+
+    run: str
+    targets: str
+    forgotten: list[str]
+    kept: list[str]
+    device: torch.device
+    network: LoadedNetwork
+    save_path: str
+    data_options: dict = field(default_factory=dict)
+
+    def open_data(self, as_released=False):
+        """The images and labels of the network's heads, as `ImageDataset`.
+
+        Args:
+            as_released: resize floats without rounding, as the released code does
+        Raises: InputError for what is wrong with the folder or the table
+        """
+        return open_dataset(attributes=self.network.attributes, exact_resize=as_released, **self.data_options)
+
+    def checkpoint_file(self, kind):
+        """Path of one of the run's networks: "original", "pruned", "erased" or "oracle"; all but the first by target."""
+        return paths.checkpoint_file(self.save_path, self.run, kind if kind == "original" else f"{kind}_{self.targets}")
+
+    def unlearned_file(self, method):
+        """Path of what step 3 writes: pruned_<targets>.pth or erased_<targets>.pth; `method` is "prune" or "erase"."""
+        return self.checkpoint_file(UNLEARNED[method])
+
+    @property
+    def graph_file(self):
+        """Path of the essential graph that step 2 writes for these targets."""
+        return paths.graph_file(paths.GRAPHS, self.run, self.targets)
+
+    def results_folder(self, results, method=None):
+        """Folder of what a method leaves to look at, beside the results file; without a method that of the graph."""
+        folder = paths.results_folder(results, self.run, self.targets)
+        return folder / UNLEARNED[method] if method else folder
+
+    def reference_networks(self, seed=0):
+        """{"random": a network that was never trained, "oracle": one that never saw the targets, if it was trained}.
+
+        Raises: InputError if there is an oracle that does not fit
+        """
+        networks = {"random": random_network(self.network.name, self.network.attributes, seed, self.device)}
+        oracle, same = self.checkpoint_file("oracle"), {"name": self.network.name, "img_size": self.network.img_size}
+        if oracle.is_file():
+            networks["oracle"] = load_network(oracle, self.kept, device=self.device, **same).model
+        return networks
+
+
+def open_task(
+    *,
+    task_labels,
+    target_class,
+    run_name=None,
+    weights=None,
+    model=None,
+    img_size=None,
+    data_path,
+    split=None,
+    cache_path="cache",
+    save_path="checkpoints",
+    seed=0,
+    device="auto",
+    **_,
+):
+    """Open what the flags of the same names ask for; other flags are not looked at.
+
+    Args:
+        task_labels: names of the heads, in order; target_class: names or places of those to forget
+        weights: the user's own state dict; None: the run's `original.pth`
+        model, img_size: None takes the checkpoint's
+        split: None takes the one that the checkpoint was trained with; `limit` and `allow_missing` are always its own
+    Returns: Task
+    Raises: InputError if a name is unknown, a file is absent or damaged, or the two do not fit
+    """
+    device = start_run(seed, device)
+    forgotten = resolve_targets(task_labels, target_class)
+    run = paths.run_name(task_labels, run_name)
+    checkpoint = paths.checkpoint_file(save_path, run, "original")
+    network = load_network(checkpoint, task_labels, weights=weights, name=model, img_size=img_size, device=device)
+    options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
+    options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}
+    return Task(
+        run=run,
+        targets=paths.targets_name(forgotten),
+        forgotten=forgotten,
+        kept=[name for name in network.attributes if name not in forgotten],
+        device=device,
+        network=network,
+        save_path=save_path,
+        data_options=options | ({"split": split} if split else {}),
+    )
+
+
+def open_training_data(
+    heads, *, data_path, img_size, split, limit, allow_missing, cache_path, num_workers, as_released=False, **_
+):
+    """The images that step 1 trains on, by its flags of these names; other flags are not looked at.
+
+    Args: heads: names of the attributes to train, in head order
+    Returns: ImageDataset
+    Raises: InputError for what is wrong with the folder, and if an attribute has no positive image in a part
+    """
+    options = {"split": split, "limit": limit, "allow_missing": allow_missing, "cache_path": cache_path}
+    data = open_dataset(
+        data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options
+    )
+    for head in heads:
+        for part in ("train", "test"):
+            data.positives(head, part)
+    return data
