@@ -1,210 +1,199 @@
-"""Write the tables of results from the JSON lines behind them: mean ± spread over seeds, one table a data set.
+"""Write the tables of results from the JSON lines behind them: mean ± sample standard deviation over seeds.
 
-Reads   results/*.jsonl              (a line a run of step 3)
-Writes  the terminal, or a Markdown file
+Reads   results/lines/*.jsonl    (lines of a tree with local changes, a commit with "+", are left out)
+Writes  results/tables.md, and in README.md and docs/*.md what is between <!-- table: NAME --> and <!-- end: NAME -->
 
     python -m results.make_tables
-    python -m results.make_tables --write results/tables.md
-    python -m results.make_tables --fill README.md   # between <!-- table: results --> and <!-- end: results -->
+    python -m results.make_tables --check    # writes nothing; exit code 1 if a file is not up to date
 """
 
 import argparse
+import json
 import re
+import statistics
+import sys
 from collections import Counter
 from pathlib import Path
 
-from results.audit_tables import audit_table
-from results.erasure_tables import erasure_tables
-from results.loading_tables import loading_table, training_table
-from results.result_lines import group_results, read_json_lines, read_lines
-from results.shrinking_table import shrinking_table
-from results.speed_tables import speed_tables
-from results.wording import spread, verdict_words
+import pandas as pd
+
 from utils.common.errors import InputError
 from utils.common.files import write_atomically
 
-HERE = Path(__file__).resolve().parent
-MEASURES = {
-    "tpr_all_positive": "TPR, all-positive images",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "auc": "AUC",
-}
-SHOWN = "Before → after. ± is the sample standard deviation over seeds. **Bold**: the forgotten head."
-COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")  # twelve digits are enough to find it
-MARKED = re.compile(r"(<!-- table: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(<!-- end: (?P=name) -->)", re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+MISSING, NETWORKS = "–", ("original", "unlearned", "oracle")  # the networks of the tables `methods`
+HEAD = {"tpr_all_positive": "TPR, all-positive", "accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
+RUN, MACHINE = {"run": "run", "forgotten": "forgotten"}, {"px": "img_size", "hardware": "hardware"}
+AUDITED = {"head AUC": ".3f", "worst linear stage − oracle": "+.3f", "worst other attack − oracle": "+.3f"}
+AUDITED |= {"worst kept head, points of accuracy": "+.1f", "worst kept head, AUC": "+.3f"}
+# kind: (key that its lines have, dictionary whose items "*" stands for, {column that names a row: path},
+#        {column of figures: path and format}); a path leads into the line, "a : b" is a ratio, "a → b" a pair
+KINDS = {
+    **dict.fromkeys(["methods", "audit"], ("audit", "", RUN | {"network": ""}, AUDITED)),
+    "heads": ("heads", "heads", RUN | {"method": "method", "head": "*"},
+        {"test images": "heads/*/after/n ,.0f", "all-positive": "heads/*/after/n_all_positive ,.0f",
+         **{name: f"heads/*/before/{path} → heads/*/after/{path} .3f" for path, name in HEAD.items()}}),
+    "loading": ("decode_only", "", MACHINE,
+        {"decoding alone, images/s": "decode_only ,.0f", "plain": "plain/evaluation ,.0f",
+         "first pass": "ours/first ,.0f", "later": "ours/later ,.0f", "ratio": "ours/later : plain/evaluation .1f",
+         "plain training": "plain/training ,.0f", "training": "ours/training ,.0f",
+         "ratio of training": "ours/training : plain/training .1f"}),
+    "training": ("images_per_second", "", {"model": "model", "batch": "batch_size", **MACHINE},
+        {"plain, images/s": "plain ,.0f", "ours": "ours ,.0f", "ratio": "ratio .2f", "compiled": "compiled ,.0f"}),
+    "scoring": ("times_ours", "times_ours", MACHINE | {"attributes": "attributes", "method": "*"},
+        {"s": "median_seconds/* .4f", "times ours": "times_ours/* .2f"}),
+    "erasure_cost": ("erase_seconds", "", RUN | {"hardware": "hardware"},
+        {"images": "erase_images ,.0f", "erasure, s": "erase_seconds .2f", "epoch of training, s": "epoch_seconds .2f",
+         "oracle's epochs": "oracle_epochs .0f", "share of an oracle": "ratio .2%"}),
+    "erasure_ablations": ("setting", "targets", {"run": "run", "forgotten": "*", "setting": "setting"},
+        {"worst linear gap": "worst_gap +.3f", "kept loss": "kept_loss .3f", "verdict": "targets/*/verdict/word s"}),
+    "gpu_table": ("stages", "stages", {"model": "model", "batch": "batch_size", "stage": "*", **MACHINE},
+        {"s": "stages/*/seconds .4f", "images/s": "stages/*/images_per_second ,.0f",
+         "peak memory, bytes": "stages/*/peak_bytes ,.0f", "waits of the host": "stages/*/waits ,.0f"}),
+}  # fmt: skip
+PARTS = {"methods": [["_dataset"], ["_dataset", "run"]], "heads": [["_file"]], "audit": [["_file"]]}  # tables of a kind
 
 
-def counts(values):
-    """One number if all agree, else from least to most."""
-    values = sorted({value for value in values if value is not None})
-    if not values:
-        return "?"
-    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,}–{values[-1]:,}"
+def read_lines(path):
+    """The JSON lines of a file, but for those of a tree with local changes; InputError names a line that is none."""
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            lines += [dict(json.loads(text))] if text.strip() else []
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}, line {number}: no JSON object ({error}); remove or mend that line") from error
+    return [line | place(line, path.name) for line in lines if "+" not in str(line.get("commit"))]
 
 
-def table_of(groups):
-    """Markdown: a table of the groups (all of one data set), and under it where each row comes from."""
-    heads = ["#", "run", "method", "head", "seeds", "test images (all-positive)", *MEASURES.values(), "verdict"]
-    rows, origins = [heads, ["---"] * len(heads)], []
-    for number, (group, by_seed) in enumerate(groups.items(), start=1):
-        results = list(by_seed.values())
-        for attribute in group.attributes:
-            rows.append([str(number), *_row(group, results, attribute)])
-        origins.append(f"{number}. {_origin(group, by_seed)}")
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([SHOWN, "", *lines, "", *origins, ""])
+def place(line, file):
+    """Where a line belongs: its run without the seed, its method with the proportion; "_" keys are not shown."""
+    arguments, seed = line.get("arguments") or {}, line.get("seed")
+    dataset = line.get("dataset") or arguments.get("data_path") or ""
+    title = f"{dataset}, {line.get('model')}, {line.get('img_size')} px" if "run" in line else dataset
+    title += f", the first {arguments['limit']} images" if arguments.get("limit") else ""
+    run = re.sub(rf"[-_](?:seed|s)[-_]?{seed}(?!\w)", "", line.get("run", ""))
+    method, proportion = line.get("method", ""), line.get("proportion", arguments.get("proportion"))
+    method += "" if proportion is None else f", p = {proportion:g}"
+    names = {"run": run, "method": method, "forgotten": " and ".join(line.get("forgotten", []))}
+    names |= {"_commit": str(line.get("commit"))[:12], "_day": str(line.get("date"))[:10], "_file": file}
+    return names | {"_hardware": str(line.get("hardware")), "_dataset": dataset, "_title": title, "_seed": seed}
 
 
-def _row(group, results, attribute):
-    sides = {side: [result["heads"][attribute].get(side) or {} for result in results] for side in ("before", "after")}
-    forgotten = attribute in group.forgotten
-    images = f"{counts([head.get('n') for head in sides['after']])} "
-    images += f"({counts([head.get('n_all_positive') for head in sides['after']])})"
-    cells = [
-        " → ".join(spread([head.get(measure) for head in side]) for side in sides.values()) for measure in MEASURES
-    ]
-    verdict = verdict_words(results, attribute) if forgotten else ""
-    name = f"**{attribute}**" if forgotten else attribute
-    method = group.method if group.proportion is None else f"{group.method}, p = {group.proportion:g}"
-    return [group.run, method, name, str(len(results)), images, *cells, verdict]
+def look_up(flat, path):
+    """What stands at a path of a flat line, of a list the median; None if it is absent."""
+    if " → " in path:
+        return tuple(look_up(flat, side) for side in path.split(" → "))
+    values = [flat.get(part) for part in path.split(" : ")]
+    values = [statistics.median(value) if isinstance(value, list) else value for value in values]
+    return None if None in values else values[0] if len(values) == 1 else values[0] / values[1]
 
 
-def _origin(group, by_seed):
-    results = list(by_seed.values())
-    facts = [f"{group.model}, {group.img_size} px", f"seeds {', '.join(str(seed) for seed in by_seed)}"]
-    others = "; the others with their own seed" if len(results) > 1 else ""
-    facts += [f"`{results[0]['command']}`{others}"] if group.command else []
-    facts += _distinct(result.get("hardware") for result in results)
-    facts += _distinct(", ".join(f"{k} {v}" for k, v in (result.get("versions") or {}).items()) for result in results)
-    commits = _distinct(COMMIT.sub(r"\1", str(result.get("commit") or "")) for result in results)
-    facts += [f"commit {commit}" for commit in commits]
-    facts += _distinct(str(result.get("date") or "")[:10] for result in results)
-    return " · ".join(facts)
+def declared_rows(line, has, each, keys, figures):
+    """The rows that a line fills, by an entry of KINDS; none if the line is of another kind."""
+    flat = pd.json_normalize(line, sep="/").to_dict("records")[0] if has in line else {}
+    for item in (line[each] if each else [""]) if flat else []:
+        row = {column: item if path == "*" else str(line.get(path, "")) for column, path in keys.items()}
+        yield row | {name: look_up(flat, path.rsplit(" ", 1)[0].replace("*", item)) for name, path in figures.items()}
 
 
-def _distinct(words):
-    return [str(word) for word in dict.fromkeys(words) if word]
+def audit_rows(line, short):
+    """The rows of a line's audits, one a network; short: of three networks, without the single attacks."""
+    for target, audit in (line.get("audit") or {}).items():
+        nets = pd.json_normalize([*audit["nets"].values()], sep="/").set_axis([*audit["nets"]])
+        nets = nets.filter(regex="/(value|area)$").astype(float)
+        attacks = nets.filter(regex="^(?!head_auc|kept_changes|membership).*/value$")  # AUC for the forgotten attribute
+        gaps = attacks.sub(attacks.reindex(["oracle"]).iloc[0]).drop(index="oracle", errors="ignore")
+        worst = [gaps.filter(regex=stages).max(axis=1, skipna=False) for stages in ("^probes/", "^(?!probes/)")]
+        kept = [nets.filter(regex=f"^kept_changes/.*/{measure}/").min(axis=1) for measure in ("accuracy", "auc")]
+        table = pd.DataFrame(dict(zip(AUDITED, [nets["head_auc/value"], *worst, 100 * kept[0], kept[1]], strict=True)))
+        table["verdict"] = pd.Series({"unlearned": ((line.get("verdict") or {}).get(target) or {}).get("word")})
+        single = nets.filter(regex="^$" if short else "^(?!head_auc|kept_changes)")
+        table = table.join(single.rename(columns=lambda name: name.rpartition("/")[0].replace("/", " ")))
+        forgotten = target if target == line["forgotten"] else f"{target} (of {line['forgotten']})"
+        for name in [name for name in table.index if name in NETWORKS or not short]:
+            network = f"**{line['method']}**" if name == "unlearned" else name.replace("_", " ")
+            row = {"run": line["run"], "forgotten": forgotten, "network": network, **table.loc[name].to_dict()}
+            yield row | {"_place": (*NETWORKS, name).index(name)}
+
+
+def write_cell(values, form):
+    """One cell over seeds: mean ± sample standard deviation; pairs before → after; words, counted where they differ."""
+    if isinstance(values[0], tuple):
+        return " → ".join(write_cell(side, form) for side in zip(*values, strict=True))
+    known = [value for value in values if not pd.isna(value)]
+    if not known:
+        return MISSING
+    if isinstance(known[0], str):
+        words = Counter(known)
+        return known[0] if words[known[0]] == len(values) else ", ".join(f"{n} × {word}" for word, n in words.items())
+    text = format(statistics.fmean(known), form)
+    spread = len(known) > 1 and not (form.endswith(".0f") and len(set(known)) == 1)  # counts that agree have none
+    text += f" ± {statistics.stdev(known):{form.lstrip('+')}}" if spread else ""
+    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
+
+
+def markdown_table(frame, keys, forms):
+    """Markdown of rows: those of equal keys become one, in which the last of each seed counts; below, their origin."""
+    frame = frame.drop_duplicates([*keys, "_seed"], keep="last")
+    frame = frame.sort_values([key for key in ("run", "forgotten", "_place") if key in frame], kind="stable")
+    groups, figures = frame.groupby(keys, sort=False), [name for name in frame if name not in keys and name[0] != "_"]
+    cells = groups[figures].agg(lambda column: write_cell(column.tolist(), forms.get(column.name, ".3f")))
+    cells = cells.loc[:, (cells != MISSING).any()]  # without columns that no row fills
+    cells = (cells.assign(seeds=groups.size().astype(str)) if "run" in keys else cells).reset_index()
+    rows = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
+    files, commits, hardware = (", ".join(frame[name].unique()) for name in ("_file", "_commit", "_hardware"))
+    days, title = " to ".join(frame["_day"].agg(["min", "max"]).unique()), frame["_title"].iloc[0]
+    table = ["| " + " | ".join(row) + " |" for row in rows] + ["", f"*{files} · {commits} · {days} · {hardware}*", ""]
+    return "\n".join(([f"**{title}**", ""] if title else []) + table)
 
 
 def make_tables(files):
-    """{name: Markdown}: "FILE:DATASET" for one data set, "FILE" for all of a file, "audit-FILE", "short:" of both."""
-    tables = {}
-    for file in files:
-        groups, name = group_results(read_lines(file)), Path(file).stem
-        by_dataset = {}
-        for group, by_seed in groups.items():
-            by_dataset.setdefault(group.dataset, {})[group] = by_seed
-        if by_dataset:
-            single = {dataset: table_of(part) for dataset, part in by_dataset.items()}
-            tables[name] = "\n".join(f"**{dataset}**\n\n{table}" for dataset, table in single.items())
-            tables |= {f"{name}:{dataset}": table for dataset, table in single.items()}
-            if len(single) == 1:  # data sets never share a table
-                tables[f"short:{name}"] = short_table(groups)
-        audits = {f"{prefix}audit-{name}": audit_table(read_lines(file), bool(prefix)) for prefix in ("", "short:")}
-        tables |= {key: table for key, table in audits.items() if table}
-        loading = [line for line in read_json_lines(file) if "decode_only" in line or "memory" in line]
-        if loading:
-            tables[name] = loading_table(loading)
-        training = [line for line in read_json_lines(file) if "auc_gap" in line or {"plain", "ratio"} <= set(line)]
-        if training:
-            tables[name] = training_table(training)
-        costs = [line for line in read_json_lines(file) if "level" in line and "wall_seconds" in line]
-        if costs:
-            tables[name] = costs_table(costs)
-        sweep = [line for line in read_json_lines(file) if "kept_accuracy_change" in line]
-        if sweep:
-            tables[name] = proportions_table(sweep)
-        for make in (speed_tables, erasure_tables):
-            text = make(read_json_lines(file))
-            tables |= {name: text} if text else {}
-        shrunk = [line for line in read_json_lines(file) if "speed_ratio" in line]
-        if shrunk:
-            tables[name] = shrinking_table(shrunk)
+    """{name: Markdown}: "KIND", "heads:FILE", "audit:FILE", "methods:DATASET" and "methods:DATASET:RUN"."""
+    lines, tables = [line for file in files for line in read_lines(file)], {}
+    for kind, spec in KINDS.items():
+        keys, forms, rows = list(spec[2]), {name: path.rsplit(" ", 1)[-1] for name, path in spec[3].items()}, []
+        for line in lines:
+            made = audit_rows(line, kind == "methods") if spec[0] == "audit" else declared_rows(line, *spec)
+            rows += [{name: line[name] for name in line if name[0] == "_"} | row for row in made]
+        for columns in PARTS.get(kind, [["_kind"]]) if rows else []:
+            for values, part in pd.DataFrame(rows).assign(_kind="").groupby(columns, sort=False):
+                parts = [markdown_table(one, keys, forms) for _, one in part.groupby("_title", sort=False)]
+                tables[":".join(filter(None, (kind, *values))).removesuffix(".jsonl")] = "\n".join(parts)
     return tables
 
 
-def short_table(groups):
-    """Markdown: the groups without where they come from; one row a head, what changes from before to after."""
-    columns = ["run, method", "head", *MEASURES.values()]
-    rows = [columns, ["---"] * len(columns)]
-    for group, by_seed in groups.items():
-        for attribute in group.attributes:
-            run, method, head, _, _, *cells, _ = _row(group, list(by_seed.values()), attribute)
-            rows.append([f"{run}, {method}", head, *cells])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
-
-def costs_table(lines):
-    """Markdown: a row per level and number of images of `benchmarks.audit_cost`."""
-    columns = ["level", "images", "wall clock, s", "ms an image", "peak memory, GB", "hardware"]
-    rows = [columns, ["---"] * len(columns)]
-    for line in sorted(lines, key=lambda line: (line["level"] == "full", line["images"])):
-        figures = [f"{line['wall_seconds']:.0f}", f"{1000 * line['wall_seconds'] / line['images']:.0f}"]
-        memory = f"{line['peak_rss_bytes'] / 1e9:.2f}"
-        rows.append([line["level"], f"{line['images']:,}", *figures, memory, str(line.get("hardware", "?"))])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
-
-def proportions_table(lines):
-    """Markdown: a row per run and proportion of `benchmarks.proportions`, later lines in the place of earlier ones."""
-    found = {(line["run"], tuple(line["forgotten"]), line["proportion"]): line for line in lines}
-    columns = ["run", "forgotten", "proportion", "channels pruned", "TPR, all-positive images", "AUC", "kept accuracy"]
-    rows = [columns, ["---"] * len(columns)]
-    for (run, forgotten, proportion), line in found.items():
-        change = f"{100 * line['kept_accuracy_change']:+.1f} points"
-        figures = [f"{line['tpr_all_positive']:.3f}", f"{line['auc']:.3f}", change]
-        rows.append([run, " and ".join(forgotten), f"{proportion:g}", str(line["pruned"]), *figures])
-    note = "TPR and AUC are the first forgotten head's; kept accuracy is the largest loss among the kept heads."
-    return "\n".join([*("| " + " | ".join(row) + " |" for row in rows), "", note, ""])
-
-
 def fill_markers(text, tables, where):
-    """A Markdown text with what stands between its table markers replaced.
-
-    Raises: InputError for a marker without its end, one that names no table, or a text without markers
-    """
-    opened, found = re.findall(r"<!-- table: (.+?) -->", text), [match["name"] for match in MARKED.finditer(text)]
-    if not opened:
-        raise InputError(f"{where}: no marker; put <!-- table: NAME --> and <!-- end: NAME --> where a table belongs")
-    for name in Counter(opened) - Counter(found):
-        raise InputError(
-            f"{where}: <!-- table: {name} --> has no <!-- end: {name} --> after it; put each on a line of its own"
-        )
+    """A text with its marked tables replaced; InputError for a marker without its end, or that names no table."""
+    opened, closed = re.findall(r"<!-- table: (.+?) -->", text), [match[2] for match in MARKED.finditer(text)]
     for name in opened:
+        if opened.count(name) > closed.count(name):
+            raise InputError(f"{where}: <!-- table: {name} --> has no <!-- end: {name} --> after it")
         if name not in tables:
             raise InputError(f"{where}: no table named {name}; there are: {', '.join(tables) or 'none'}")
-    return MARKED.sub(lambda match: f"{match[1]}\n{tables[match['name']]}\n{match[4]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}\n{tables[match[2]]}\n{match[3]}", text)
 
 
-def get_args_parser():
-    """The flags."""
+def main(argv=None, root=ROOT):
+    """Write the files that are not up to date, or with --check only name them. Returns: the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE.jsonl", help="default: all in the results folder")
-    parser.add_argument("--write", type=Path, metavar="FILE.md", help="write the tables to a file of their own")
-    parser.add_argument(
-        "--fill", type=Path, metavar="FILE.md", help="replace the text between this file's table markers"
-    )
-    return parser
-
-
-def main(args):
-    """Read the lines, make the tables, write them where they are wanted."""
-    tables = make_tables(args.files or sorted(HERE.glob("*.jsonl")))
-    whole = "\n".join(f"## {name}\n\n{table}" for name, table in tables.items() if ":" not in name)
-    if args.write:
-        write_atomically(
-            args.write, f"# Results\n\nWritten by `python -m results.make_tables`, not by hand.\n\n{whole}"
-        )
-    if args.fill:
-        write_atomically(args.fill, fill_markers(args.fill.read_text(encoding="utf-8"), tables, args.fill))
-    if not (args.write or args.fill):
-        print(whole)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is not up to date")
+    check, summary, stale = parser.parse_args(argv).check, root / "results" / "tables.md", False
+    tables = make_tables(sorted((root / "results" / "lines").glob("*.jsonl")))
+    whole = "# Results\n\nWritten by `python -m results.make_tables`, not by hand.\n"
+    whole += "".join(f"\n## {name}\n\n{table}" for name, table in tables.items() if name.count(":") < 2)
+    for path in [summary, root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        new = whole if path == summary else fill_markers(old, tables, path)
+        if new != old:
+            stale = check
+            print("not up to date:" if check else "wrote", path if check else write_atomically(path, new))
+    return int(stale)
 
 
 if __name__ == "__main__":
-    parser = get_args_parser()
     try:
-        main(parser.parse_args())
+        sys.exit(main())
     except (InputError, OSError) as error:
-        parser.exit(2, f"{error}\n")
+        print(error, file=sys.stderr)
+        sys.exit(2)

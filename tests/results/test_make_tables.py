@@ -1,6 +1,8 @@
 """The tables of results say what their JSON lines say, worked out by hand."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,192 +11,212 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.make_tables import counts, fill_markers, get_args_parser, main, make_tables
-from results.result_lines import group_of, group_results, read_lines, without_seed
-from results.wording import spread, verdict_words
+from results.make_tables import fill_markers, main, make_tables, read_lines, write_cell
 from utils.common.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = "python step3.py --task_labels Bald Smiling --run_name Bald"
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+FRAME = {"hardware": "2 cores", "commit": "0123456789abcdef", "date": "2026-01-02T03:04:05"}
 
 
-def head(rate, n=1500):
-    figures = {"accuracy": 0.9, "balanced_accuracy": None, "auc": 1.0}
-    return {"n": n, "n_all_positive": 310, "tpr_all_positive": rate, **figures}
+def head(rate, auc=1.0):
+    return {
+        "n": 1500,
+        "n_all_positive": 59,
+        "tpr_all_positive": rate,
+        "accuracy": 0.9,
+        "balanced_accuracy": None,
+        "auc": auc,
+    }
 
 
-def result(seed, after, **changes):
+def network(head_auc, linear, other, change=None):
+    measures = {"accuracy": change, "auc": change and change / 10}
+    kept = {"Smiling": {name: {"value": value} for name, value in measures.items()}} if change else {}
+    return {
+        "head_auc": {"value": head_auc},
+        "probes": {"layer1": {"value": linear / 2}, "layer4": {"value": linear}},
+        "mlp": {"value": other},
+        "membership": None,
+        "relearning": {"head": {"area": 0.25, "curve": [[16, 0.5]]}},
+        "kept_changes": kept,
+    }
+
+
+def step_3(seed, after, **changes):
     line = {
-        "run": f"Bald_seed{seed}",
+        "run": f"faces_s{seed}",
         "forgotten": ["Bald"],
-        "method": "pruning",
+        "method": "prune",
+        "proportion": 0.1,
         "model": "resnet18",
         "img_size": 64,
         "seed": seed,
-        "dataset": "drawn faces",
-        "command": f"{COMMAND}_seed{seed} --seed {seed}",
+        "dataset": "drawn",
+        "command": f"python step3.py --seed {seed}",
         "heads": {
             "Bald": {"before": head(1.0), "after": head(after)},
             "Smiling": {"before": head(0.5), "after": head(0.5)},
         },
-        "arguments": {"proportion": 0.1, "data_path": "data/faces"},
-        "versions": {"torch": "2.9", "numpy": "2.1"},
-        "hardware": "2 cores",
-        "commit": "0123456789abcdef0123456789abcdef01234567-dirty",
-        "date": "2026-01-02T03:04:05",
-        "verdict": {"word": "SILENCED", "reason": "layer4"},
     }
-    return line | changes
+    return FRAME | line | changes
+
+
+def audited(seed, word, method="prune", **changes):
+    nets = {"original": network(1.0, 1.0, 1.0), "unlearned": network(0.5, 0.8 + seed / 10, 0.75, -0.02)}
+    nets["oracle"] = network(0.5, 0.8, 0.7, 0.01)
+    audit = {"audit": {"Bald": {"nets": nets}}, "verdict": {"Bald": {"word": word}}}
+    return step_3(seed, 0.0, method=method) | audit | changes
 
 
 @pytest.fixture
-def write_lines(tmp_path):
-    def write(*results, name="results.jsonl"):
+def tables_of(tmp_path):
+    def make(*lines, name="lines.jsonl"):
         path = tmp_path / name
-        path.write_text("".join(json.dumps(line) + "\n\n" for line in results), encoding="utf-8")
-        return path
+        path.write_text("".join(json.dumps(line) + "\n\n" for line in lines), encoding="utf-8")
+        return make_tables([path])
 
-    return write
+    return make
 
 
 def rows_of(table):
-    lines = [line for line in table.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    """The rows of a Markdown text as {column: cell}."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
 
 
-def test_a_row_is_the_mean_and_sample_deviation_over_seeds_before_and_after(write_lines):
+def test_a_row_is_the_mean_and_sample_deviation_over_seeds_before_and_after(tables_of):
     # 0.0, 0.1, 0.2: mean 0.1, squared deviations 0.01 + 0 + 0.01 over n - 1 = 2: deviation 0.1
-    table = make_tables([write_lines(result(0, 0.0), result(1, 0.1), result(2, 0.2))])["results:drawn faces"]
-    forgotten, kept = rows_of(table)
-    assert forgotten[:6] == ["1", "Bald", "pruning, p = 0.1", "**Bald**", "3", "1,500 (310)"]
-    assert forgotten[6] == "1.000 ± 0.000 → 0.100 ± 0.100"
-    assert forgotten[8] == "undefined → undefined"
-    assert forgotten[10] == "SILENCED"
-    assert kept[3] == "Smiling"
-    assert kept[6] == "0.500 ± 0.000 → 0.500 ± 0.000"
-    assert kept[10] == ""  # the verdict is on the forgotten head
+    forgotten, kept = rows_of(tables_of(step_3(0, 0.0), step_3(1, 0.1), step_3(2, 0.2))["heads:lines"])
+    assert [forgotten[name] for name in ("run", "forgotten", "head")] == ["faces", "Bald", "Bald"]
+    assert [forgotten[name] for name in ("method", "seeds", "test images")] == ["prune, p = 0.1", "3", "1,500"]
+    assert forgotten["TPR, all-positive"] == "1.000 ± 0.000 → 0.100 ± 0.100"
+    assert forgotten["balanced"] == "– → –"
+    assert kept["head"] == "Smiling" and kept["TPR, all-positive"] == "0.500 ± 0.000 → 0.500 ± 0.000"
 
 
-def test_under_the_table_stands_where_each_row_comes_from(write_lines):
-    table = make_tables([write_lines(result(0, 0.0), result(1, 0.1, date="2026-01-03"))])["results:drawn faces"]
-    expected = (
-        f"1. resnet18, 64 px · seeds 0, 1 · `{COMMAND}_seed0 --seed 0`; the others with their own seed · 2 cores"
-        " · torch 2.9, numpy 2.1 · commit 0123456789ab-dirty · 2026-01-02 · 2026-01-03"
-    )
-    assert expected in table.splitlines()
-
-
-def test_generated_faces_and_celeba_never_share_a_table(write_lines):
-    path = write_lines(result(0, 0.0), result(1, 0.5, dataset={"name": "CelebA"}))
-    tables = make_tables([path])
-    assert set(tables) == {"results", "results:drawn faces", "results:CelebA"}
-    assert [row[4] for row in rows_of(tables["results:drawn faces"])] == ["1", "1"]
-    assert "0.500" not in rows_of(tables["results:drawn faces"])[0][6]
-    assert rows_of(tables["results:CelebA"])[0][6] == "1.000 → 0.500"  # one seed has no spread
-    assert tables["results"].index("**drawn faces**") < tables["results"].index("**CelebA**")
+def test_of_two_lines_with_one_seed_the_later_one_counts(tables_of):
+    row, _ = rows_of(tables_of(step_3(0, 0.9), step_3(1, 0.5), step_3(0, 0.5))["heads:lines"])
+    assert row["TPR, all-positive"] == "1.000 ± 0.000 → 0.500 ± 0.000" and row["seeds"] == "2"
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"method": "oracle"},
-        {"model": "customresnet"},
-        {"img_size": 32},
-        {"forgotten": ["Smiling"]},
-        {"arguments": {"proportion": 0.2}},
-        {"command": COMMAND + " --as_released --seed 1"},
-    ],
-    ids=lambda change: next(iter(change)),
+    "change", [{"method": "erase"}, {"run": "other"}, {"forgotten": ["Smiling"]}, {"proportion": 0.2}]
 )
-def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own(change):
-    assert len(group_results([result(0, 0.0), result(1, 0.1)])) == 1
-    assert len(group_results([result(0, 0.0), result(1, 0.1, **change)])) == 2
-
-
-def test_a_seed_run_again_counts_once_with_its_later_result():
-    (by_seed,) = group_results([result(0, 0.9), result(1, 0.1), result(0, 0.2)]).values()
-    assert list(by_seed) == [0, 1]
-    assert by_seed[0]["heads"]["Bald"]["after"]["tpr_all_positive"] == 0.2
-
-
-def test_a_result_that_names_no_data_set_is_filed_under_its_folder():
-    assert group_of(result(0, 0.0, dataset=None)).dataset == "data/faces"
-    assert group_of(result(0, 0.0, dataset=None, arguments={})).dataset == "data set not named"
+def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own(tables_of, change):
+    assert len(rows_of(tables_of(step_3(0, 0.0), step_3(1, 0.1) | change)["heads:lines"])) == 4
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("Bald_seed1", "Bald"),
-        ("Bald-s1", "Bald"),
-        ("checkpoints/Bald_s1/original.pth", "checkpoints/Bald/original.pth"),
-        ("Bald_s12", "Bald_s12"),  # another seed
-        ("Bald_1", "Bald_1"),  # not said to be a seed
-    ],
+    "change", [{"dataset": "CelebA"}, {"model": "vgg11"}, {"img_size": 32}, {"arguments": {"limit": 9}}]
 )
-def test_a_seed_is_taken_off_the_end_of_a_name(text, left):
-    assert without_seed(text, 1) == left
+def test_data_sets_networks_sizes_and_parts_of_the_data_never_share_a_table(tables_of, change):
+    text = tables_of(step_3(0, 0.0), step_3(1, 0.5) | change)["heads:lines"]
+    assert text.count("| run |") == 2 and text.startswith("**drawn, resnet18, 64 px**\n")
+    assert "± " not in text
+
+
+def test_methods_of_one_run_share_the_rows_of_the_original_and_the_oracle(tables_of):
+    tables = tables_of(audited(0, "SILENCED"), audited(1, "SILENCED"), audited(0, "ERASED", "erase", proportion=None))
+    assert tables["methods:drawn"] == tables["methods:drawn:faces"]
+    rows = {row["network"]: row for row in rows_of(tables["methods:drawn"])}
+    assert list(rows) == ["original", "**prune, p = 0.1**", "**erase**", "oracle"]
+    pruned = rows["**prune, p = 0.1**"]
+    # worst stage: layer4, 0.8 - 0.8 and 0.9 - 0.8: mean 0.05, deviation sqrt(2 * 0.05 ** 2) = 0.071
+    assert pruned["worst linear stage − oracle"] == "+0.050 ± 0.071"
+    assert pruned["worst other attack − oracle"] == "+0.050 ± 0.000"
+    assert pruned["worst kept head, points of accuracy"] == "-2.0 ± 0.0"
+    assert pruned["worst kept head, AUC"] == "-0.002 ± 0.000"
+    assert [pruned["verdict"], pruned["seeds"]] == ["SILENCED", "2"]
+    assert [rows["oracle"][name] for name in ("worst linear stage − oracle", "verdict")] == ["–", "–"]
+    assert rows["original"]["worst linear stage − oracle"] == "+0.200 ± 0.000"
+    assert rows["**erase**"]["verdict"] == "ERASED"
+
+
+def test_the_table_of_an_audit_holds_every_attack(tables_of):
+    original, unlearned, _ = rows_of(tables_of(audited(0, "ERASED"))["audit:lines"])
+    assert [unlearned[name] for name in ("probes layer1", "mlp", "relearning head")] == ["0.400", "0.750", "0.250"]
+    assert original["verdict"] == "–" and "membership" not in original  # measured for none of them
+
+
+def test_an_attack_that_the_oracle_lacks_has_no_excess(tables_of):
+    line = audited(0, "ERASED")
+    del line["audit"]["Bald"]["nets"]["oracle"]
+    assert "worst linear stage − oracle" not in tables_of(line)["methods:drawn"]
+
+
+def test_lines_of_a_tree_with_local_changes_are_left_out(tables_of):
+    assert tables_of(step_3(0, 0.0, commit="0123456789ab+")) == {}
+
+
+def test_under_a_table_stand_file_commits_days_and_hardware(tables_of):
+    text = tables_of(step_3(0, 0.0), step_3(1, 0.1, date="2026-01-04", commit="ab"))["heads:lines"]
+    assert text.splitlines()[-1] == "*lines.jsonl · 0123456789ab, ab · 2026-01-02 to 2026-01-04 · 2 cores*"
+
+
+def test_benchmarks_fill_the_columns_that_are_declared_for_them(tables_of):
+    scoring = {"what": "scoring", "attributes": 40, "img_size": 224, "times_ours": {"ours": 1.0, "a/b": 2.5}}
+    cost = {
+        "run": "r",
+        "forgotten": ["a", "b"],
+        "dataset": "drawn",
+        "erase_images": 1536,
+        "seed": 0,
+        "oracle_epochs": 20,
+    }
+    cost |= {"erase_seconds": [3.0, 2.0, 4.0], "epoch_seconds": [9.0, 8.0, 10.0], "ratio": 3 / 180}
+    loading = {"img_size": 64, "decode_only": 1e4, "plain": {"evaluation": 50.0}, "ours": {"later": 2000.0}}
+    tables = tables_of(FRAME | scoring | {"median_seconds": {"ours": 0.02}}, FRAME | cost, FRAME | loading)
+    ours, other = rows_of(tables["scoring"])
+    assert [ours[name] for name in ("px", "attributes", "s", "times ours")] == ["224", "40", "0.0200", "1.00"]
+    assert [other[name] for name in ("method", "s", "times ours")] == ["a/b", "–", "2.50"]
+    (row,) = rows_of(tables["erasure_cost"])
+    assert [row[name] for name in ("forgotten", "erasure, s", "share of an oracle")] == ["a and b", "3.00", "1.67%"]
+    (row,) = rows_of(tables["loading"])
+    assert row["ratio"] == "40.0" and row["later"] == "2,000" and "first pass" not in row
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "form", "cell"),
     [
-        ([0.25], "0.250"),
-        ([0.0, 1.0], "0.500 ± 0.707"),  # sqrt(2 * 0.25 / 1)
-        ([0.25, None, 0.25], "0.250 ± 0.000 (2 of 3)"),
-        ([None, float("nan")], "undefined"),
+        ([0.25], ".3f", "0.250"),
+        ([0.0, 1.0], "+.3f", "+0.500 ± 0.707"),  # sqrt(2 * 0.25 / 1)
+        ([0.25, None, 0.25], ".3f", "0.250 ± 0.000 (2 of 3)"),
+        ([None, float("nan")], ".3f", "–"),
+        ([1500, 1500], ",.0f", "1,500"),
+        (["ERASED", "ERASED"], "s", "ERASED"),
+        (["ERASED", "SILENCED", "ERASED"], "s", "2 × ERASED, 1 × SILENCED"),
+        (["ERASED", None], "s", "1 × ERASED"),
     ],
 )
-def test_undefined_figures_are_left_out_of_a_mean_and_counted(values, words):
-    assert spread(values) == words
+def test_a_cell_says_mean_spread_and_what_is_missing(values, form, cell):
+    assert write_cell(values, form) == cell
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_the_order_of_seeds_does_not_matter(values):
-    assert spread(values) == spread(values[::-1])
+    assert write_cell(values, ".3f") == write_cell(values[::-1], ".3f")
 
 
-def test_counts_that_differ_are_given_as_a_range():
-    assert counts([1500, 1500]) == "1,500"
-    assert counts([1500, 20, None]) == "20–1,500"
-    assert counts([None]) == "?"
-
-
-def test_verdicts_that_differ_between_seeds_are_counted():
-    erased, silenced = {"verdict": "ERASED"}, {"verdict": {"Bald": {"word": "SILENCED"}}}
-    assert verdict_words([erased, erased], "Bald") == "ERASED"
-    assert verdict_words([erased, silenced, erased], "Bald") == "2 × ERASED, 1 × SILENCED"
-    assert verdict_words([erased, {}], "Bald") == "1 × ERASED"  # one of two was not audited
-    assert verdict_words([{}], "Bald") == ""
-
-
-def test_a_broken_line_is_named_and_lines_of_another_kind_are_left_out(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"images_per_second": 3}\n[1]\n\n{"heads": {\n')
-    with pytest.raises(InputError, match=r"a\.jsonl, line 4: not JSON .*; remove or mend that line"):
-        read_lines(path)
-    path.write_text('{"images_per_second": 3}\n[1]\n')
-    assert read_lines(path) == []
-    assert make_tables([path]) == {}
+@pytest.mark.parametrize("text", ['{"heads": {', "3"])
+def test_a_broken_line_is_named_with_its_file(tmp_path, text):
+    (tmp_path / "a.jsonl").write_text(f'{{"images": 3}}\n\n{text}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl, line 3: no JSON object .*; remove or mend that line"):
+        read_lines(tmp_path / "a.jsonl")
 
 
 def test_only_what_stands_between_the_markers_changes():
     text = "before\n<!-- table: a -->\nold\n<!-- end: a -->\nafter <!-- table: b -->\n<!-- end: b -->"
     expected = "before\n<!-- table: a -->\n\nA \\1\n<!-- end: a -->\nafter <!-- table: b -->\n\nB\n<!-- end: b -->"
-    filled = fill_markers(text, {"a": "A \\1", "b": "B"}, "README.md")
-    assert filled == expected
-    assert fill_markers(filled, {"a": "A \\1", "b": "B"}, "README.md") == filled
+    assert fill_markers(text, {"a": "A \\1", "b": "B"}, "README.md") == expected
+    assert fill_markers(expected, {"a": "A \\1", "b": "B"}, "README.md") == expected
+    assert fill_markers("no marker\n", {}, "README.md") == "no marker\n"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nothing here", "README.md: no marker; put <!-- table: NAME -->"),
         ("<!-- table: a -->\n", "README.md: <!-- table: a --> has no <!-- end: a --> after it"),
-        (
-            "<!-- table: a -->\n<!-- end: a -->\n<!-- table: a -->",
-            "README.md: <!-- table: a --> has no <!-- end: a -->",
-        ),
+        ("<!-- table: a -->\n<!-- end: a -->\n<!-- table: a -->", "<!-- table: a --> has no <!-- end: a -->"),
         ("<!-- table: z -->\n<!-- end: z -->", "README.md: no table named z; there are: a"),
     ],
 )
@@ -203,29 +225,35 @@ def test_markers_that_do_not_fit_are_refused(text, message):
         fill_markers(text, {"a": "A"}, "README.md")
 
 
-def test_the_tables_can_be_printed_written_and_filled_in(write_lines, tmp_path, capsys):
-    path, readme, tables = write_lines(result(0, 0.0)), tmp_path / "README.md", tmp_path / "tables.md"
-    readme.write_text("<!-- table: results:drawn faces -->\n<!-- end: results:drawn faces -->\n")
-    main(get_args_parser().parse_args([str(path)]))
-    printed = capsys.readouterr().out
-    assert printed.startswith("## results\n\n**drawn faces**\n\n")
-    main(get_args_parser().parse_args([str(path), "--write", str(tables), "--fill", str(readme)]))
-    assert capsys.readouterr().out == ""
-    assert printed.rstrip("\n") in tables.read_text()
-    assert rows_of(readme.read_text()) == rows_of(printed)
+def test_files_are_written_once_and_checked(tmp_path, capsys):
+    (tmp_path / "results" / "lines").mkdir(parents=True)
+    (tmp_path / "results" / "lines" / "demo.jsonl").write_text(json.dumps(step_3(0, 0.25)))
+    (tmp_path / "README.md").write_text("<!-- table: heads:demo -->\n<!-- end: heads:demo -->\n")
+    assert main(["--check"], root=tmp_path) == 1 and not (tmp_path / "results" / "tables.md").exists()
+    assert main([], root=tmp_path) == 0 and "1.000 → 0.250" in (tmp_path / "README.md").read_text()
+    assert capsys.readouterr().out.count("wrote") == 2
+    assert main(["--check"], root=tmp_path) == 0 and capsys.readouterr().out == ""
 
 
-def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(tmp_path):
-    command = [sys.executable, "-m", "results.make_tables", str(tmp_path / "absent.jsonl")]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
+    (tmp_path / "results").mkdir()
+    script = shutil.copy(RESULTS / "make_tables.py", tmp_path / "results")
+    (tmp_path / "README.md").write_text("<!-- table: heads:demo -->\n<!-- end: heads:demo -->\n")
+    environment = os.environ | {"PYTHONPATH": str(RESULTS.parent)}
+    answer = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert "absent.jsonl" in answer.stderr
-    assert answer.stderr.count("\n") == 1
+    assert answer.stderr == f"{tmp_path / 'README.md'}: no table named heads:demo; there are: none\n"
 
 
-def test_a_sweep_over_proportions_is_a_table_of_its_own(tmp_path):
-    point = {"run": "r", "forgotten": ["a", "b"], "proportion": 0.1, "pruned": 7, "auc": 0.9876}
-    point |= {"tpr_all_positive": 0.25, "kept_accuracy_change": -0.0125}
-    (tmp_path / "sweep.jsonl").write_text(json.dumps({**point, "pruned": 3}) + "\n" + json.dumps(point) + "\n")
-    table = make_tables([tmp_path / "sweep.jsonl"])["sweep"]
-    assert "| r | a and b | 0.1 | 7 | 0.250 | 0.988 | -1.2 points |" in table and "| 3 |" not in table
+def test_the_tables_on_disk_are_made_of_the_lines_beside_them():
+    tables = make_tables(sorted((RESULTS / "lines").glob("*.jsonl")))
+    shown = {name: table for name, table in tables.items() if name.count(":") < 2}
+    text = (RESULTS / "tables.md").read_text(encoding="utf-8")
+    assert text.count("\n## ") == len(shown)
+    assert all(f"## {name}\n\n{table}" in text for name, table in shown.items())
+
+
+def test_no_line_kept_here_was_measured_on_a_tree_with_local_changes():
+    for path in (RESULTS / "lines").glob("*.jsonl"):
+        lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+        assert lines and all(line["commit"].isalnum() for line in lines), path
