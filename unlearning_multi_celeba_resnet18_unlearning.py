@@ -85,7 +85,8 @@ def main(args):
     if not args.evaluate_only:
         made_by = arguments.recipe_arguments(args)
         record["checkpoint_sha256"] = unlearning.save_unlearned(unlearned, network, prune, made_by)
-    record |= run_audit(args, name, original, network, data, forgotten, device) if args.audit else {}
+    audited = run_audit(args, name, original, network, data, forgotten, device) if args.audit else {}
+    record = audited | record  # the heads of this run are those evaluated above
     write_results(args, name, network, {**record, **swept, "run": name})
 
 
@@ -161,25 +162,13 @@ def write_results(args, name, network, record):
 
 def run_audit(args, name, original, network, data, forgotten, device):
     """Audit each target against the original, an oracle if there is one, and a network that was never trained."""
-    from utils.audit.audit import audit
+    from tools.audit import audit_networks
     from utils.common import paths
-    from utils.report import audit_report
 
-    targets = paths.targets_name(forgotten)
     nets = {"original": original, "unlearned": network.model}
     nets |= reference_nets(args, name, network, forgotten, device)
-    data.prepare(data.rows("train"))
-    found = {"verdict": {}, "audit": {}}
-    for target in forgotten:
-        how = {"level": args.audit, "seed": args.seed, "device": device}
-        result = audit(nets, data, target, forgotten=forgotten, **how)
-        folder = paths.results_folder(args.results, name, targets)
-        audit_report.write_audit(folder, result)
-        print(audit_report.summary(result))
-        print(f"wrote {folder}/audit_{target}.json and pictures")
-        found["verdict"][target] = result["verdict"]
-        found["audit"][target] = audit_report.compact(result)
-    return found
+    folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
+    return audit_networks(nets, data, forgotten, folder, level=args.audit, seed=args.seed, device=device)
 
 
 def reference_nets(args, name, network, forgotten, device):
