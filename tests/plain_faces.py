@@ -1,4 +1,4 @@
-"""A data set and a net whose audit can be worked out by hand: attribute k is the brightness of colour channel k."""
+"""A data set and a network whose audit can be worked out by hand: attribute k is the brightness of colour channel k."""
 
 import numpy as np
 import torch
@@ -49,12 +49,12 @@ class PlainNet(nn.Module):
 
 @torch.no_grad()
 def plain_net(attributes=NAMES, sees=NAMES):
-    """A net whose features are the channels of the attributes it `sees`; head k fires if its channel is above 1/2."""
-    net = PlainNet(attributes)
-    for layer in (net.stem, net.top):
+    """A network whose features are the channels of the attributes it `sees`; head k fires where its channel exceeds 1/2."""
+    network = PlainNet(attributes)
+    for layer in (network.stem, network.top):
         layer.weight.copy_(torch.eye(3)[:, :, None, None])
         layer.bias.zero_()
-    net.top.weight[[NAMES.index(name) for name in NAMES if name not in sees]] = 0
-    net.heads.weight.copy_(10 * torch.eye(3)[[NAMES.index(name) for name in attributes]])
-    net.heads.bias.fill_(-5)
-    return net
+    network.top.weight[[NAMES.index(name) for name in NAMES if name not in sees]] = 0
+    network.heads.weight.copy_(10 * torch.eye(3)[[NAMES.index(name) for name in attributes]])
+    network.heads.bias.fill_(-5)
+    return network

@@ -178,7 +178,7 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
     ]
     oracle = trained / "checkpoints" / NAME / "oracle_Bald.pth"
     networks += ["--oracle", oracle] if oracle.is_file() else []
-    run_step("audit_unlearning", *flags(tiny_celeba, img_size=32), *networks, "--out", "alone")
+    run_step("tools.audit", *flags(tiny_celeba), *networks, "--out", "alone")
     alone = json.loads((trained / "alone" / "audit_Bald.json").read_text())
     assert {k: v for k, v in alone.items() if k != "timing"} == {k: v for k, v in found.items() if k != "timing"}
 

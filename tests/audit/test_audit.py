@@ -1,4 +1,4 @@
-"""The whole audit on a net whose answers are known: attribute k is the brightness of channel k."""
+"""The whole audit on a network whose answers are known: attribute k is the brightness of channel k."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
 from utils.audit import setup
 from utils.audit.audit import audit
-from utils.audit.setup import Level, balanced_subset, set_up_audit
+from utils.audit.setup import AuditLevel, balanced_subset, set_up_audit
 from utils.common.errors import InputError
 
 KEPT = NAMES[1:]
@@ -20,31 +20,31 @@ STAGES = ("top",)
 @pytest.fixture(autouse=True, scope="module")
 def small_levels():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.LEVELS, "quick", Level(600, (16, 64), ()))
-        patch.setitem(setup.LEVELS, "full", Level(600, (16, 64), (16, 64), draws=2))
+        patch.setitem(setup.LEVELS, "quick", AuditLevel("quick", 600, (16, 64), ()))
+        patch.setitem(setup.LEVELS, "full", AuditLevel("full", 600, (16, 64), (16, 64), draws=2))
         yield
 
 
-def random_net():
+def random_network():
     torch.manual_seed(0)
     return PlainNet()
 
 
-def nets_with(unlearned, **changes):
-    nets = {"original": plain_net(), "unlearned": unlearned, "oracle": plain_net(KEPT, sees=KEPT)}
-    nets |= changes
-    return {name: net for name, net in nets.items() if net is not None}
+def networks_with(unlearned, **changes):
+    networks = {"original": plain_net(), "unlearned": unlearned, "oracle": plain_net(KEPT, sees=KEPT)}
+    networks |= changes
+    return {name: network for name, network in networks.items() if network is not None}
 
 
 def evaluate(unlearned, data=None, target="Bald", **changes):
-    return audit(nets_with(unlearned, **changes), data or PlainFaces(), target, stages=STAGES, resamples=100)
+    return audit(networks_with(unlearned, **changes), data or PlainFaces(), target, stages=STAGES, resamples=100)
 
 
 def edited(edit):
-    net = plain_net()
+    network = plain_net()
     with torch.no_grad():
-        edit(net)
-    return net
+        edit(network)
+    return network
 
 
 def erased():
@@ -54,8 +54,8 @@ def erased():
 
 @pytest.fixture(scope="module")
 def of_erased():
-    """The audit of an erased net, beside all the others."""
-    return evaluate(erased(), random=random_net())
+    """The audit of an erased network, with all the others."""
+    return evaluate(erased(), random=random_network())
 
 
 def test_the_oracle_against_itself_is_erased():
@@ -66,7 +66,7 @@ def test_the_oracle_against_itself_is_erased():
     assert evaluate(plain_net(KEPT, sees=KEPT), original=None)["verdict"]["word"] == "ERASED"
 
 
-def test_a_net_without_the_target_in_its_features_is_erased(of_erased):
+def test_a_network_without_the_target_in_its_features_is_erased(of_erased):
     assert of_erased["verdict"]["word"] == "ERASED"
     assert abs(of_erased["nets"]["unlearned"]["shipped"]["value"] - 0.5) < 0.05
 
@@ -78,9 +78,9 @@ def test_the_original_against_the_oracle_is_not_forgotten():
 
 
 def test_a_head_with_its_sign_flipped_is_inverted():
-    def flip(net):
-        net.heads.weight[0] *= -1
-        net.heads.bias[0] *= -1
+    def flip(network):
+        network.heads.weight[0] *= -1
+        network.heads.bias[0] *= -1
 
     found = evaluate(edited(flip))
     assert found["verdict"]["word"] == "INVERTED"
@@ -88,8 +88,8 @@ def test_a_head_with_its_sign_flipped_is_inverted():
 
 
 def test_a_head_pushed_under_its_threshold_is_silenced_with_stage_and_figure():
-    def push(net):
-        net.heads.bias[0] = -50
+    def push(network):
+        network.heads.bias[0] = -50
 
     found = evaluate(edited(push))
     assert found["verdict"]["word"] == "SILENCED"
@@ -100,10 +100,10 @@ def test_a_head_pushed_under_its_threshold_is_silenced_with_stage_and_figure():
     assert auc > 0.98 and found["nets"]["unlearned"]["heads"]["Bald"]["tpr_all_positive"] == 0
 
 
-def test_a_net_with_a_random_last_stage_is_damaged_and_the_head_is_named():
-    def reset(net):
+def test_a_network_with_a_random_last_stage_is_damaged_and_the_head_is_named():
+    def reset(network):
         torch.manual_seed(1)
-        net.top.reset_parameters()
+        network.top.reset_parameters()
 
     found = evaluate(edited(reset))
     assert found["verdict"]["word"] == "DAMAGED"
@@ -119,7 +119,7 @@ def test_dropping_the_head_is_silenced_at_the_features(of_erased):
     assert abs(found["drop_head"]["heads"]["Bald"]["mean_predicted"] - 0.4) < 0.05
 
 
-def test_every_net_is_judged_beside_the_unlearned_one(of_erased):
+def test_every_network_gets_a_verdict_as_the_unlearned_one_does(of_erased):
     words = {name: record["verdict"]["word"] for name, record in of_erased["nets"].items()}
     expected = {"oracle": "ERASED", "original": "NOT FORGOTTEN", "drop_head": "SILENCED", "unlearned": "ERASED"}
     assert words == expected | {"random": "DAMAGED"}
@@ -129,16 +129,16 @@ def test_29_positive_test_images_are_undecided_at_chance():
     data = PlainFaces(rates=(0.032, 0.5, 0.5), seed=3)
     assert 20 < data.labels[data.rows("test"), 0].sum() < 35
 
-    def read_another(net):
-        net.heads.weight[0] = torch.tensor([0.0, 10, 0])
+    def read_another(network):
+        network.heads.weight[0] = torch.tensor([0.0, 10, 0])
 
     found = evaluate(edited(read_another), data)
     assert found["verdict"]["word"] == "UNDECIDED"
     assert evaluate(plain_net(), data)["verdict"]["word"] == "NOT FORGOTTEN"  # clear all the same
 
 
-def test_without_an_oracle_the_word_is_qualified_and_the_random_net_is_the_measure():
-    found = evaluate(plain_net(), oracle=None, random=random_net())
+def test_without_an_oracle_the_word_is_qualified_and_the_random_network_is_the_reference():
+    found = evaluate(plain_net(), oracle=None, random=random_network())
     assert found["verdict"]["qualifier"] == "no oracle"
     assert found["nets"]["unlearned"]["probe_gaps"]["reference"] == "random"
     assert found["nets"]["unlearned"]["distance"] is None
@@ -148,25 +148,25 @@ def test_without_an_oracle_the_word_is_qualified_and_the_random_net_is_the_measu
 
 def test_another_forgotten_attribute_does_not_count_as_kept():
     both = plain_net(sees=("Young",))
-    nets = nets_with(both, oracle=plain_net(("Young",), sees=("Young",)))
-    found = audit(nets, PlainFaces(), "Bald", forgotten=["Bald", "Smiling"], stages=STAGES, resamples=100)
+    networks = networks_with(both, oracle=plain_net(("Young",), sees=("Young",)))
+    found = audit(networks, PlainFaces(), "Bald", forgotten=["Bald", "Smiling"], stages=STAGES, resamples=100)
     assert found["kept"] == ["Young"] and found["verdict"]["word"] == "ERASED"
-    assert audit(nets, PlainFaces(), "Bald", stages=STAGES, resamples=100)["verdict"]["word"] == "DAMAGED"
+    assert audit(networks, PlainFaces(), "Bald", stages=STAGES, resamples=100)["verdict"]["word"] == "DAMAGED"
 
 
-def test_relearning_of_the_whole_net_is_in_the_full_level_only():
-    data, nets = PlainFaces(), nets_with(erased())
-    full = audit(nets, data, "Bald", level="full", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
+def test_relearning_of_the_whole_network_is_in_the_full_level_only():
+    data, networks = PlainFaces(), networks_with(erased())
+    full = audit(networks, data, "Bald", level="full", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
     assert [point["asked"] for point in full["whole_net"]["curve"]] == [16, 64]
     assert full["head"]["area"]["value"] > 0.5  # two doublings, some 0.45 above the oracle
-    quick = audit(nets, data, "Bald", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
+    quick = audit(networks, data, "Bald", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
     assert quick["whole_net"]["curve"] == []
 
 
 def test_the_same_seed_gives_the_same_json_but_for_the_timing():
-    data, nets = PlainFaces(700, 300), nets_with(erased(), original=None)
+    data, networks = PlainFaces(700, 300), networks_with(erased(), original=None)
     found = [
-        audit(nets, data, "Bald", level="full", seed=seed, stages=STAGES, resamples=50, progress=False)
+        audit(networks, data, "Bald", level="full", seed=seed, stages=STAGES, resamples=50, progress=False)
         for seed in (1, 1, 2)
     ]
     timings = [one.pop("timing") for one in found]
@@ -175,18 +175,18 @@ def test_the_same_seed_gives_the_same_json_but_for_the_timing():
     assert {"features", "probes", "membership"} <= set(timings[0]["seconds"])
 
 
-def test_an_audit_leaves_the_nets_and_the_random_state_as_they_were():
-    nets = {name: net.train() for name, net in nets_with(erased()).items()}
-    before = copy.deepcopy({name: net.state_dict() for name, net in nets.items()})
+def test_an_audit_leaves_the_networks_and_the_random_state_as_they_were():
+    networks = {name: network.train() for name, network in networks_with(erased()).items()}
+    before = copy.deepcopy({name: network.state_dict() for name, network in networks.items()})
     torch.manual_seed(5)
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    audit(nets, PlainFaces(), "Bald", level="full", stages=STAGES, resamples=50)
+    audit(networks, PlainFaces(), "Bald", level="full", stages=STAGES, resamples=50)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)
-    for name, net in nets.items():
-        assert net.training and not any(module._forward_hooks for module in net.modules())
-        assert all(torch.equal(value, before[name][key]) for key, value in net.state_dict().items())
-        assert all(parameter.grad is None for parameter in net.parameters())
+    for name, network in networks.items():
+        assert network.training and not any(module._forward_hooks for module in network.modules())
+        assert all(torch.equal(value, before[name][key]) for key, value in network.state_dict().items())
+        assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_every_figure_has_its_interval_and_number_of_images(of_erased):
@@ -200,7 +200,7 @@ def test_every_figure_has_its_interval_and_number_of_images(of_erased):
     assert set(record["heads"]["Bald"]["intervals"]["auc"]) and record["heads"]["Bald"]["n"] == 900
 
 
-def test_images_in_both_parts_are_said_and_not_attacked():
+def test_images_in_both_parts_are_remarked_and_not_attacked():
     data = PlainFaces(400)
     data.splits["train"] = data.splits["test"] = np.arange(400)
     found = evaluate(plain_net(), data)
@@ -217,15 +217,15 @@ def test_a_target_that_no_training_image_has_leaves_figures_empty_and_undecided(
     assert found["verdict"]["word"] == "UNDECIDED"
 
 
-def test_mistakes_are_told_before_any_work():
+def test_mistakes_are_refused_before_any_work():
     data = PlainFaces()
     with pytest.raises(InputError, match="no attribute 'Balld' among those opened: did you mean Bald"):
         audit({"unlearned": plain_net()}, data, "Balld")
     with pytest.raises(InputError, match="unknown audit level 'slow': choose among quick, full"):
         audit({"unlearned": plain_net()}, data, "Bald", level="slow")
-    with pytest.raises(InputError, match="needs a net 'unlearned'"):
+    with pytest.raises(InputError, match="needs a network 'unlearned'"):
         audit({"original": plain_net()}, data, "Bald")
-    with pytest.raises(InputError, match="the oracle net has heads without labels in the data opened: Hat"):
+    with pytest.raises(InputError, match="the oracle network has heads without labels in the data opened: Hat"):
         audit({"unlearned": plain_net(), "oracle": PlainNet(("Hat",))}, data, "Bald")
 
 
@@ -235,5 +235,5 @@ def test_training_images_are_drawn_half_with_the_target_and_the_whole_test_part_
     assert labels[balanced_subset(labels, 40)].sum() == 20
     assert (1 - labels)[balanced_subset(1 - labels, 100)].sum() == 70
     assert np.array_equal(balanced_subset(labels, 5000), np.arange(1000))
-    asked = set_up_audit(PlainFaces(), "Young")
-    assert len(asked.test) == 900 and np.array_equal(asked.y_test, PlainFaces().labels[600:, 2])
+    chosen = set_up_audit(PlainFaces(), "Young")
+    assert len(chosen.test) == 900 and np.array_equal(chosen.y_test, PlainFaces().labels[600:, 2])

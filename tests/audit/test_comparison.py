@@ -1,5 +1,7 @@
 """Distances to the oracle and the baselines that cost nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,30 +16,34 @@ def oracle(n=400, seed=0):
     return Features(stages, generator.normal(size=(n, 2)), ("Smiling", "Young"), np.arange(n))
 
 
-def test_a_net_is_at_no_distance_from_itself():
-    net = oracle()
-    distance = distance_to_oracle(net.logits, net.attributes, net.stages, net, 50)
-    for head in net.attributes:
+def test_a_network_is_at_no_distance_from_itself():
+    network = oracle()
+    distance = distance_to_oracle(network, network, network.attributes, 50)
+    for head in network.attributes:
         assert distance["js"][head]["value"] == distance["js"][head]["interval"][1] == 0
         assert distance["equal_decisions"][head]["value"] == 1
-    for stage in net.stages:
+    for stage in network.stages:
         assert distance["cka"][stage]["value"] == pytest.approx(1)
         assert distance["cka"][stage]["interval"] == pytest.approx([1, 1])
 
 
 def test_sure_and_opposite_heads_are_ln_2_away_and_never_agree():
-    net = oracle()
-    net.logits[:] = 1e3
-    distance = distance_to_oracle(-net.logits, net.attributes, net.stages, net, 50)
+    network = oracle()
+    network.logits[:] = 1e3
+    opposite = replace(network, logits=-network.logits)
+    distance = distance_to_oracle(opposite, network, network.attributes, 50)
     assert distance["js"]["Young"]["value"] == pytest.approx(np.log(2))
     assert distance["equal_decisions"]["Young"]["value"] == 0
 
 
 def test_only_common_heads_and_stages_are_compared_by_name():
-    net = oracle()
-    swapped = distance_to_oracle(net.logits[:, ::-1], ("Young", "Smiling"), {"layer9": net.stages[LAST]}, net, 50)
-    assert swapped["js"]["Smiling"]["value"] == 0 and swapped["cka"] == {}
-    assert list(distance_to_oracle(net.logits[:, :1], ("Hat",), {}, net, 50)["js"]) == []
+    network = oracle()
+    swapped = Features({"layer9": network.stages[LAST]}, network.logits[:, ::-1], ("Young", "Smiling"), network.rows)
+    distance = distance_to_oracle(swapped, network, network.attributes, 50)
+    assert distance["js"]["Smiling"]["value"] == 0 and distance["cka"] == {}
+    assert list(distance_to_oracle(swapped, network, ["Young"], 50)["js"]) == ["Young"]
+    another = Features({}, network.logits[:, :1], ("Hat",), network.rows)
+    assert distance_to_oracle(another, network, ["Hat", "Young"], 50)["js"] == {}
 
 
 def test_cka_interval_holds_its_value_and_shrinks_with_the_images():
@@ -72,12 +78,12 @@ def test_scores_from_kept_labels_are_shares_of_equal_training_images():
     assert kept_label_scores(kept, target, [[0, 1], [1, 1], [1, 0]]) == pytest.approx([0.7, 1 / 6, 0.5])
 
 
-def test_no_kept_label_tells_nothing():
+def test_without_a_kept_label_all_scores_are_equal():
     assert kept_label_scores(np.zeros((4, 0)), [0, 1, 1, 1], np.zeros((2, 0))) == pytest.approx([0.75, 0.75])
 
 
 @pytest.mark.parametrize("heads", [3, 20])
-def test_kept_labels_tell_a_target_that_follows_them(heads):
+def test_kept_labels_rank_a_target_that_follows_them(heads):
     generator = np.random.default_rng(0)
     kept = generator.integers(0, 2, (2000, heads))
     target = np.where(generator.random(2000) < 0.9, kept[:, 0], 1 - kept[:, 0])
@@ -86,7 +92,7 @@ def test_kept_labels_tell_a_target_that_follows_them(heads):
     assert len(set(kept_label_scores(kept, np.zeros(2000), kept))) == 1
 
 
-def test_a_dropped_head_says_its_base_rate_and_the_others_are_untouched():
+def test_a_dropped_head_gives_its_base_rate_and_the_others_are_untouched():
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     dropped = drop_head_logits(logits, 1, 0.2)
     assert 1 / (1 + np.exp(-dropped[:, 1])) == pytest.approx(0.2)

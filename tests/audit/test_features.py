@@ -1,4 +1,4 @@
-"""Features of a net: what is taken where, and what is left behind."""
+"""Features of a network: what is taken where, and what is left behind."""
 
 import numpy as np
 import pytest
@@ -27,50 +27,50 @@ def test_features_are_channel_means_in_the_order_of_the_rows():
 
 
 def test_a_pass_leaves_no_hook_no_gradient_and_every_flag_as_it_was():
-    net, data = plain_net().train(), PlainFaces(20, 10)
-    net.top.eval()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    extract_features(net, data, np.arange(20), stages=STAGES)
-    assert (net.training, net.stem.training, net.top.training) == (True, True, False)
-    assert not any(module._forward_hooks for module in net.modules())
-    assert all(parameter.grad is None for parameter in net.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    network, data = plain_net().train(), PlainFaces(20, 10)
+    network.top.eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    extract_features(network, data, np.arange(20), stages=STAGES)
+    assert (network.training, network.stem.training, network.top.training) == (True, True, False)
+    assert not any(module._forward_hooks for module in network.modules())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_hooks_and_flags_are_restored_after_an_error():
-    net = plain_net().train()
+    network = plain_net().train()
 
     class Broken(PlainFaces):
         def batches(self, rows, batch_size, device):
             yield torch.zeros(2, 5, 4, 4), None  # five channels
 
     with pytest.raises(RuntimeError):
-        extract_features(net, Broken(20, 10), np.arange(2), stages=STAGES)
-    assert net.training and not any(module._forward_hooks for module in net.modules())
+        extract_features(network, Broken(20, 10), np.arange(2), stages=STAGES)
+    assert network.training and not any(module._forward_hooks for module in network.modules())
 
 
 def test_batch_norm_statistics_are_not_touched():
-    net = build_model("resnet18", NAMES).train()
+    network = build_model("resnet18", NAMES).train()
     data = PlainFaces(6, 3)
     data.images = torch.randn(6, 3, 32, 32)
-    extract_features(net, data, np.arange(6))
-    assert net.bn1.num_batches_tracked == 0
+    extract_features(network, data, np.arange(6))
+    assert network.bn1.num_batches_tracked == 0
 
 
 def test_batches_of_any_size_give_the_same_features():
-    net, data = build_model("resnet18", NAMES), PlainFaces(7, 3)
+    network, data = build_model("resnet18", NAMES), PlainFaces(7, 3)
     data.images = torch.randn(7, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    one, all_at_once = (extract_features(net, data, np.arange(7), batch_size=size) for size in (1, 7))
+    one, all_at_once = (extract_features(network, data, np.arange(7), batch_size=size) for size in (1, 7))
     for stage in one.stages:
         assert one.stages[stage] == pytest.approx(all_at_once.stages[stage], abs=1e-5)
 
 
-def test_a_net_with_broken_weights_is_reported():
-    net = plain_net()
+def test_a_network_with_broken_weights_is_reported():
+    network = plain_net()
     with torch.no_grad():
-        net.top.weight[0] = float("nan")
+        network.top.weight[0] = float("nan")
     with pytest.raises(InputError, match=r"not finite \(top\): its weights are damaged"):
-        extract_features(net, PlainFaces(20, 10), np.arange(5), stages=STAGES)
+        extract_features(network, PlainFaces(20, 10), np.arange(5), stages=STAGES)
 
 
 def test_an_unknown_stage_is_named():
@@ -90,19 +90,19 @@ def test_an_unknown_stage_is_named():
 )
 def test_default_stages_are_the_last_blocks_before_the_resolution_falls(name, stages):
     with torch.device("meta"):  # shapes only
-        net = build_model(name, NAMES)
-    assert default_stages(net, 64) == stages
+        network = build_model(name, NAMES)
+    assert default_stages(network, 64) == stages
 
 
 def test_default_stages_leave_flags_and_hooks_as_they_were():
-    net = plain_net().train()
-    assert default_stages(net, 4) == ("top",)
-    assert net.training and not any(module._forward_hooks for module in net.modules())
+    network = plain_net().train()
+    assert default_stages(network, 4) == ("top",)
+    assert network.training and not any(module._forward_hooks for module in network.modules())
 
 
 def test_evaluating_restores_mixed_flags():
-    net = plain_net().train()
-    net.stem.eval()
-    with evaluating(net):
-        assert not any(module.training for module in net.modules())
-    assert net.training and not net.stem.training
+    network = plain_net().train()
+    network.stem.eval()
+    with evaluating(network):
+        assert not any(module.training for module in network.modules())
+    assert network.training and not network.stem.training

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.audit.probes import GRID, choose_strength, knn_scores, linear_scores, mlp_scores, standardised
+from utils.audit.probes import C_GRID, choose_c, knn_scores, linear_scores, mlp_scores, standardised
 from utils.evaluation.metrics import auc
 
 
@@ -61,7 +61,7 @@ def test_a_feature_that_never_varies_does_no_harm():
     assert np.isfinite(standardised(train, test)[1]).all()
 
 
-def test_strength_is_the_one_that_held_out_images_prefer():
+def test_c_is_the_one_that_is_best_on_held_out_images():
     generator = np.random.default_rng(0)
     y = np.arange(600) % 2
     noisy = generator.normal(size=(600, 300)) + 0.03 * y[:, None]  # every feature tells a little: a weak fit is best
@@ -70,7 +70,7 @@ def test_strength_is_the_one_that_held_out_images_prefer():
         + generator.normal(size=(600, 1)) * [[1, 1, 0]]
         + 0.1 * y[:, None] * [[1, -1, 0]]
     )
-    assert choose_strength(noisy, y) < choose_strength(clean, y)  # here the telling direction varies least
+    assert choose_c(noisy, y) < choose_c(clean, y)  # here the right direction varies least
 
 
 def test_test_images_do_not_change_the_scores_of_others():
@@ -89,8 +89,8 @@ def test_one_positive_is_enough_for_a_linear_probe_without_a_choice():
     train, y, test, _ = points()
     y = np.zeros_like(y)
     y[0] = 1
-    scores, strength = linear_scores(train, y, test)
-    assert scores.shape == (400,) and strength in GRID
+    scores, C = linear_scores(train, y, test)
+    assert scores.shape == (400,) and C in C_GRID
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=["linear", "mlp", "knn"])

@@ -14,9 +14,11 @@ from utils.audit.relearning import (
     head_curve,
     plan_draws,
     refit_head,
-    whole_net_curve,
+    whole_network_curve,
 )
 from utils.evaluation.metrics import auc
+
+SIZES = (16, 64, 256)
 
 
 def test_draws_are_balanced_different_and_equal_for_a_seed():
@@ -31,12 +33,12 @@ def test_draws_are_balanced_different_and_equal_for_a_seed():
 
 def test_a_plan_ends_at_the_first_size_that_the_rarer_class_caps():
     labels = np.array([1] * 20 + [0] * 300)
-    assert [(size, draws.shape) for size, draws in plan_draws(labels)] == [(16, (3, 16)), (64, (3, 40))]
-    assert [draws.shape[0] for _, draws in plan_draws(labels, fewer_above=16)] == [3, 1]
-    assert plan_draws(np.zeros(10)) == []
+    assert [(size, draws.shape) for size, draws in plan_draws(labels, SIZES)] == [(16, (3, 16)), (64, (3, 40))]
+    assert [draws.shape[0] for _, draws in plan_draws(labels, SIZES, one_draw_above=16)] == [3, 1]
+    assert plan_draws(np.zeros(10), SIZES) == []
 
 
-def test_a_refitted_head_gives_on_raw_features_the_scores_it_was_asked_for():
+def test_a_refitted_head_gives_on_raw_features_the_scores_that_it_returns():
     generator = np.random.default_rng(0)
     y = np.arange(64) % 2
     x = generator.normal(size=(64, 5)) * [1, 10, 100, 1e-3, 1] + 7
@@ -47,18 +49,18 @@ def test_a_refitted_head_gives_on_raw_features_the_scores_it_was_asked_for():
     assert abs(np.mean(scores)) < 1e-2  # balanced: the threshold lies in the middle
 
 
-def features_of(net, data):
-    return [extract_features(net, data, data.rows(part), stages=("top",)) for part in ("train", "test")]
+def features_of(network, data):
+    return [extract_features(network, data, data.rows(part), stages=("top",)) for part in ("train", "test")]
 
 
-def test_a_net_that_sees_the_target_relearns_at_once_and_a_blind_one_does_not():
+def test_a_network_that_sees_the_target_relearns_at_once_and_a_blind_one_does_not():
     data = PlainFaces()
     y, y_test = (data.labels[data.rows(part), 0] for part in ("train", "test"))
     plan = plan_draws(y, (16, 64), 2)
     seeing, blind = plain_net(), plain_net(sees=("Smiling", "Young"))
     curves = {}
-    for name, net in (("seeing", seeing), ("blind", blind)):
-        train, test = features_of(net, data)
+    for name, network in (("seeing", seeing), ("blind", blind)):
+        train, test = features_of(network, data)
         curve = head_curve(train.stages[LAST], y, test.stages[LAST], plan)
         curves[name] = [point["value"] for point in curve_figures(curve, y_test, 50)]
     assert min(curves["seeing"]) > 0.9
@@ -66,24 +68,24 @@ def test_a_net_that_sees_the_target_relearns_at_once_and_a_blind_one_does_not():
 
 
 def test_fine_tuning_leaves_the_net_as_it_is_and_moves_the_copy():
-    net, data = plain_net().train(), PlainFaces()
+    network, data = plain_net().train(), PlainFaces()
     rows = data.rows("train")[:16]
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    tuned, weight, _ = fine_tune(net, data, rows, data.labels[rows, 0], (np.ones(3), 0.0))
-    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert all(parameter.grad is None for parameter in net.parameters())
-    assert not torch.equal(tuned.top.weight, net.top.weight) and not torch.equal(weight, torch.ones(3))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    tuned, weight, _ = fine_tune(network, data, rows, data.labels[rows, 0], (np.ones(3), 0.0))
+    assert network.training and all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not torch.equal(tuned.top.weight, network.top.weight) and not torch.equal(weight, torch.ones(3))
 
 
 def test_fine_tuning_reaches_what_the_frozen_features_lack():
-    data, net = PlainFaces(noise=0.1), plain_net()
+    data, network = PlainFaces(noise=0.1), plain_net()
     with torch.no_grad():
-        net.top.weight[0] *= 0.01  # still there, but faint beside a loud constant noise of other channels
+        network.top.weight[0] *= 0.01  # still there, but faint beside a constant noise of other channels
     rows = data.rows("train")
-    train, test = features_of(net, data)
+    train, test = features_of(network, data)
     y, y_test = data.labels[rows, 0], data.labels[data.rows("test"), 0]
     head = (np.zeros(3), 0.0)
-    tuned, weight, bias = fine_tune(net, data, rows, y, head, lr=0.05)
+    tuned, weight, bias = fine_tune(network, data, rows, y, head, lr=0.05)
     with torch.no_grad():
         after = extract_features(tuned, data, data.rows("test"), stages=("top",)).stages[LAST] @ weight.numpy()
     assert auc(test.stages[LAST] @ head[0], y_test) == 0.5
@@ -91,11 +93,11 @@ def test_fine_tuning_reaches_what_the_frozen_features_lack():
 
 
 def test_curves_are_equal_for_a_seed():
-    data, net = PlainFaces(), plain_net()
-    train, _ = features_of(net, data)
+    data, network = PlainFaces(), plain_net()
+    train, _ = features_of(network, data)
     y = data.labels[data.rows("train"), 0]
     plan = plan_draws(y, (16,), 2)
-    once, again = (whole_net_curve(net, data, train, y, data.rows("test"), plan, seed=1) for _ in range(2))
+    once, again = (whole_network_curve(network, data, train, y, data.rows("test"), plan, seed=1) for _ in range(2))
     assert np.array_equal(once[0][2], again[0][2])
     assert once[0][2].shape == (2, 900) and not np.array_equal(once[0][2][0], once[0][2][1])
 
@@ -136,7 +138,7 @@ def test_one_common_size_has_no_area():
     assert area_between(curve, curve, labels)["value"] is None
 
 
-def test_points_of_a_curve_tell_draws_and_spread():
+def test_points_of_a_curve_hold_draws_and_spread():
     labels = np.array([0, 1] * 50)
     curve = [(64, 40, np.stack([scores_of_auc(labels, 1.0), scores_of_auc(labels, 0.5)]))]
     (point,) = curve_figures(curve, labels)

@@ -1,4 +1,4 @@
-"""The verdict: which word the figures give, in which order the rules are asked."""
+"""The verdict: which word the figures give, and in which order the rules count."""
 
 import pytest
 
@@ -13,13 +13,14 @@ def rates(after, before=0.98, n=200):
     return [{"name": "true-positive rate on all-positive images", "before": before, "after": after, "n": n}]
 
 
-def read_outs(auc=0.5, after=0.5, gap=0.0, kept=None, **changes):
-    """Figures of an erased net, changed where a test says so."""
+def readouts(auc=0.5, after=0.5, gap=0.0, kept=None, **changes):
+    """Figures of an erased network, changed where a test says so."""
     return {
         "auc": figure(auc),
         "rates": rates(after),
         "probes": {"layer1": figure(0.7), "layer4": figure(0.85 + gap)},
         "gaps": {"layer1": figure(-0.01), "layer4": figure(gap, 0.01)},
+        "other_gaps": {},
         "reference": "oracle",
         "kept": {"Smiling": kept or {"auc": figure(0.0, 0.002), "accuracy": figure(0.001, 0.003)}},
     } | changes
@@ -30,107 +31,107 @@ def loss(auc=0.0, accuracy=0.0, half=0.001):
 
 
 def test_chance_with_probes_at_the_oracle_and_kept_heads_is_erased():
-    verdict = decide(read_outs())
+    verdict = decide(**readouts())
     assert verdict.word == "ERASED" and verdict.qualifier == ""
-    assert decide(read_outs(auc=0.55)).word == decide(read_outs(auc=0.45)).word == "ERASED"
+    assert decide(**readouts(auc=0.55)).word == decide(**readouts(auc=0.45)).word == "ERASED"
 
 
 def test_an_inverted_head_is_not_called_forgotten():
-    verdict = decide(read_outs(auc=0.02, after=0.0))
+    verdict = decide(**readouts(auc=0.02, after=0.0))
     assert verdict.word == "INVERTED" and "0.020" in verdict.reason
-    assert decide(read_outs(auc=0.449)).word == "INVERTED"
+    assert decide(**readouts(auc=0.449)).word == "INVERTED"
 
 
 def test_a_head_pushed_under_its_threshold_is_silenced_and_stage_and_figure_are_named():
-    verdict = decide(read_outs(auc=0.999, after=0.0, gap=0.14))
+    verdict = decide(**readouts(auc=0.999, after=0.0, gap=0.14))
     assert verdict.word == "SILENCED"
     assert "layer4 0.990" in verdict.reason and "0.999" in verdict.reason and "0.0%" in verdict.reason
 
 
 def test_a_head_that_still_ranks_and_fires_is_not_forgotten():
-    assert decide(read_outs(auc=0.97, after=0.7, gap=0.1)).word == "NOT FORGOTTEN"
-    assert decide(read_outs(auc=0.56, after=0.06)).word == "NOT FORGOTTEN"
+    assert decide(**readouts(auc=0.97, after=0.7, gap=0.1)).word == "NOT FORGOTTEN"
+    assert decide(**readouts(auc=0.56, after=0.06)).word == "NOT FORGOTTEN"
 
 
 def test_a_rate_that_was_low_before_is_no_silence():
-    assert decide(read_outs(auc=0.9, rates=rates(0.0, before=0.03))).word == "NOT FORGOTTEN"
-    assert decide(read_outs(auc=0.9, rates=rates(0.0, before=None))).word == "SILENCED"
+    assert decide(**readouts(auc=0.9, rates=rates(0.0, before=0.03))).word == "NOT FORGOTTEN"
+    assert decide(**readouts(auc=0.9, rates=rates(0.0, before=None))).word == "SILENCED"
 
 
-def test_a_head_at_chance_above_a_telling_probe_is_silenced():
-    verdict = decide(read_outs(gap=0.021))
+def test_a_head_at_chance_over_a_probe_above_the_reference_is_silenced():
+    verdict = decide(**readouts(gap=0.021))
     assert verdict.word == "SILENCED" and "layer4" in verdict.reason and "+0.021" in verdict.reason
-    assert decide(read_outs(gap=0.019)).word == "ERASED"
+    assert decide(**readouts(gap=0.019)).word == "ERASED"
 
 
 def test_a_kept_head_that_lost_too_much_is_damage_and_is_named():
-    verdict = decide(read_outs(kept=loss(accuracy=0.008)))
+    verdict = decide(**readouts(kept=loss(accuracy=0.008)))
     assert verdict.word == "DAMAGED" and "Smiling 0.8 points of accuracy" in verdict.reason
-    verdict = decide(read_outs(kept=loss(auc=0.006)))
+    verdict = decide(**readouts(kept=loss(auc=0.006)))
     assert verdict.word == "DAMAGED" and "Smiling 0.006 of AUC" in verdict.reason
-    assert decide(read_outs(kept=loss(auc=0.004, accuracy=0.004))).word == "ERASED"
+    assert decide(**readouts(kept=loss(auc=0.004, accuracy=0.004))).word == "ERASED"
 
 
 def test_a_loss_within_its_own_interval_is_no_damage():
-    assert decide(read_outs(kept=loss(auc=0.02, half=0.03))).word == "ERASED"
+    assert decide(**readouts(kept=loss(auc=0.02, half=0.03))).word == "ERASED"
 
 
 def test_a_ruined_net_is_damaged_whatever_its_head_says():
     for auc in (0.1, 0.5, 0.9):
-        verdict = decide(read_outs(auc=auc, gap=0.1, kept=loss(auc=0.4, half=0.03)))
+        verdict = decide(**readouts(auc=auc, gap=0.1, kept=loss(auc=0.4, half=0.03)))
         assert verdict.word == "DAMAGED" and "0.400 of AUC" in verdict.reason
 
 
-def test_a_small_loss_beside_an_unforgotten_head_is_told_but_does_not_change_the_word():
-    verdict = decide(read_outs(auc=0.97, after=0.7, kept=loss(accuracy=0.01)))
+def test_a_small_loss_beside_an_unforgotten_head_is_named_but_does_not_change_the_word():
+    verdict = decide(**readouts(auc=0.97, after=0.7, kept=loss(accuracy=0.01)))
     assert verdict.word == "NOT FORGOTTEN" and "Smiling 1.0 points" in verdict.reason
 
 
 def test_without_an_oracle_the_word_is_qualified():
-    verdict = decide(read_outs(reference="random"))
+    verdict = decide(**readouts(reference="random"))
     assert (verdict.word, verdict.qualifier) == ("ERASED", "no oracle")
     assert str(verdict).startswith("ERASED (no oracle): ") and "against the random's" in verdict.reason
-    verdict = decide(read_outs(reference=None, gaps={}))
+    verdict = decide(**readouts(reference=None, gaps={}))
     assert (verdict.word, verdict.qualifier) == ("UNDECIDED", "no oracle")
-    assert decide(read_outs(auc=0.97, reference=None, gaps={})).word == "NOT FORGOTTEN"
+    assert decide(**readouts(auc=0.97, reference=None, gaps={})).word == "NOT FORGOTTEN"
 
 
 def test_29_positives_at_chance_are_undecided():
-    assert decide(read_outs(auc=0.5) | {"auc": figure(0.5, 0.106)}).word == "UNDECIDED"
-    assert decide(read_outs() | {"auc": figure(0.4, 0.106)}).word == "UNDECIDED"
+    assert decide(**(readouts(auc=0.5) | {"auc": figure(0.5, 0.106)})).word == "UNDECIDED"
+    assert decide(**(readouts() | {"auc": figure(0.4, 0.106)})).word == "UNDECIDED"
 
 
 def test_29_positives_decide_where_the_interval_is_clear():
-    assert decide(read_outs(after=0.9) | {"auc": figure(0.8, 0.1)}).word == "NOT FORGOTTEN"
-    assert decide(read_outs() | {"auc": figure(0.2, 0.1)}).word == "INVERTED"
+    assert decide(**(readouts(after=0.9) | {"auc": figure(0.8, 0.1)})).word == "NOT FORGOTTEN"
+    assert decide(**(readouts() | {"auc": figure(0.2, 0.1)})).word == "INVERTED"
 
 
-def test_none_found_of_29_positives_cannot_tell_silence():
+def test_none_of_29_positives_leaves_silence_open():
     assert rate_figure(0.0, 29)["interval"] == pytest.approx([0, 0.117], abs=1e-3)  # Wilson: z^2 / (n + z^2)
-    verdict = decide(read_outs(auc=0.96, rates=rates(0.0, n=29)))
+    verdict = decide(**readouts(auc=0.96, rates=rates(0.0, n=29)))
     assert verdict.word == "UNDECIDED" and "of only 29 images" in verdict.reason
-    assert decide(read_outs(auc=0.96, rates=rates(0.0, n=100))).word == "SILENCED"
+    assert decide(**readouts(auc=0.96, rates=rates(0.0, n=100))).word == "SILENCED"
 
 
 def test_one_rate_that_is_clear_is_enough():
     few = rates(0.0, n=11)
     many = [{"name": "true-positive rate", "before": 0.9, "after": 0.01, "n": 300}]
-    assert decide(read_outs(auc=0.96, rates=few + many)).word == "SILENCED"
+    assert decide(**readouts(auc=0.96, rates=few + many)).word == "SILENCED"
 
 
 def test_a_probe_interval_that_is_too_wide_is_undecided():
-    verdict = decide(read_outs(gaps={"layer4": figure(-0.01, 0.06)}))
+    verdict = decide(**readouts(gaps={"layer4": figure(-0.01, 0.06)}))
     assert verdict.word == "UNDECIDED" and "layer4" in verdict.reason
-    assert decide(read_outs(gaps={"layer4": figure(0.15, 0.06)})).word == "SILENCED"
-    assert decide(read_outs(gaps={"layer4": figure(-0.15, 0.06)})).word == "ERASED"
+    assert decide(**readouts(gaps={"layer4": figure(0.15, 0.06)})).word == "SILENCED"
+    assert decide(**readouts(gaps={"layer4": figure(-0.15, 0.06)})).word == "ERASED"
 
 
 def test_a_test_split_without_the_target_is_undecided():
-    assert decide(read_outs() | {"auc": {"value": None, "interval": None}}).word == "UNDECIDED"
+    assert decide(**(readouts() | {"auc": {"value": None, "interval": None}})).word == "UNDECIDED"
 
 
-def test_a_nonlinear_probe_above_the_oracle_is_told_beside_an_erased():
-    verdict = decide(read_outs(beside={"mlp": figure(0.06, 0.02), "knn": figure(0.01, 0.002)}))
+def test_a_nonlinear_probe_above_the_oracle_is_named_after_an_erased():
+    verdict = decide(**readouts(other_gaps={"mlp": figure(0.06, 0.02), "knn": figure(0.01, 0.002)}))
     assert verdict.word == "ERASED" and "mlp +0.060" in verdict.reason and "knn" not in verdict.reason
 
 

@@ -24,7 +24,7 @@ STAGES = ("top",)
 @pytest.fixture(autouse=True, scope="module")
 def small_level():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.LEVELS, "quick", setup.Level(600, (16, 64), ()))
+        patch.setitem(setup.LEVELS, "quick", setup.AuditLevel("quick", 600, (16, 64), ()))
         yield
 
 

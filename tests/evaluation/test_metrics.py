@@ -14,7 +14,6 @@ from utils.evaluation.metrics import (
     Ranking,
     auc,
     bernoulli_js,
-    equal_decisions,
     figures_per_head,
     linear_cka,
     modified_entropy,
@@ -140,10 +139,6 @@ def test_cka_is_the_same_by_gram_matrices_and_by_features():
     assert linear_cka(wide, y) == pytest.approx(linear_cka(x, y))
 
 
-def test_equal_decisions_is_the_share_on_the_same_side():
-    assert equal_decisions([1.0, -1, 2, -2], [3.0, 1, -1, -5]) == 0.5
-
-
 def test_bootstrap_interval_of_a_fair_coin_covers_a_half_in_about_95_percent_of_seeds():
     covered = 0
     for seed in range(300):
@@ -177,7 +172,7 @@ def test_intervals_are_equal_for_a_seed_and_hold_their_figure():
             assert low <= figures[head][name] <= high
 
 
-def test_auc_has_the_same_interval_whichever_way_it_is_asked():
+def test_auc_has_the_same_interval_whichever_way_it_is_computed():
     logits, labels = faces()
     assert (
         auc_interval(logits[:, 0], labels[:, 0])["interval"]

@@ -1,10 +1,15 @@
-"""What a net is compared with: its distance to the oracle, and two baselines that cost nothing."""
+"""What a network is compared with: the oracle or an untrained network, the original, and two baselines without cost."""
+
+from dataclasses import asdict
 
 import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from utils.evaluation.bootstrap import mean_interval
+from utils.audit.readouts import score_figure
+from utils.audit.relearning import area_between
+from utils.audit.verdict import decide, head_rates
+from utils.evaluation.bootstrap import auc_contrast, mean_interval, paired_changes
 from utils.evaluation.metrics import bernoulli_js, linear_cka, ratio
 
 #: most kept labels whose combinations are counted cell by cell; above, a logistic regression
@@ -12,21 +17,77 @@ MOST_CELLS = 6
 GROUPS = 20
 
 
-def distance_to_oracle(logits, attributes, stages, oracle, resamples=1000, seed=0):
-    """How far a net's kept heads and features are from the oracle's on the same images.
+def compare_network(name, readouts, kept, setup):
+    """Add to a network's record what takes a second one: probe gaps, relearning areas, kept changes, the verdict.
 
-    Args:
-        logits (N, K) and attributes of the net; stages {stage: (N, C)} its features; oracle: `Features`
+    Args: readouts: {name: NetworkReadouts} of all networks; kept: attributes that were to be kept; setup: AuditSetup
+    """
+    own, oracle, record = readouts[name], readouts.get("oracle"), readouts[name].record
+    measured = setup.y_test, setup.resamples, setup.seed
+    reference = next((role for role in ("oracle", "random") if role in readouts), None)
+    gaps, other_gaps = probe_gaps(own, readouts[reference], setup) if reference else ({}, {})
+    record["probe_gaps"] = {"reference": reference, "linear": gaps, **other_gaps}
+    if oracle and own is not oracle:
+        record["relearning"] = {
+            kind: part | {"area": area_between(own.curves[kind], oracle.curves[kind], *measured)}
+            for kind, part in record["relearning"].items()
+        }
+    since = next((role for role in ("original", "oracle") if role in readouts), None)
+    changes = kept_changes(readouts[since].test, own.test, kept, setup) if since not in (None, name) else {}
+    record["kept_changes"] = {"since": since, "heads": changes}
+    before = readouts["original"].record["heads"].get(setup.target) if "original" in readouts else None
+    verdict = decide(
+        auc={key: record["shipped"][key] for key in ("value", "interval", "n", "n_positive")},
+        rates=head_rates(before, record["heads"].get(setup.target)),
+        probes=record["probes"],
+        gaps=gaps,
+        other_gaps=other_gaps,
+        reference=reference,
+        kept=changes,
+    )
+    record["verdict"] = asdict(verdict)
+
+
+def probe_gaps(own, reference, setup):
+    """({stage: gap}, {"mlp", "knn": gap}) of a network's probes to a reference's, at the stages that both have.
+
+    Args: own, reference: NetworkReadouts. A gap is a `score_figure` of the difference of two AUCs, paired
+    """
+    stages = [stage for stage in own.probes if stage in reference.probes]
+    return (
+        {stage: _gap_figure(own.probes[stage], reference.probes[stage], setup) for stage in stages},
+        {kind: _gap_figure(own.other_probes[kind], reference.other_probes[kind], setup) for kind in own.other_probes},
+    )
+
+
+def _gap_figure(scores, reference, setup):
+    if scores is None or reference is None:
+        return score_figure(None, setup)
+    return auc_contrast([scores, reference], [1.0, -1.0], setup.y_test, setup.resamples, setup.seed)
+
+
+def kept_changes(before, after, kept, setup):
+    """`paired_changes` of the kept heads that two networks have, from their `Features` of the test images."""
+    heads = [head for head in kept if head in before.attributes and head in after.attributes]
+    logits = [part.logits[:, [part.attributes.index(head) for head in heads]] for part in (before, after)]
+    labels = setup.test_labels[:, setup.columns(heads)]
+    return paired_changes(*logits, labels, heads, setup.resamples, setup.seed)
+
+
+def distance_to_oracle(network, oracle, heads, resamples=1000, seed=0):
+    """How far a network's kept heads and features are from the oracle's on the same images.
+
+    Args: network, oracle: `Features` of the same images; heads: names to compare, as far as both networks have them
     Returns: {"js": {head: mean Bernoulli Jensen-Shannon divergence in nats}, "equal_decisions": {head: share},
-        "cka": {stage: linear CKA}}, each figure with its interval and n; heads and stages that both nets have
+        "cka": {stage: linear CKA}}, each figure with its interval and n; stages that both networks have
     """
     out = {"js": {}, "equal_decisions": {}, "cka": {}}
-    for name in (name for name in attributes if name in oracle.attributes):
-        ours, theirs = logits[:, attributes.index(name)], oracle.logits[:, oracle.attributes.index(name)]
+    for name in (name for name in network.attributes if name in heads and name in oracle.attributes):
+        ours, theirs = (part.logits[:, part.attributes.index(name)] for part in (network, oracle))
         out["js"][name] = mean_interval(bernoulli_js(expit(ours), expit(theirs)), resamples, seed)
         out["equal_decisions"][name] = mean_interval((ours > 0) == (theirs > 0), resamples, seed)
-    for stage in (stage for stage in stages if stage in oracle.stages):
-        out["cka"][stage] = cka_interval(stages[stage], oracle.stages[stage], seed)
+    for stage in (stage for stage in network.stages if stage in oracle.stages):
+        out["cka"][stage] = cka_interval(network.stages[stage], oracle.stages[stage], seed)
     return out
 
 
@@ -34,7 +95,7 @@ def cka_interval(x, y, seed=0, groups=GROUPS):
     """Linear CKA with a 95 % interval by the delete-a-group jackknife: a thousand resamples of it would take minutes.
 
     Args: x (N, D), y (N, E) features of the same images
-    Returns: {"value", "interval", "n"}; None where a net's features do not vary or N is under 2 images a group
+    Returns: {"value", "interval", "n"}; None where a network's features do not vary or N is under 2 images a group
     """
     value = linear_cka(x, y)
     out = {"value": value, "interval": None, "n": len(x)}
@@ -77,10 +138,10 @@ def kept_label_scores(train_kept, train_target, test_kept):
             return np.full(len(test_kept), target.mean())
         return LogisticRegression(max_iter=1000).fit(train_kept, target.astype(int)).decision_function(test_kept)
     code = 2 ** np.arange(train_kept.shape[1])
-    cells, asked = train_kept.astype(int) @ code, test_kept.astype(int) @ code
+    cells, test_cells = train_kept.astype(int) @ code, test_kept.astype(int) @ code
     size = 2 ** train_kept.shape[1]
     positives, images = np.bincount(cells, target, size), np.bincount(cells, minlength=size)
-    return ((positives + target.mean()) / (images + 1))[asked]
+    return ((positives + target.mean()) / (images + 1))[test_cells]
 
 
 def drop_head_logits(logits, column, base_rate):

@@ -1,4 +1,4 @@
-"""Membership of a label: can p_t tell whether the pair of image and label was trained on?"""
+"""Membership of a label: does the head's answer tell whether the pair of image and label was trained on?"""
 
 import numpy as np
 from scipy.special import entr, expit, xlog1py, xlogy
@@ -16,7 +16,7 @@ FOLDS = 5
 def attack_features(logits, labels):
     """What the attacker sees of each sample: loss, confidence, entropy, modified entropy (Song & Mittal 2021).
 
-    Args: logits (N,) of the head under attack; labels (N,) 0/1, the label whose membership is asked
+    Args: logits (N,) of the head under attack; labels (N,) 0/1, the label whose membership is in question
     Returns: (N, 4) float64
     """
     p = np.clip(expit(np.asarray(logits, dtype=np.float64)), 1e-12, 1 - 1e-12)
@@ -28,7 +28,7 @@ def attack_features(logits, labels):
 def matched(member_labels, other_labels, seed=0):
     """Equally many members and others of each class, at random: two sorted index arrays.
 
-    Without this an attacker would win by a difference of base rates, which says nothing about training.
+    Without this an attacker would win by a difference of base rates, which has nothing to do with training.
     """
     generator = np.random.default_rng([seed, 1])
     members, others = [], []
@@ -48,20 +48,12 @@ def membership_attack(member_logits, member_labels, other_logits, other_labels, 
         value None if fewer than 10 of each class can be matched
     """
     inside, outside = matched(member_labels, other_labels, seed)
-    features = np.concatenate(
-        [
-            attack_features(np.asarray(member_logits)[inside], np.asarray(member_labels)[inside]),
-            attack_features(np.asarray(other_logits)[outside], np.asarray(other_labels)[outside]),
-        ]
-    )
+    logits = np.concatenate([np.asarray(member_logits)[inside], np.asarray(other_logits)[outside]])
+    labels = np.concatenate([np.asarray(member_labels)[inside], np.asarray(other_labels)[outside]]).astype(int)
     is_member = np.repeat([1, 0], [len(inside), len(outside)])
-    if (
-        np.asarray(member_labels)[inside].sum() < 2 * FOLDS
-        or (np.asarray(member_labels)[inside] == 0).sum() < 2 * FOLDS
-    ):
+    if min(np.bincount(labels[: len(inside)], minlength=2)) < 2 * FOLDS:
         return {"value": None, "interval": None, "n": len(is_member), "n_positive": len(inside)}
-    scores = np.empty(len(is_member))
-    labels = np.concatenate([np.asarray(member_labels)[inside], np.asarray(other_labels)[outside]])
+    features, scores = attack_features(logits, labels), np.empty(len(is_member))
     # by class too: a fold with more of one class among its members would pull the attack fitted without it under 0.5
     splits = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, 2 * is_member + labels)
     for fitted_on, held_out in splits:

@@ -1,4 +1,4 @@
-"""Probes: what classifiers fitted on a net's frozen features can still tell about an attribute.
+"""Probes: how well classifiers fitted on a network's frozen features still rank images by an attribute.
 
 Each takes features and labels of training images and gives scores for other images; figures and intervals of the
 scores are made elsewhere. Nothing of the test images is used to fit, to standardise or to choose.
@@ -18,8 +18,8 @@ from threadpoolctl import ThreadpoolController
 
 from utils.evaluation.metrics import auc
 
-#: strengths of the linear probe, weakest fit first; on ties the earlier one wins
-GRID = (1e-4, 1e-3, 1e-2, 1e-1)
+#: scikit-learn's C (inverse weight of the L2 penalty) of the linear probe; on ties the earlier one wins
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
 FOLDS = 3
 
 
@@ -39,9 +39,13 @@ def standardised(train, *others):
     return [scaler.transform(np.asarray(v, dtype=np.float64)).astype(np.float32) for v in (train, *others)]
 
 
-def fit_logistic(features, labels, strength, start=None):
-    """Class-balanced L2 logistic regression (`strength` is scikit-learn's C), begun at `start`, an earlier fit."""
-    model = LogisticRegression(C=strength, class_weight="balanced", tol=1e-3, max_iter=300, warm_start=True)
+def fit_logistic(features, labels, C, start=None):
+    """Class-balanced L2 logistic regression, begun at `start`, an earlier fit.
+
+    Args: features (N, D), labels (N,) 0/1 with both classes; C: as scikit-learn's
+    Returns: the fitted `LogisticRegression`
+    """
+    model = LogisticRegression(C=C, class_weight="balanced", tol=1e-3, max_iter=300, warm_start=True)
     if start is not None:
         model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
     with one_thread(), warnings.catch_warnings():
@@ -49,8 +53,8 @@ def fit_logistic(features, labels, strength, start=None):
         return model.fit(features, labels)
 
 
-def choose_strength(features, labels, seed=0, grid=GRID, folds=FOLDS):
-    """The strength with the highest mean AUC over folds of the training images.
+def choose_c(features, labels, seed=0, grid=C_GRID, folds=FOLDS):
+    """The C with the highest mean AUC over folds of the training images.
 
     Args: features (N, D) raw, standardised fold by fold; labels (N,) 0/1 with both classes
     Returns: one of `grid`; its middle if a class has fewer than two images, so that nothing can be held out
@@ -63,32 +67,33 @@ def choose_strength(features, labels, seed=0, grid=GRID, folds=FOLDS):
     for fitted_on, held_out in splits:
         train, test = standardised(features[fitted_on], features[held_out])
         model = None
-        for i, strength in enumerate(grid):  # each fit begins where the weaker one ended
-            model = fit_logistic(train, labels[fitted_on], strength, model)
+        for i, C in enumerate(grid):  # each fit begins where the one before ended
+            model = fit_logistic(train, labels[fitted_on], C, model)
             scores[i] += auc(model.decision_function(test), labels[held_out])
     return grid[int(np.argmax(scores))]
 
 
 def linear_scores(train, labels, test, seed=0):
-    """Scores of a linear probe, its strength chosen by cross-validation inside the training images.
+    """Scores of a linear probe, its C chosen by cross-validation inside the training images.
 
     Args: train (N, D) and test (M, D) features; labels (N,) 0/1
-    Returns: ((M,) scores, the strength chosen); (None, None) if the training images lack a class
+    Returns: ((M,) scores, the C chosen); (None, None) if the training images lack a class
     """
     labels = np.asarray(labels).astype(int)
     if len(np.unique(labels)) < 2:
         return None, None
-    strength = choose_strength(train, labels, seed)
+    C = choose_c(train, labels, seed)
     train, test = standardised(train, test)
-    return fit_logistic(train, labels, strength).decision_function(test), strength
+    return fit_logistic(train, labels, C).decision_function(test), C
 
 
 def mlp_scores(train, labels, test, seed=0, width=128, epochs=60, patience=10):
-    """Scores of a net with one hidden layer of `width` ReLU units, from the epoch that held-out images prefer.
+    """Scores of a network with one hidden layer of `width` ReLU units, after the epoch that is best on held-out images.
 
     A fifth of the training images is held out, and the epoch with the highest AUC on them counts; training ends
-    `patience` epochs after it. Classes are not weighted: the AUC does not ask for a threshold.
+    `patience` epochs after it. Classes are not weighted: the AUC needs no threshold.
 
+    Args: train (N, D) and test (M, D) features; labels (N,) 0/1
     Returns: (M,) scores, or None if a class has fewer than five training images
     """
     labels = np.asarray(labels).astype(int)
@@ -101,9 +106,9 @@ def mlp_scores(train, labels, test, seed=0, width=128, epochs=60, patience=10):
     with one_thread():
         for epoch in range(epochs):
             model.partial_fit(inside, labels[fitted_on], classes=[0, 1])
-            found = auc(model.predict_proba(outside)[:, 1], labels[held_out])
-            if found > best:
-                best, best_epoch, scores = found, epoch, model.predict_proba(test)[:, 1]
+            value = auc(model.predict_proba(outside)[:, 1], labels[held_out])
+            if value > best:
+                best, best_epoch, scores = value, epoch, model.predict_proba(test)[:, 1]
             elif epoch - best_epoch >= patience:
                 break
     return scores
@@ -112,6 +117,7 @@ def mlp_scores(train, labels, test, seed=0, width=128, epochs=60, patience=10):
 def knn_scores(train, labels, test):
     """Scores of k nearest neighbours, k = root of the number of training images: share of positives among them.
 
+    Args: train (N, D) and test (M, D) features; labels (N,) 0/1
     Returns: (M,) scores, or None if the training images lack a class
     """
     labels = np.asarray(labels).astype(int)

@@ -1,165 +1,133 @@
-"""All read-outs of one net on one forgotten attribute, from one pass over the images."""
+"""All read-outs of one network on one forgotten attribute, from one pass over the images."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from utils.audit.features import LAST, Features, extract_features
 from utils.audit.membership import membership_attack
 from utils.audit.probes import knn_scores, linear_scores, mlp_scores
-from utils.audit.relearning import area_between, curve_figures, head_curve, plan_draws, whole_net_curve
-from utils.evaluation.bootstrap import auc_contrast, auc_interval, bootstrap_intervals
+from utils.audit.relearning import curve_figures, head_curve, plan_draws, whole_network_curve
+from utils.evaluation.bootstrap import auc_interval, bootstrap_intervals
 from utils.evaluation.metrics import figures_per_head, roc_points
 
 
 @dataclass
-class Reading:
-    """What one net answered: raw scores that later comparisons pair up, and the JSON-ready `record`.
+class NetworkReadouts:
+    """What an audit measures on one network: scores of the M test images, and their figures.
 
-    Attributes: `train` and `test` Features; `probes` {stage: (M,) scores or None}; `beside` {"mlp", "knn": the same};
-    `curves` {"head", "whole_net": relearning curves}
+    train, test: `Features`; probes: {stage: (M,) scores of the linear probe, or None}; other_probes: the same for
+    "mlp" and "knn"; curves: {"head", "whole_net": relearning curve}; record: the figures, JSON-ready
     """
 
     train: Features
     test: Features
     probes: dict = field(default_factory=dict)
-    beside: dict = field(default_factory=dict)
+    other_probes: dict = field(default_factory=dict)
     curves: dict = field(default_factory=dict)
     record: dict = field(default_factory=dict)
 
-    def target_logits(self, target):
-        """(train, test) logits of the target's head; None if the net has no such head."""
-        if target not in self.test.attributes:
-            return None
-        column = self.test.attributes.index(target)
-        return self.train.logits[:, column], self.test.logits[:, column]
 
-
-def read_net(name, model, question, *, stages=None, watch, progress=True, step=lambda what: None):
-    """Everything that one net can be asked by itself.
+def read_out_network(name, model, setup, watch, *, stages=None, progress=True):
+    """Every read-out that needs no second network.
 
     Args:
-        watch: `utils.common.run.Stopwatch`, gets the seconds of each part
-        step: called with the name of each part as it begins
-    Returns: Reading
+        name: of the network, for the progress bar; model: network with attribute heads
+        setup: AuditSetup; watch: `utils.common.run.Stopwatch`, gets the seconds of each part
+        stages: module names to probe; the network's `default_stages` if not given
+    Returns: NetworkReadouts
+    Raises: as `utils.audit.features.extract_features`
     """
-    q = question
-    step("features")
+    options = {"stages": stages, "batch_size": setup.batch_size, "device": setup.device, "progress": progress}
+    options["label"] = f"features of {name}"
     with watch("features"):
-        how = {"stages": stages, "batch_size": q.batch_size, "device": q.device, "progress": progress}
-        parts = [
-            extract_features(model, q.data, rows, label=f"features of {name}", **how) for rows in (q.train, q.test)
-        ]
-    reading = Reading(*parts)
-    step("probes")
+        parts = [extract_features(model, setup.data, rows, **options) for rows in (setup.train, setup.test)]
+    readouts = NetworkReadouts(*parts)
     with watch("probes"):
-        read_probes(reading, q)
-    step("relearning")
-    with watch("relearning, head"):
-        plan = plan_draws(q.y_train, q.level.sizes, q.level.draws, q.seed)
-        train, test = (part.stages[LAST] for part in (reading.train, reading.test))
-        reading.curves["head"] = head_curve(train, q.y_train, test, plan)
-    with watch("relearning, whole net"):
-        plan = plan_draws(q.y_train, q.level.whole_net_sizes, q.level.draws, q.seed, q.level.one_draw_above)
-        reading.curves["whole_net"] = whole_net_curve(
-            model, q.data, reading.train, q.y_train, q.test, plan, device=q.device, seed=q.seed, progress=progress
-        )
-    with watch("intervals"):
-        reading.record["relearning"] = {
-            kind: {"curve": curve_figures(curve, q.y_test, q.resamples, q.seed)}
-            for kind, curve in reading.curves.items()
-        }
-    step("head")
-    read_head(reading, q, watch)
-    return reading
-
-
-def read_probes(reading, question):
-    """Fit the probes of a reading, and write their figures to its record."""
-    q, record, strengths = question, {}, {}
-    for stage in reversed(reading.test.stages):  # the last features first: a last stage is often the same numbers
-        train, test = reading.train.stages[stage], reading.test.stages[stage]
-        last = reading.test.stages[LAST]
-        if stage != LAST and test.shape == last.shape and np.allclose(test, last, atol=1e-5):
-            reading.probes[stage], strengths[stage] = reading.probes[LAST], strengths[LAST]
-        else:
-            reading.probes[stage], strengths[stage] = linear_scores(train, q.y_train, test, q.seed)
-    reading.probes = {stage: reading.probes[stage] for stage in reading.test.stages}
-    for stage, scores in reading.probes.items():
-        record[stage] = score_figure(scores, q) | {"C": strengths[stage]}
-    if reading.probes[LAST] is not None:
-        record[LAST]["roc"] = roc_points(reading.probes[LAST], q.y_test)
-    train, test = reading.train.stages[LAST], reading.test.stages[LAST]
-    reading.beside = {
-        "mlp": mlp_scores(train, q.y_train, test, q.seed),
-        "knn": knn_scores(train, q.y_train, test),
-    }
-    reading.record["probes"] = record
-    reading.record |= {kind: score_figure(scores, q) for kind, scores in reading.beside.items()}
-
-
-def read_head(reading, question, watch):
-    """Figures of every head, of the target's head and of the attack on its labels, written to the record."""
-    q, record = question, reading.record
-    names = reading.test.attributes
-    labels, everywhere = q.test_labels[:, q.columns(names)], q.test_labels.all(1)
-    with watch("intervals"):
-        record["heads"] = figures_per_head(reading.test.logits, labels, names, everywhere)
-        intervals = bootstrap_intervals(reading.test.logits, labels, names, everywhere, q.resamples, q.seed)
-        for head, figures in record["heads"].items():
-            figures["intervals"] = intervals[head]
-        logits = reading.target_logits(q.target)
-        if logits is None:  # nothing to rank with: a constant, as if the head were dropped
-            counts = {"n": len(q.y_test), "n_positive": int(q.y_test.sum())}
-            record["shipped"] = {"value": 0.5, "interval": [0.5, 0.5], **counts, "has_head": False, "roc": None}
-        else:
-            record["shipped"] = score_figure(logits[1], q) | {"has_head": True, "roc": roc_points(logits[1], q.y_test)}
+        read_out_probes(readouts, setup)
+    with watch("relearning"):
+        _read_out_relearning(model, readouts, setup, progress)
+    with watch("heads"):
+        read_out_heads(readouts, setup)
     with watch("membership"):
-        record["membership"] = None  # a net without the head never saw the labels; images in both parts are no others
-        if logits is not None and not np.isin(q.train, q.test).any():
-            record["membership"] = membership_attack(logits[0], q.y_train, logits[1], q.y_test, q.seed, q.resamples)
+        read_out_membership(readouts, setup)
+    return readouts
 
 
-def score_figure(scores, question):
+def read_out_probes(readouts, setup):
+    """Fit the probes on the training images; their scores and figures on the test images go into `readouts`."""
+    fitted = _linear_probes(readouts, setup)
+    train, test = readouts.train.stages[LAST], readouts.test.stages[LAST]
+    readouts.probes = {stage: fitted[stage][0] for stage in readouts.test.stages}
+    readouts.other_probes = {
+        "mlp": mlp_scores(train, setup.y_train, test, setup.seed),
+        "knn": knn_scores(train, setup.y_train, test),
+    }
+    figures = {
+        stage: score_figure(scores, setup) | {"C": fitted[stage][1]} for stage, scores in readouts.probes.items()
+    }
+    if readouts.probes[LAST] is not None:
+        figures[LAST]["roc"] = roc_points(readouts.probes[LAST], setup.y_test)
+    readouts.record["probes"] = figures
+    readouts.record |= {kind: score_figure(scores, setup) for kind, scores in readouts.other_probes.items()}
+
+
+def _linear_probes(readouts, setup):
+    """{stage: ((M,) scores, C)}; the last features come first, as a last stage often holds the same numbers."""
+    fitted, last = {}, readouts.test.stages[LAST]
+    for stage in reversed(readouts.test.stages):
+        train, test = readouts.train.stages[stage], readouts.test.stages[stage]
+        if stage != LAST and test.shape == last.shape and np.allclose(test, last, atol=1e-5):
+            fitted[stage] = fitted[LAST]
+        else:
+            fitted[stage] = linear_scores(train, setup.y_train, test, setup.seed)
+    return fitted
+
+
+def _read_out_relearning(model, readouts, setup, progress):
+    """Relearning curves, by the head alone and, where the level has sizes for it, by the whole network."""
+    y, level, seed = setup.y_train, setup.level, setup.seed
+    plan = plan_draws(y, level.sizes, level.draws, seed)
+    readouts.curves["head"] = head_curve(readouts.train.stages[LAST], y, readouts.test.stages[LAST], plan)
+    plan = plan_draws(y, level.whole_net_sizes, level.draws, seed, level.one_draw_above)
+    options = {"device": setup.device, "seed": seed, "progress": progress}
+    curve = whole_network_curve(model, setup.data, readouts.train, y, setup.test, plan, **options)
+    readouts.curves["whole_net"] = curve
+    readouts.record["relearning"] = {
+        kind: {"curve": curve_figures(curve, setup.y_test, setup.resamples, seed)}
+        for kind, curve in readouts.curves.items()
+    }
+
+
+def read_out_heads(readouts, setup):
+    """Figures of every head, with intervals, and of the target's as it was shipped, go into the record."""
+    record, names = readouts.record, readouts.test.attributes
+    labels, all_positive = setup.test_labels[:, setup.columns(names)], setup.test_labels.all(1)
+    scored = readouts.test.logits, labels, names, all_positive
+    record["heads"] = figures_per_head(*scored)
+    for head, intervals in bootstrap_intervals(*scored, setup.resamples, setup.seed).items():
+        record["heads"][head]["intervals"] = intervals
+    if setup.target in names:
+        scores = readouts.test.logits[:, names.index(setup.target)]
+        record["shipped"] = score_figure(scores, setup) | {"has_head": True, "roc": roc_points(scores, setup.y_test)}
+    else:  # nothing to rank with: a constant, as if the head were dropped
+        chance = {"value": 0.5, "interval": [0.5, 0.5], "has_head": False, "roc": None}
+        record["shipped"] = score_figure(None, setup) | chance
+
+
+def read_out_membership(readouts, setup):
+    """Figure of the attack on the target's labels goes into the record; None if there is nothing to attack."""
+    names, figure = readouts.test.attributes, None
+    # a network without the head never saw the labels, and images in both parts are no others
+    if setup.target in names and not np.isin(setup.train, setup.test).any():
+        train, test = (part.logits[:, names.index(setup.target)] for part in (readouts.train, readouts.test))
+        figure = membership_attack(train, setup.y_train, test, setup.y_test, setup.seed, setup.resamples)
+    readouts.record["membership"] = figure
+
+
+def score_figure(scores, setup):
     """{"value", "interval", "n", "n_positive"} of the AUC of (M,) scores; value None if there are no scores."""
-    y = question.y_test
+    y = setup.y_test
     if scores is None:
         return {"value": None, "interval": None, "n": len(y), "n_positive": int(y.sum())}
-    return auc_interval(scores, y, question.resamples, question.seed)
-
-
-def gap_figure(scores, reference, question):
-    """`score_figure` of the difference of two AUCs on the same images, paired."""
-    if scores is None or reference is None:
-        return score_figure(None, question)
-    return auc_contrast([scores, reference], [1.0, -1.0], question.y_test, question.resamples, question.seed)
-
-
-def probe_gaps(reading, reference, question):
-    """({stage: gap}, {"mlp", "knn": gap}) of a net's probes to a reference's, at the stages that both have."""
-    stages = [stage for stage in reading.probes if stage in reference.probes]
-    return (
-        {stage: gap_figure(reading.probes[stage], reference.probes[stage], question) for stage in stages},
-        {kind: gap_figure(reading.beside[kind], reference.beside[kind], question) for kind in reading.beside},
-    )
-
-
-def curve_areas(reading, oracle, question):
-    """{"head", "whole_net": area between the relearning curve and the oracle's}."""
-    q = question
-    return {
-        kind: area_between(curve, oracle.curves[kind], q.y_test, q.resamples, q.seed)
-        for kind, curve in reading.curves.items()
-    }
-
-
-def with_logits(reading, train_logits, test_logits, question, watch):
-    """The same net with other logits: its features, probes and relearning stay, its heads are read anew."""
-    changed = replace(
-        reading,
-        train=replace(reading.train, logits=train_logits),
-        test=replace(reading.test, logits=test_logits),
-        record=dict(reading.record),
-    )
-    read_head(changed, question, watch)
-    return changed
+    return auc_interval(scores, y, setup.resamples, setup.seed)

@@ -1,6 +1,6 @@
-"""Relearning: how many labelled images bring a forgotten attribute back, by the head alone or by the whole net.
+"""Relearning: how many labelled images bring a forgotten attribute back, by the head alone or by the whole network.
 
-The attacker is the same for every net, starts from the net's features with a head of its own (so a net without the
+The attacker is the same for every network, starts from its features with a head of its own (so a network without the
 head is treated alike) and sees class-balanced draws. What counts is the curve against the oracle's.
 """
 
@@ -19,9 +19,8 @@ from utils.audit.probes import fit_logistic
 from utils.evaluation.bootstrap import auc_contrast
 from utils.network.modes import evaluating
 
-SIZES = (16, 64, 256, 1024, 4096)
-#: scikit-learn's C of the refitted head: 16 images could not choose it, and one value for all nets compares them
-STRENGTH = 0.01
+#: scikit-learn's C of the refitted head: 16 images could not choose it, and one value for all networks compares them
+HEAD_C = 0.01
 BATCH = 32
 LEAST_STEPS = 10
 
@@ -29,7 +28,7 @@ LEAST_STEPS = 10
 def balanced_draws(labels, size, draws, seed=0):
     """Class-balanced choices of labelled images.
 
-    Args: labels (N,) 0/1; size: images asked, half of each class, capped at what both classes have
+    Args: labels (N,) 0/1; size: number of images, half of each class, capped at what both classes have
     Returns: (draws, n) int array of places in `labels`, n = min(size, twice the rarer class), even
     """
     pools = [np.flatnonzero(np.asarray(labels) == value) for value in (0, 1)]
@@ -39,15 +38,15 @@ def balanced_draws(labels, size, draws, seed=0):
     return np.stack(chosen)
 
 
-def plan_draws(labels, sizes=SIZES, draws=3, seed=0, fewer_above=None):
-    """[(size asked, (draws, n) places)] for each size, the first one that the rarer class caps being the last.
+def plan_draws(labels, sizes, draws=3, seed=0, one_draw_above=None):
+    """[(size, (draws, n) places)] for each size, the first one that the rarer class caps being the last.
 
-    Args: fewer_above: sizes above it get one draw (the dear ones); None: all get `draws`
+    Args: labels (N,) 0/1; one_draw_above: sizes above it get one draw (the costly ones); None: all get `draws`
     Returns: [] if a class is missing
     """
     plan = []
     for size in sizes:
-        places = balanced_draws(labels, size, 1 if fewer_above and size > fewer_above else draws, seed)
+        places = balanced_draws(labels, size, 1 if one_draw_above and size > one_draw_above else draws, seed)
         if places.shape[1]:
             plan.append((size, places))
         if places.shape[1] < size:
@@ -62,14 +61,17 @@ def refit_head(features, labels, test_features):
     Returns: (M,) scores, and the head as (weight (D,), bias) on the features as they are
     """
     scaler = StandardScaler().fit(np.asarray(features, dtype=np.float64))
-    model = fit_logistic(scaler.transform(features), np.asarray(labels).astype(int), STRENGTH)
+    model = fit_logistic(scaler.transform(features), np.asarray(labels).astype(int), HEAD_C)
     weight = model.coef_[0] / scaler.scale_  # standardising folded into the head
     bias = float(model.intercept_[0] - weight @ scaler.mean_)
     return test_features @ weight + bias, (weight, bias)
 
 
 def head_curve(features, labels, test_features, plan):
-    """[(size asked, n, (draws, M) scores)]: the head alone, refitted on each draw of a plan."""
+    """[(size, n, (draws, M) scores)]: the head alone, refitted on each draw of a plan.
+
+    Args: features (N, D), labels (N,) 0/1, test_features (M, D); plan: as `plan_draws`, n images a draw
+    """
     return [
         (size, draws.shape[1], np.stack([refit_head(features[d], labels[d], test_features)[0] for d in draws]))
         for size, draws in plan
@@ -77,7 +79,7 @@ def head_curve(features, labels, test_features, plan):
 
 
 def fine_tune(model, data, rows, labels, head, *, device="cpu", lr=2e-4, seed=0):
-    """Train a copy of a net and a head of its own on some labelled images, everything adjustable.
+    """Train a copy of a network and a head of its own on some labelled images, everything adjustable.
 
     AdamW, cosine to 0, batches of 32, one pass but at least 10 steps; batch norm keeps its statistics, which 16 images
     would ruin. The head starts at its refit, so that few steps add to what the head alone finds.
@@ -86,46 +88,49 @@ def fine_tune(model, data, rows, labels, head, *, device="cpu", lr=2e-4, seed=0)
     Returns: the trained copy and its (weight, bias) tensors; `model` stays as it is
     """
     model = copy.deepcopy(model).to(device).eval().requires_grad_(True)
-    weight = torch.as_tensor(head[0], dtype=torch.float32, device=device).requires_grad_(True)
-    bias = torch.as_tensor(head[1], dtype=torch.float32, device=device).requires_grad_(True)
-    steps = max(LEAST_STEPS, math.ceil(len(rows) / BATCH))
+    weight, bias = (torch.as_tensor(part, dtype=torch.float32, device=device).requires_grad_(True) for part in head)
+    order, size = _training_order(len(rows), seed)
     optimiser = torch.optim.AdamW([*model.parameters(), weight, bias], lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    generator = np.random.default_rng([seed, 2])
-    size = min(BATCH, len(rows))
-    passes = math.ceil(steps * size / len(rows))
-    order = np.concatenate([generator.permutation(len(rows)) for _ in range(passes)])[: steps * size]
-    wanted = torch.as_tensor(np.asarray(labels)[order], dtype=torch.float32, device=device)
-    for step, (images, _) in enumerate(data.batches(np.asarray(rows)[order], size, device)):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(order) // size)
+    targets = torch.as_tensor(np.asarray(labels)[order], dtype=torch.float32, device=device).split(size)
+    batches = data.batches(np.asarray(rows)[order], size, device)
+    for (images, _), batch_targets in zip(batches, targets, strict=True):
         scores = head_inputs(model, images) @ weight + bias
         optimiser.zero_grad(set_to_none=True)
-        F.binary_cross_entropy_with_logits(scores, wanted[step * size : step * size + len(scores)]).backward()
+        F.binary_cross_entropy_with_logits(scores, batch_targets).backward()
         optimiser.step()
         schedule.step()
     return model, weight.detach(), bias.detach()
 
 
-def whole_net_curve(model, data, features, labels, test_rows, plan, *, device="cpu", seed=0, progress=True):
-    """[(size asked, n, (draws, M) scores)]: the whole net fine-tuned on each draw of a plan.
+def _training_order(count, seed):
+    """Places of `count` images in the order of training, whole batches, and the size of a batch."""
+    size, steps = min(BATCH, count), max(LEAST_STEPS, math.ceil(count / BATCH))
+    generator = np.random.default_rng([seed, 2])
+    passes = [generator.permutation(count) for _ in range(math.ceil(steps * size / count))]
+    return np.concatenate(passes)[: steps * size], size
+
+
+def whole_network_curve(model, data, features, labels, test_rows, plan, *, device="cpu", seed=0, progress=True):
+    """[(size, n, (draws, M) scores)]: the whole network fine-tuned on each draw of a plan.
 
     Args:
-        features: the net's `utils.audit.features.Features` of the training images; labels (N,) 0/1 of the same
+        features: the network's `utils.audit.features.Features` of the training images; labels (N,) 0/1 of the same
         test_rows: (M,) row numbers to score; plan: as `plan_draws`, places in `features`
         progress: show a bar (never where stderr is no terminal)
     """
-    last = features.stages[LAST]
-    curve = []
+    last, curve = features.stages[LAST], []
     total, disable = sum(len(draws) for _, draws in plan), None if progress and plan else True
-    bar = tqdm(total=total, desc="fine-tuning", leave=False, disable=disable)
-    for size, draws in plan:
-        scores = []
-        for i, places in enumerate(draws):
-            head = refit_head(last[places], labels[places], last[:1])[1]
-            tuned = fine_tune(model, data, features.rows[places], labels[places], head, device=device, seed=seed + i)
-            scores.append(_scores(*tuned, data, test_rows, device))
-            bar.update()
-        curve.append((size, draws.shape[1], np.stack(scores)))
-    bar.close()
+    with tqdm(total=total, desc="fine-tuning", leave=False, disable=disable) as bar:
+        for size, draws in plan:
+            scores = []
+            for i, places in enumerate(draws):
+                rows, drawn = features.rows[places], labels[places]
+                head = refit_head(last[places], drawn, last[:1])[1]
+                tuned = fine_tune(model, data, rows, drawn, head, device=device, seed=seed + i)
+                scores.append(_scores(*tuned, data, test_rows, device))
+                bar.update()
+            curve.append((size, draws.shape[1], np.stack(scores)))
     return curve
 
 
@@ -155,7 +160,7 @@ def curve_figures(curve, test_labels, resamples=1000, seed=0):
 def area_between(curve, oracle_curve, test_labels, resamples=1000, seed=0):
     """Signed area between a curve and the oracle's over log2 of the number of images, with its paired interval.
 
-    Above 0: the attribute comes back sooner than a net that never learnt it would learn it.
+    Above 0: the attribute comes back sooner than a network that never learnt it would learn it.
 
     Returns: {"value": AUC times doublings, "interval", "mean_gap": the same for each doubling, "n", "n_positive"};
         None where the curves have fewer than two sizes in common

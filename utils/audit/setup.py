@@ -1,4 +1,4 @@
-"""What an audit asks: how thoroughly, about which attribute, on which images."""
+"""What an audit measures: how thoroughly, about which attribute, on which images."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,16 @@ from utils.common.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
-class Level:
+class AuditLevel:
     """How thorough an audit is.
 
-    Attributes: `train_rows` most training images that probes and attacks see; `sizes` labelled images of
-    the refitted head; `whole_net_sizes` those of fine-tuning; `draws` choices of labelled images a size;
-    `one_draw_above` fine-tuning on more images than this is done once, not `draws` times
+    name: of the level
+    train_rows: most training images that probes and attacks see
+    sizes, whole_net_sizes: numbers of labelled images that the head alone and the whole network relearn from
+    draws: choices of labelled images a size; one_draw_above: fine-tuning on more images than this is done once
     """
 
+    name: str
     train_rows: int
     sizes: tuple
     whole_net_sizes: tuple
@@ -24,17 +26,17 @@ class Level:
 
 
 LEVELS = {
-    "quick": Level(1500, (16, 64, 256, 1024), ()),
-    "full": Level(20_000, (16, 64, 256, 1024, 4096), (16, 64, 256, 1024, 4096)),
+    "quick": AuditLevel("quick", 1500, (16, 64, 256, 1024), ()),
+    "full": AuditLevel("full", 20_000, (16, 64, 256, 1024, 4096), (16, 64, 256, 1024, 4096)),
 }
 
 
 @dataclass(frozen=True)
 class AuditSetup:
-    """What every net is asked: the images, the labels and the attribute.
+    """What is the same for every network of an audit: the images, the labels, the attribute.
 
-    Attributes: `data` the data set; `target` the attribute; `train` and `test` row numbers; `train_labels` (N, K) and
-    `test_labels` (M, K) of the data set's attributes; `level`, `seed`, `device`, `batch_size`, `resamples`
+    data: the data set; target: the attribute; train (N,), test (M,): row numbers; train_labels (N, K), test_labels
+    (M, K): of the data set's K attributes; level: `AuditLevel`; resamples: of the bootstrap
     """
 
     data: object
@@ -43,33 +45,39 @@ class AuditSetup:
     test: np.ndarray
     train_labels: np.ndarray
     test_labels: np.ndarray
-    level: Level
+    level: AuditLevel
     seed: int = 0
     device: str = "cpu"
     batch_size: int = 256
     resamples: int = 1000
 
     @property
+    def target_column(self):
+        """Column of the labels that is the target's, an int."""
+        return self.data.attributes.index(self.target)
+
+    @property
     def y_train(self):
         """(N,) labels of the target on the training images."""
-        return self.train_labels[:, self.data.attributes.index(self.target)]
+        return self.train_labels[:, self.target_column]
 
     @property
     def y_test(self):
         """(M,) labels of the target on the test images."""
-        return self.test_labels[:, self.data.attributes.index(self.target)]
+        return self.test_labels[:, self.target_column]
 
     def columns(self, attributes):
-        """Columns of the labels for some attributes."""
+        """Columns of the labels for some attributes, a list of int."""
         return [self.data.attributes.index(name) for name in attributes]
 
 
 def set_up_audit(data, target, *, level="quick", seed=0, device="cpu", batch_size=256, resamples=1000):
-    """The question about one attribute of a data set, its images chosen.
+    """Choose the images of an audit of one attribute.
 
-    The whole test part is used. Of the training part at most the level's `train_rows` are, at random, half of them with
-    the attribute as far as there are so many.
+    All test images are used; of the training images at most the level's `train_rows`, drawn at random, half of them
+    with the attribute as far as there are so many.
 
+    Returns: AuditSetup
     Raises: InputError if the attribute or the level is unknown
     """
     if target not in data.attributes:
@@ -87,10 +95,9 @@ def set_up_audit(data, target, *, level="quick", seed=0, device="cpu", batch_siz
 def balanced_subset(labels, most, seed=0):
     """Sorted places of at most `most` of (N,) labels, drawn at random, half from each class as far as they go."""
     pools = [np.flatnonzero(np.asarray(labels) == value) for value in (0, 1)]
-    counts = [len(pool) for pool in pools]
-    rare = min(*counts, most // 2)
-    taken = [rare, min(max(counts), most - rare)]
-    taken = taken if counts[0] <= counts[1] else taken[::-1]
+    rare = min(*map(len, pools), most // 2)
+    frequent = min(max(map(len, pools)), most - rare)
+    sizes = (rare, frequent) if len(pools[0]) <= len(pools[1]) else (frequent, rare)
     generator = np.random.default_rng([seed, 4])
-    drawn = [generator.choice(pool, count, replace=False) for pool, count in zip(pools, taken, strict=True)]
+    drawn = [generator.choice(pool, size, replace=False) for pool, size in zip(pools, sizes, strict=True)]
     return np.sort(np.concatenate(drawn))

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from utils.audit.comparison import probe_gaps
 from utils.audit.features import extract_features
 from utils.audit.probes import one_thread
-from utils.audit.readouts import Reading, probe_gaps, read_probes, score_figure
+from utils.audit.readouts import NetworkReadouts, read_out_probes, score_figure
 from utils.audit.setup import LEVELS, AuditSetup, balanced_subset
 from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, PROBE_TOLERANCE, decide
 from utils.common.errors import InputError
@@ -29,7 +30,7 @@ _RATES = {
 class Ruler:
     """What every setting is measured against.
 
-    questions: {target: AuditSetup} whose "test" images are the validation rows; references: {target: Reading}
+    questions: {target: AuditSetup} whose "test" images are the validation rows; references: {target: NetworkReadouts}
     kind: "oracle" or "random", what the references are; logits: (M, K) of the original; before: {head: its figures}
     """
 
@@ -89,13 +90,13 @@ def make_ruler(original, reference, kind, data, targets, fit, held, *, seed=0, s
 
 
 def read(model, question, stages=None, progress=True):
-    """`utils.audit.readouts.Reading` of a network with its probes fitted, nothing else."""
+    """`utils.audit.readouts.NetworkReadouts` of a network with its probes fitted, nothing else."""
     how = {"stages": stages, "batch_size": question.batch_size, "device": question.device, "progress": progress}
-    reading = Reading(
+    reading = NetworkReadouts(
         *(extract_features(model, question.data, rows, **how) for rows in (question.train, question.test))
     )
     with one_thread():
-        read_probes(reading, question)
+        read_out_probes(reading, question)
     return reading
 
 
@@ -142,8 +143,8 @@ def _of_target(reading, ruler, target, kept):
     ]
     head = score_figure(logits[:, names.index(target)], question)
     probes = {s: {k: figure[k] for k in ("value", "interval")} for s, figure in reading.record["probes"].items()}
-    shown = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "beside": beside, "kept": kept}
-    verdict = decide({**shown, "reference": ruler.kind})
+    shown = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "other_gaps": beside, "kept": kept}
+    verdict = decide(**shown, reference=ruler.kind)
     words = {name: value for name, value in asdict(verdict).items() if name != "numbers"}
     return {"head_auc": head, "probes": probes, "gaps": gaps, "verdict": words}
 

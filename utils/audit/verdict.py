@@ -1,10 +1,9 @@
-"""The verdict: one word for what an unlearned net still knows, and the figures that decided it.
+"""The verdict: one word for what an unlearned network still knows, and the figures that decided it.
 
-The rules, in the order in which they are asked (the first that holds gives the word):
+The rules, in their order (the first that holds gives the word):
 
-1. DAMAGED: a kept head is ruined, that is, it lost ten times what is allowed. What a broken net says about the target
-   is no forgetting.
-2. INVERTED: the head's AUC is under 0.45: it knows the target and says the opposite.
+1. DAMAGED: a kept head is ruined, that is, it lost ten times what is allowed. A broken network has not forgotten.
+2. INVERTED: the head's AUC is under 0.45: it knows the target and answers the opposite.
 3. The AUC is above 0.55. SILENCED if a true-positive rate (over all positives, or over the images on which all
    attributes are 1) fell to 5 % or less from above it: the decision is gone, the ranking is not. NOT FORGOTTEN
    otherwise.
@@ -13,11 +12,11 @@ The rules, in the order in which they are asked (the first that holds gives the 
    figure itself is beyond the allowance and its whole paired interval is on the side of a loss.
 6. ERASED.
 
-Without an oracle the probes are compared with a randomly initialised net's, and the word is qualified "no oracle".
+Without an oracle the probes are compared with a randomly initialised network's, and the word is qualified "no oracle".
 
-UNDECIDED: an interval that reaches more than 0.05 to either side on average and holds the threshold in question
-cannot say on which side of it the figure is, and the rule would be a guess. (29 positives among 1,250 test images
-leave 0.5 +- 0.11: undecided. 29 positives and an AUC of 0.96 +- 0.03: above 0.55 all the same.)
+UNDECIDED: an interval that is wider than 0.1 and holds the threshold leaves open on which side of it the figure is,
+and the rule would be a guess. (29 positives among 1,250 test images leave 0.5 +- 0.11: undecided. 29 positives and an
+AUC of 0.96 +- 0.03: above 0.55 all the same.)
 """
 
 from dataclasses import dataclass, field
@@ -28,6 +27,10 @@ SILENT_RATE = 0.05
 ALLOWED_LOSS = {"auc": 0.005, "accuracy": 0.005}
 RUINED = 10  # times the allowed loss
 TOO_WIDE = 0.05  # half an interval
+RATES = {  # true-positive rate: (number of its images, its name)
+    "tpr_all_positive": ("n_all_positive", "true-positive rate on all-positive images"),
+    "tpr": ("n_positive", "true-positive rate"),
+}
 
 WORDS = ("ERASED", "SILENCED", "NOT FORGOTTEN", "INVERTED", "DAMAGED", "UNDECIDED")
 
@@ -36,7 +39,7 @@ WORDS = ("ERASED", "SILENCED", "NOT FORGOTTEN", "INVERTED", "DAMAGED", "UNDECIDE
 class Verdict:
     """A word, why, and the figures behind it.
 
-    Attributes: `word` of `WORDS`; `reason` one sentence; `numbers` JSON-ready; `qualifier` "" or "no oracle"
+    word: of `WORDS`; reason: one sentence; numbers: JSON-ready; qualifier: "" or "no oracle"
     """
 
     word: str
@@ -53,7 +56,7 @@ class Verdict:
 
 
 def above(figure, threshold):
-    """Whether a figure {"value", "interval"} is above a threshold; None if its interval is too wide to tell."""
+    """Whether a figure {"value", "interval"} is above a threshold; None if it is undefined or too wide to tell."""
     if figure["value"] is None:
         return None
     if figure.get("interval"):
@@ -73,8 +76,24 @@ def rate_figure(rate, n):
     return {"value": rate, "interval": [max(0.0, centre - half), min(1.0, centre + half)]}
 
 
+def head_rates(before, after):
+    """The true-positive rates of the target's head that `decide` takes.
+
+    Args: before, after: `figures_per_head` of the head in the original and in this network; None: no such head
+    Returns: [{"name", "before", "after", "n"}], without rates that are undefined after
+    """
+    return [
+        {"name": name, "before": before and before[key], "after": after[key], "n": after[count]}
+        for key, (count, name) in RATES.items()
+        if after and after[key] is not None
+    ]
+
+
 def kept_losses(kept, times=1):
-    """[(head, measure, loss)] beyond `times` the allowance, each loss clear of its interval; worst first."""
+    """[(head, measure, loss)] beyond `times` the allowance, each loss clear of its interval; worst first.
+
+    Args: kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
+    """
     losses = [
         (-change[measure]["value"] / allowed, name, measure)
         for name, change in kept.items()
@@ -86,100 +105,91 @@ def kept_losses(kept, times=1):
     return [(name, measure, ratio * ALLOWED_LOSS[measure]) for ratio, name, measure in sorted(losses, reverse=True)]
 
 
-def decide(read_outs):
-    """The verdict on one forgotten attribute.
+def decide(*, auc, rates, probes, gaps, other_gaps, reference, kept):
+    """The verdict on one forgotten attribute, from figures {"value", "interval": [low, high]}.
 
-    Args: read_outs, a dictionary with figures as {"value", "interval": [low, high]}:
-        auc: of the shipped head; a net without the head counts as 0.5, [0.5, 0.5]
-        rates: [{"name", "before", "after", "n"}] true-positive rates of the head; before None: not known
+    Args:
+        auc: figure of the shipped head; a network without the head counts as 0.5, [0.5, 0.5]
+        rates: as `head_rates`
         probes: {stage: figure}, AUC of the linear probe, shallow to deep
         gaps: {stage: figure}, probe AUC minus the reference's, paired; {} if there is nothing to compare with
+        other_gaps: {probe: figure}, gaps of other probes; they never decide, but an ERASED names those above 0.02
         reference: "oracle", "random" or None, whose probes the gaps are against
         kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
-        beside: {probe: figure}, gaps of other probes; they never decide, but an ERASED names those above the reference
     Returns: Verdict
     """
-    losses = kept_losses(read_outs["kept"])
-    word, reason = _word(read_outs, losses)
-    numbers = {
-        "auc": read_outs["auc"],
-        "rates": read_outs["rates"],
-        "reference": read_outs["reference"],
-        "gaps": read_outs["gaps"],
-        "kept_losses": [{"head": head, "measure": measure, "loss": loss} for head, measure, loss in losses],
-    }
-    return Verdict(word, reason, numbers, "" if read_outs["reference"] == "oracle" else "no oracle")
-
-
-def _word(read_outs, losses):
-    auc, probes = read_outs["auc"], read_outs["probes"]
+    losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
+    head = "" if auc["value"] is None else f"head AUC {_shown(auc)}"
+    lost = f"; also lost: {_list_losses(losses)}" if losses else ""
     if auc["value"] is None:
-        return "UNDECIDED", "the test images lack a class of the target, so its head has no AUC"
-    ruined = kept_losses(read_outs["kept"], RUINED)
-    said = f"head AUC {_shown(auc)}"
-    if ruined:
-        return "DAMAGED", f"ruined: {_losses(ruined)}; {said}"
-    if above(auc, 0.5 - AUC_TOLERANCE) is None or above(auc, 0.5 + AUC_TOLERANCE) is None:
-        return "UNDECIDED", f"{said}: too wide to tell from chance, more test images with the target are needed"
-    if auc["value"] < 0.5 - AUC_TOLERANCE:
-        return "INVERTED", f"{said}: below chance, the head knows the target and says the opposite"
-    if above(auc, 0.5 + AUC_TOLERANCE):
-        also = f"; also lost: {_losses(losses)}" if losses else ""
-        return _loud(read_outs["rates"], said, probes, also)
-    return _at_chance(read_outs, said, losses)
+        word, reason = "UNDECIDED", "the test images lack a class of the target, so its head has no AUC"
+    elif ruined:
+        word, reason = "DAMAGED", f"ruined: {_list_losses(ruined)}; {head}"
+    elif above(auc, 0.5 - AUC_TOLERANCE) is None or above(auc, 0.5 + AUC_TOLERANCE) is None:
+        text = "too wide to tell from chance, more test images with the target are needed"
+        word, reason = "UNDECIDED", f"{head}: {text}"
+    elif auc["value"] < 0.5 - AUC_TOLERANCE:
+        word, reason = "INVERTED", f"{head}: below chance, the head knows the target and says the opposite"
+    elif above(auc, 0.5 + AUC_TOLERANCE):
+        word, reason = _head_above_chance(rates, head, probes)
+        reason += lost
+    else:
+        word, reason = _head_at_chance(head, probes, gaps, other_gaps, reference, losses)
+        reason += lost if word == "SILENCED" else ""
+    numbers = {"auc": auc, "rates": rates, "reference": reference, "gaps": gaps}
+    numbers["kept_losses"] = [{"head": name, "measure": measure, "loss": loss} for name, measure, loss in losses]
+    return Verdict(word, reason, numbers, "" if reference == "oracle" else "no oracle")
 
 
-def _loud(rates, said, probes, also):
+def _head_above_chance(rates, head, probes):
+    """Rule 3: (word, reason)."""
     known = [stage for stage in reversed(probes) if probes[stage]["value"] is not None]  # of equals the deepest
     best = max(known, key=lambda stage: probes[stage]["value"], default=None)
     probe = f", linear probe at {best} {_shown(probes[best])}" if best else ""
-    states = [(rate, _fell_silent(rate)) for rate in rates]
-    silent = [rate for rate, state in states if state]
-    if silent:
-        rate = silent[0]
-        return "SILENCED", f"{rate['name']} {rate['after']:.1%}, but {said}{probe}{also}"
+    states = [(rate, _is_silenced(rate)) for rate in rates]
+    silenced = [rate for rate, state in states if state]
+    if silenced:
+        return "SILENCED", f"{silenced[0]['name']} {silenced[0]['after']:.1%}, but {head}{probe}"
     unsure = [rate for rate, state in states if state is None]
     if unsure:
-        return "UNDECIDED", (
-            f"{said}{probe}: SILENCED or NOT FORGOTTEN, {unsure[0]['name']} {unsure[0]['after']:.1%} of only "
-            f"{unsure[0]['n']} images cannot tell{also}"
-        )
-    return "NOT FORGOTTEN", f"{said}{probe}{also}"
+        few = f"{unsure[0]['name']} {unsure[0]['after']:.1%} of only {unsure[0]['n']} images cannot tell"
+        return "UNDECIDED", f"{head}{probe}: SILENCED or NOT FORGOTTEN, {few}"
+    return "NOT FORGOTTEN", f"{head}{probe}"
 
 
-def _fell_silent(rate):
+def _is_silenced(rate):
     """Whether a true-positive rate is at most 5 % and was not before; None if too few images tell."""
     if rate["after"] is None or (rate["before"] is not None and rate["before"] <= SILENT_RATE):
         return False
-    loud = above(rate_figure(rate["after"], rate["n"]), SILENT_RATE)
-    return None if loud is None else not loud
+    answers = above(rate_figure(rate["after"], rate["n"]), SILENT_RATE)
+    return None if answers is None else not answers
 
 
-def _at_chance(read_outs, said, losses):
-    gaps, probes, reference = read_outs["gaps"], read_outs["probes"], read_outs["reference"]
+def _head_at_chance(head, probes, gaps, other_gaps, reference, losses):
+    """Rules 4 to 6: (word, reason)."""
     if not gaps or any(gap["value"] is None for gap in gaps.values()):
-        return "UNDECIDED", f"{said}, but there are no probes to compare: an oracle or a random net is needed"
+        return "UNDECIDED", f"{head}, but there are no probes to compare: an oracle or a random net is needed"
     states = {stage: above(gap, PROBE_TOLERANCE) for stage, gap in gaps.items()}
-    told = [stage for stage, state in states.items() if state]
+    over = [stage for stage, state in states.items() if state]
     unsure = [stage for stage, state in states.items() if state is None]
-    worst = max(told or unsure or gaps, key=lambda stage: gaps[stage]["value"])
+    worst = max(over or unsure or gaps, key=lambda stage: gaps[stage]["value"])
     against = f"linear probe at {worst} {_shown(probes[worst])}, {gaps[worst]['value']:+.3f} against the {reference}'s"
-    if told:
-        return "SILENCED", f"{said}, but {against}" + (f"; also lost: {_losses(losses)}" if losses else "")
+    if over:
+        return "SILENCED", f"{head}, but {against}"
     if unsure:
-        return "UNDECIDED", f"{said}; {against} {_interval(gaps[worst])}: too wide to tell"
+        return "UNDECIDED", f"{head}; {against} {_interval(gaps[worst])}: too wide to tell"
     if losses:
-        return "DAMAGED", f"forgotten ({said}), but lost: {_losses(losses)}"
-    reason = f"{said}; highest {against}; no kept head lost more than allowed"
-    others = [f"{name} {gap['value']:+.3f}" for name, gap in read_outs.get("beside", {}).items() if _clear(gap)]
-    return "ERASED", reason + (f"; beside the rule, above the {reference}'s: {', '.join(others)}" if others else "")
+        return "DAMAGED", f"forgotten ({head}), but lost: {_list_losses(losses)}"
+    clear = [
+        f"{name} {gap['value']:+.3f}"
+        for name, gap in other_gaps.items()
+        if gap["value"] is not None and gap["value"] > PROBE_TOLERANCE and gap["interval"][0] > 0
+    ]
+    others = f"; beside the rule, above the {reference}'s: {', '.join(clear)}" if clear else ""
+    return "ERASED", f"{head}; highest {against}; no kept head lost more than allowed{others}"
 
 
-def _clear(gap):
-    return gap["value"] is not None and gap["value"] > PROBE_TOLERANCE and gap["interval"][0] > 0
-
-
-def _losses(losses):
+def _list_losses(losses):
     units = {"auc": lambda loss: f"{loss:.3f} of AUC", "accuracy": lambda loss: f"{100 * loss:.1f} points of accuracy"}
     return ", ".join(f"{head} {units[measure](loss)}" for head, measure, loss in losses[:4])
 

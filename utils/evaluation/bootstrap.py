@@ -32,10 +32,10 @@ def bootstrap_intervals(logits, labels, attributes, all_positive=None, resamples
     Args: logits (N, K), labels (N, K), attributes and all_positive as `utils.evaluation.metrics.figures_per_head`
     Returns: {attribute: {figure: [low, high]}}; None for a figure that is undefined in every resample
     """
-    judged = head_figures(logits, labels, attributes, all_positive)
-    draws = {name: {figure: [] for figure in FIGURES} for name in judged}
-    for weights in resample_counts(len(np.asarray(labels)), resamples, seed):
-        for name, head in judged.items():
+    heads = head_figures(logits, labels, attributes, all_positive)
+    draws = {name: {figure: [] for figure in FIGURES} for name in heads}
+    for weights in resample_counts(len(labels), resamples, seed):
+        for name, head in heads.items():
             for figure, values in head.at(weights).items():
                 draws[name][figure].append(values)
     return {
@@ -51,6 +51,7 @@ def auc_contrast(scores, coefficients, labels, resamples=RESAMPLES, seed=0):
 
     Args: scores (M, N); coefficients (M,); labels (N,) 0/1
     Returns: {"value", "interval": [low, high], "n", "n_positive"}; None where a class is missing
+    Raises: ValueError if there are not as many coefficients as scores
     """
     scores, labels = np.atleast_2d(np.asarray(scores)), np.asarray(labels)
     if len(scores) != len(coefficients):
@@ -84,7 +85,7 @@ def mean_interval(values, resamples=RESAMPLES, seed=0):
 
 
 def paired_changes(before, after, labels, attributes, resamples=RESAMPLES, seed=0):
-    """Change of AUC and of accuracy of each head from one net to another on the same images, with paired intervals.
+    """Change of AUC and of accuracy of each head from one network to another on the same images, with paired intervals.
 
     Args: before, after: (N, K) logits with the same head order; labels (N, K)
     Returns: {attribute: {"auc": {"value", "interval", "n", "n_positive"}, "accuracy": {"value", "interval", "n"}}};

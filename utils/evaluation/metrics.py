@@ -1,4 +1,4 @@
-"""Figures of a net's heads and distances between two nets, computed with numpy from logits, labels and features.
+"""Figures of a network's heads and distances between two networks, with numpy, from logits, labels and features.
 
 Every figure of a head is a function of the logits, the labels and a *weight per image*. With weights of one it is the
 plain figure; with the counts of a resample it is one draw of `utils.evaluation.bootstrap`, so the two cannot differ.
@@ -8,16 +8,8 @@ import numpy as np
 from scipy.special import entr, expit, xlogy
 
 #: the figures that carry an interval, in the order in which tables show them
-FIGURES = (
-    "auc",
-    "average_precision",
-    "balanced_accuracy",
-    "accuracy",
-    "tpr",
-    "tnr",
-    "mean_predicted",
-    "base_rate",
-    "tpr_all_positive",
+FIGURES = tuple(
+    "auc average_precision balanced_accuracy accuracy tpr tnr mean_predicted base_rate tpr_all_positive".split()
 )
 
 
@@ -39,7 +31,7 @@ class Ranking:
         if scores.shape != labels.shape or scores.ndim != 1:
             raise ValueError(f"scores {scores.shape} and labels {labels.shape} must be two equal (N,) arrays")
         if np.isnan(scores).any():
-            raise ValueError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN: the net has diverged")
+            raise ValueError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN: the network has diverged")
         self.order = np.argsort(scores, kind="stable")
         ranked = scores[self.order]
         self.positive = labels[self.order].astype(np.float64)  # (N,)
@@ -107,10 +99,10 @@ class HeadFigures:
         """
         self.ranking = Ranking(logits, labels)
         logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels).astype(np.float64)
-        said = (logits > 0).astype(np.float64)  # the decision at probability 0.5
+        decided = (logits > 0).astype(np.float64)  # at probability 0.5
         everywhere = np.asarray(all_positive).astype(np.float64)
-        hit, rejected = labels * said, (1 - labels) * (1 - said)
-        columns = [labels, hit, rejected, hit + rejected, expit(logits), everywhere, everywhere * said]
+        hit, rejected = labels * decided, (1 - labels) * (1 - decided)
+        columns = [labels, hit, rejected, hit + rejected, expit(logits), everywhere, everywhere * decided]
         self.columns = np.stack(columns, axis=1)  # (N, 7): every figure at a threshold is a quotient of such sums
 
     def at(self, weights):
@@ -137,8 +129,8 @@ def head_figures(logits, labels, attributes, all_positive=None):
     """{attribute: HeadFigures} for logits (N, K) and labels (N, K).
 
     Args:
-        all_positive: (N,) bool; by default the images on which all K labels are 1. A net that has fewer heads than
-            the data has attributes needs it given, or its paper figure would be over other images.
+        all_positive: (N,) bool; by default the images on which all K labels are 1. A network that has fewer heads
+            than the data has attributes needs it given, or its paper figure would be over other images.
     Raises: ValueError if shapes and names disagree, or a logit is NaN
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
@@ -171,9 +163,9 @@ def plain(value):
 
 
 def bernoulli_js(p, q):
-    """Jensen-Shannon divergence of two coins, elementwise, in nats: 0 when equal, ln 2 when disjoint (0 against 1).
+    """Jensen-Shannon divergence of two coins of probabilities p and q, elementwise, in nats: 0 if equal, at most ln 2.
 
-    JS = H((p + q) / 2) - (H(p) + H(q)) / 2 with the binary entropy H (Lin 1991). Args are probabilities in [0, 1].
+    JS = H((p + q) / 2) - (H(p) + H(q)) / 2 with the binary entropy H (Lin 1991). Arrays of probabilities in [0, 1].
     """
     p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
 
@@ -184,7 +176,7 @@ def bernoulli_js(p, q):
 
 
 def modified_entropy(p, y):
-    """Modified entropy of a coin that says p when the sample's own label is y (Song & Mittal 2021, eq. 4), in nats.
+    """Modified entropy of probability p for a sample of label y (Song & Mittal 2021, eq. 4), elementwise, in nats.
 
     -(1 - p_y) ln p_y - p_z ln(1 - p_z) with z the other class: 0 for a sure and right answer, infinite for a sure and
     wrong one, so probabilities are kept 1e-12 away from 0 and 1.
@@ -193,11 +185,6 @@ def modified_entropy(p, y):
     own = np.where(np.asarray(y) > 0, p, 1 - p)
     other = 1 - own
     return -xlogy(1 - own, own) - xlogy(other, 1 - other)
-
-
-def equal_decisions(logits_a, logits_b):
-    """Share of images on which two (N,) or (N, K) sets of logits fall on the same side of 0, over the first axis."""
-    return ((np.asarray(logits_a) > 0) == (np.asarray(logits_b) > 0)).mean(0)
 
 
 def linear_cka(x, y):

@@ -1,11 +1,11 @@
-"""Logits of a network on some rows, the figures of its heads, and the tables that show them."""
+"""Logits of a network on some rows of a data set, the figures of its heads, and the tables that show them."""
 
 import torch
 from tqdm import tqdm
 
 from utils.common import distributed, run
 from utils.evaluation.metrics import figures_per_head
-from utils.network.modes import keeping_modes
+from utils.network.modes import evaluating
 
 MEASURES = {
     "tpr_all_positive": "TPR on all-positive",
@@ -19,16 +19,15 @@ def predict(model, data, rows, batch_size, device, bf16=False):
     """Logits and labels of some rows, in their order, in evaluation mode; the model's modes are as before afterwards.
 
     Args:
-        bf16: compute in bfloat16; by default float32
+        model: network with attribute heads, on `device`; data: `utils.datasets.dataset.ImageDataset`
+        rows: (N,) row numbers; batch_size: images a pass; bf16: compute in bfloat16, by default in float32
     Returns: logits (N, K) and labels (N, K), float32, on the CPU
     """
     device, mine = torch.device(device), distributed.share_out(rows)
     steps = -(-len(mine) // batch_size)
     nothing = torch.zeros((0, len(model.attributes)), device=device)
     logits, labels = [nothing], [nothing]
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-    with torch.no_grad(), keeping_modes(model), autocast:
-        model.eval()
+    with torch.no_grad(), evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         batches = data.batches(mine, batch_size, device)
         for images, batch_labels in progress_bar(batches, "evaluate", steps):
             logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
@@ -42,24 +41,28 @@ def progress_bar(batches, label, steps):
 
 
 def evaluate(model, data, rows, batch_size, device, bf16=False):
-    """{attribute: figures of `metrics.figures_per_head`} of a network on some rows of a data set."""
+    """Figures of every head of a network on some rows of a data set.
+
+    Args: as `predict`; the heads are those of the data's attributes, in order
+    Returns: {attribute: figures of `utils.evaluation.metrics.figures_per_head`}
+    """
     logits, labels = predict(model, data, rows, batch_size, device, bf16=bf16)
     return figures_per_head(logits.numpy(), labels.numpy(), data.attributes)
 
 
 def shown(value):
-    """A figure with three digits, "-" where it is undefined."""
+    """A figure as text with three digits, "-" where it is None."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def table_of(heads):
-    """Aligned text: a row per head of {attribute: figures}."""
+    """Aligned text: a row a head of {attribute: figures}, as `evaluate` returns them."""
     rows = [[name, row["n"], *(shown(row[key]) for key in MEASURES)] for name, row in heads.items()]
     return run.table(rows, ["attribute", "n", *MEASURES.values()])
 
 
 def before_after_table(heads, forgotten):
-    """Aligned text: a row per head of {attribute: {"before": figures, "after": figures}}, forgotten ones marked."""
+    """Aligned text: a row a head of {attribute: {"before": figures, "after": figures}}, those in `forgotten` marked."""
     rows = []
     for name, sides in heads.items():
         pairs = [f"{shown(sides['before'][key])} -> {shown(sides['after'][key])}" for key in MEASURES]

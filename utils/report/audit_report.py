@@ -1,51 +1,51 @@
-"""What an audit leaves behind: audit.json, four pictures, and the table and verdict on the screen."""
+"""What an audit leaves behind: audit_<target>.json, four pictures, a table and verdict on screen, a results line."""
 
 import json
+from pathlib import Path
 
-from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
+from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE, Verdict
 from utils.common import run
 from utils.common.files import write_atomically
 from utils.evaluation.predict import shown
 from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
 
 NAMES = {"random": "random initialisation", "drop_head": "drop the head"}
+FIGURE = ("value", "interval", "n", "n_positive")  # of a figure, what a results line keeps
 
 
 def write_audit(folder, result):
-    """Write audit.json (of a target of its own: audit_<target>.json stays beside it) and the pictures to a folder."""
-    target = result["target"]
-    write_atomically(folder / f"audit_{target}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    """Write audit_<target>.json and the pictures audit_<target>_….png to a folder.
+
+    Args: result: as `utils.audit.audit.audit` returns it
+    """
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    write_atomically(Path(folder) / f"audit_{result['target']}.json", text)
     draw_audit(folder, result)
 
 
 def draw_audit(folder, result):
-    """ROC, probes by stage, relearning curves and changes of the kept heads, as audit_<target>_….png."""
-    target, nets = result["target"], {NAMES.get(name, name): record for name, record in result["nets"].items()}
-    stem = f"audit_{target}"
-    curves = {
-        name: (record["shipped"]["roc"]["fpr"], record["shipped"]["roc"]["tpr"], record["shipped"]["value"])
-        for name, record in nets.items()
-        if record["shipped"]["roc"]
-    }
-    draw_roc(folder / f"{stem}_roc.png", curves, f"{target}: the shipped head")
-    probes = {
-        name: {stage: _triple(figure) for stage, figure in record["probes"].items()} for name, record in nets.items()
-    }
-    limits = {}
-    if "oracle" in nets:
-        oracle = nets["oracle"]["probes"]
-        limits = {s: f["value"] + PROBE_TOLERANCE for s, f in oracle.items() if f["value"] is not None}
-    note = "dashed: the oracle's probe + 0.02" if limits else "no oracle: no limit drawn"
-    draw_probe_stages(folder / f"{stem}_probes.png", probes, note, f"{target}: linear probe by stage", limits=limits)
-    head, whole = ({name: _points(record, kind) for name, record in nets.items()} for kind in ("head", "whole_net"))
+    """ROC, probes by stage, relearning curves and, if heads were kept, their changes, as audit_<target>_….png."""
+    target, networks = result["target"], {NAMES.get(name, name): record for name, record in result["nets"].items()}
+    stem = str(Path(folder) / f"audit_{target}")
+    heads = {name: record["shipped"] for name, record in networks.items() if record["shipped"]["roc"]}
+    curves = {name: (head["roc"]["fpr"], head["roc"]["tpr"], head["value"]) for name, head in heads.items()}
+    draw_roc(f"{stem}_roc.png", curves, f"{target}: the shipped head")
+    probes = {name: _triples(record["probes"]) for name, record in networks.items()}
+    oracle = probes.get("oracle", {})
+    limits = {stage: value + PROBE_TOLERANCE for stage, (value, *_) in oracle.items() if value is not None}
+    caption = "dashed: the oracle's probe + 0.02" if limits else "no oracle: no limit drawn"
+    draw_probe_stages(f"{stem}_probes.png", probes, caption, f"{target}: linear probe by stage", limits=limits)
+    head, whole = ({name: _points(record, kind) for name, record in networks.items()} for kind in ("head", "whole_net"))
     whole = {name: points for name, points in whole.items() if points}
-    draw_relearning(folder / f"{stem}_relearning.png", head, whole, f"{target}: relearning")
-    changes = {
-        kept: {measure: _triple(figure) for measure, figure in measures.items()}
-        for kept, measures in result["nets"]["unlearned"]["kept_changes"]["heads"].items()
-    }
-    if changes:
-        draw_kept_changes(folder / f"{stem}_kept.png", changes, ALLOWED_LOSS, "Kept heads: change")
+    draw_relearning(f"{stem}_relearning.png", head, whole, f"{target}: relearning")
+    kept = networks["unlearned"]["kept_changes"]["heads"]
+    if kept:
+        changes = {name: _triples(change) for name, change in kept.items()}
+        draw_kept_changes(f"{stem}_kept.png", changes, ALLOWED_LOSS, "Kept heads: change")
+
+
+def _triples(figures):
+    return {name: _triple(figure) for name, figure in figures.items()}
 
 
 def _triple(figure):
@@ -57,77 +57,74 @@ def _points(record, kind):
 
 
 def summary(result):
-    """The audit as aligned text: a row a net, then the floor, the notes and the verdict."""
-    stages = result["stages"]
-    rows = []
-    for name, record in result["nets"].items():
-        probes = [shown(record["probes"][stage]["value"]) if stage in record["probes"] else "-" for stage in stages]
-        membership = record["membership"]
-        others = [record["mlp"]["value"], record["knn"]["value"], membership["value"] if membership else None]
-        head = shown(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
-        rows.append([NAMES.get(name, name), head, *probes, *map(shown, others)])
-    columns = ["net", "head AUC", *(f"probe {stage}" for stage in stages), "MLP", "kNN", "membership"]
-    floor = result["kept_labels"]
-    counts = result["n"]
+    """The audit as aligned text: a row a network, then the kept labels alone, the remarks and the verdict.
+
+    Args: result: as `utils.audit.audit.audit` returns it
+    """
+    stages, counts = result["stages"], result["n"]
+    columns = ["network", "head AUC", *(f"probe {stage}" for stage in stages), "MLP", "kNN", "membership"]
     lines = [
         f"audit of {result['target']}: {counts['test']:,} test images, {counts['test_positive']:,} with the attribute",
-        run.table(rows, columns),
-        f"from the true kept labels alone: AUC {shown(floor['value'])}",
-        *(f"note: {note}" for note in result["notes"]),
-        f"verdict: {verdict_line(result)}",
+        run.table([_row(name, record, stages) for name, record in result["nets"].items()], columns),
+        f"from the true kept labels alone: AUC {shown(result['kept_labels']['value'])}",
+        *(f"note: {remark}" for remark in result["notes"]),
+        f"verdict: {Verdict(**result['verdict'])}",
     ]
     return "\n".join(lines)
 
 
-def verdict_line(result):
-    """The verdict in one line: WORD (qualifier): reason."""
-    verdict = result["verdict"]
-    qualifier = f" ({verdict['qualifier']})" if verdict["qualifier"] else ""
-    return f"{verdict['word']}{qualifier}: {verdict['reason']}"
+def _row(name, record, stages):
+    head = shown(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
+    figures = [*(record["probes"].get(stage) for stage in stages), record["mlp"], record["knn"], record["membership"]]
+    return [NAMES.get(name, name), head, *(shown(figure and figure["value"]) for figure in figures)]
 
 
-def compact(result):
-    """The main figures for a results line: per net the head's AUC, probes, attack and curves, with intervals."""
-    keys = ("value", "interval", "n", "n_positive")
+def results_line(results):
+    """What a results line keeps of some audits.
 
-    def figure(found):
-        return {key: found[key] for key in keys if key in found} if found else None
+    Args: results: {target: as `utils.audit.audit.audit` returns it}
+    Returns: {"heads": {name: {"before", "after"}} of those the original has too, "verdict": {target: verdict}, "audit":
+        {target: `main_figures`}}
+    """
+    networks = next(iter(results.values()))["nets"]
+    after = networks["unlearned"]["heads"]
+    before = networks["original"]["heads"] if "original" in networks else {}
+    sides = {name: {"before": before[name], "after": after[name]} for name in after if name in before}
+    return {
+        "heads": {name: {side: _plain(figures) for side, figures in pair.items()} for name, pair in sides.items()},
+        "verdict": {target: result["verdict"] for target, result in results.items()},
+        "audit": {target: main_figures(result) for target, result in results.items()},
+    }
 
-    nets = {
+
+def _plain(figures):
+    return {name: value for name, value in figures.items() if name != "intervals"}
+
+
+def main_figures(result):
+    """The main figures of an audit: per network the head's AUC, probes, attack and curves, with intervals.
+
+    Args: result: as `utils.audit.audit.audit` returns it
+    Returns: {"level", "n", "kept_labels", "nets": {name: figures}}, JSON-ready
+    """
+    networks = {
         name: {
-            "head_auc": figure(record["shipped"]),
-            "probes": {stage: figure(found) for stage, found in record["probes"].items()},
-            **{kind: figure(record[kind]) for kind in ("mlp", "knn", "membership")},
+            "head_auc": _figure(record["shipped"]),
+            "probes": {stage: _figure(figure) for stage, figure in record["probes"].items()},
+            **{kind: _figure(record[kind]) for kind in ("mlp", "knn", "membership")},
             "relearning": {kind: _curve(part) for kind, part in record["relearning"].items()},
             "kept_changes": record["kept_changes"]["heads"],
         }
         for name, record in result["nets"].items()
     }
-    return {
-        "level": result["level"]["name"],
-        "n": result["n"],
-        "kept_labels": figure(result["kept_labels"]),
-        "nets": nets,
-    }
+    about = {"level": result["level"]["name"], "n": result["n"], "kept_labels": _figure(result["kept_labels"])}
+    return {**about, "nets": networks}
+
+
+def _figure(figure):
+    return figure and {key: figure[key] for key in FIGURE}
 
 
 def _curve(part):
     points = [[point["n"], point["value"]] for point in part["curve"]]
     return {"curve": points, "area": part["area"]["value"] if part.get("area") else None}
-
-
-def results_line(found):
-    """What a results line says of {target: audit}: "heads" before and after, "verdict" and "audit" of each target."""
-    nets = next(iter(found.values()))["nets"]
-    after = nets["unlearned"]["heads"]
-    before = nets.get("original", {"heads": {}})["heads"]
-    heads = {name: {"before": _plain(before.get(name)), "after": _plain(figures)} for name, figures in after.items()}
-    return {
-        "heads": {name: sides for name, sides in heads.items() if sides["before"]},
-        "verdict": {target: result["verdict"] for target, result in found.items()},
-        "audit": {target: compact(result) for target, result in found.items()},
-    }
-
-
-def _plain(figures):
-    return figures and {name: value for name, value in figures.items() if name != "intervals"}
