@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from models.heads import find_heads
 from utils.common import distributed
 from utils.common.errors import InputError
-from utils.datasets.buffers import keep_freed_memory
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
 from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
@@ -65,8 +64,6 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
     device, amp = torch.device(device), resolve_amp(recipe.amp, device)
     rows = np.asarray(data.rows("train") if train_rows is None else train_rows)
     model.to(device, memory_format=weight_layout(device, amp))
-    if device.type == "cpu":
-        keep_freed_memory()
     optimizer = recipe.make_optimizer(model.parameters())
     mine, batch_size = rows_of_epoch(rows, recipe, 0)
     steps = -(-len(mine) // batch_size)
@@ -81,7 +78,7 @@ def fit(model, data, recipe, device="cpu", *, augment=None, train_rows=None, on_
     for epoch in range(state["epoch"] if state else 0, recipe.epochs):
         label, start = f"epoch {epoch + 1}/{recipe.epochs}", time.perf_counter()
         torch.manual_seed(stream_seed(recipe.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
-        batches = progress_bar(_batches(data, rows, recipe, epoch, augment, device), label, steps)
+        batches = progress_bar(training_batches(data, rows, recipe, epoch, augment, device), label, steps)
         with keeping_modes(model):
             loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
         if not math.isfinite(loss):
@@ -170,7 +167,8 @@ def same_values_share(model_a, model_b):
     return max(shares)
 
 
-def _batches(data, rows, recipe, epoch, augment, device):
+def training_batches(data, rows, recipe, epoch, augment, device):
+    """Batches of this process's rows of an epoch, shuffled and augmented, as `fit` trains on them; see there."""
     mine, batch_size = rows_of_epoch(rows, recipe, epoch)
     generator = torch.Generator().manual_seed(stream_seed(recipe.seed, epoch, AUGMENT, distributed.rank()))
     for images, labels in data.batches(mine, batch_size, device):
