@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from utils.datasets.augmentation import Augmentation, flip_and_rotate, flip_and_rotate_bytes
+from utils.datasets.augmentation import Augmentation, flip_and_rotate
 
 NO, YES = torch.zeros(2, dtype=torch.bool), torch.ones(2, dtype=torch.bool)
 
@@ -28,32 +28,18 @@ def test_rotation_equals_torchvisions_inside_and_is_black_outside(shape, angle):
     assert torch.allclose(ours[weight == 0], torch.tensor(-1.0), atol=1e-4)  # within rounding of the border
 
 
-def all_pixels(count=6, height=24, width=24):
-    """(N, H, W, 3) uint8 noise: every byte, so that every kind of float32 is among the packed pixels."""
-    return torch.randint(0, 256, (count, height, width, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-
-
 @pytest.mark.parametrize("shape", [(24, 24), (16, 28)])
-def test_bytes_are_turned_to_the_nearest_pixel_as_torchvision_does(shape):
-    pixels, angles = all_pixels(6, *shape), torch.tensor([-30.0, 7.3, 90.0, 0.0, 45.0, 180.0])
-    none = torch.zeros(6, dtype=torch.bool)
-    ours = flip_and_rotate_bytes(pixels, none, none, angles)
-    theirs = [
-        rotate(one.permute(2, 0, 1), angle.item()).permute(1, 2, 0) for one, angle in zip(pixels, angles, strict=True)
-    ]
-    same = (ours == torch.stack(theirs)).all(3).float().mean((1, 2))
+def test_the_nearest_filter_takes_the_pixels_that_torchvision_takes(shape):
+    images = torch.rand(6, 3, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    angles, none = torch.tensor([-30.0, 7.3, 90.0, 0.0, 45.0, 180.0]), torch.zeros(6, dtype=torch.bool)
+    ours = flip_and_rotate(images, none, none, angles, "nearest")
+    theirs = [rotate(one, angle.item(), fill=-1.0) for one, angle in zip(images, angles, strict=True)]
+    same = torch.isclose(ours, torch.stack(theirs), atol=1e-6).all(1).float().mean((1, 2))
     assert same.min() > 0.97  # points half way between two pixels may fall to either
-    flipped = flip_and_rotate_bytes(pixels, ~none, none, torch.zeros(6))
-    assert torch.equal(flipped, pixels.flip(2)) and torch.equal(pixels, all_pixels(6, *shape))
-
-
-def test_bytes_and_floats_are_augmented_alike():
-    pixels, augment = all_pixels(40, 33, 20), Augmentation(vflip=True, nearest=True)
-    floats = (pixels.permute(0, 3, 1, 2).float() - 127.5) / 127.5
-    turned = augment(pixels, torch.Generator().manual_seed(5))
-    expected = augment(floats, torch.Generator().manual_seed(5))
-    assert turned.dtype == torch.uint8 and (turned == 0).all(3).any()
-    assert torch.allclose((turned.permute(0, 3, 1, 2).float() - 127.5) / 127.5, expected, atol=1e-5)
+    augmented = Augmentation(nearest=True)(images, torch.Generator().manual_seed(1))
+    values = torch.cat([images.flatten(), torch.tensor([-1.0])])
+    gaps = torch.cat([(part[:, None] - values).abs().min(1).values for part in augmented.flatten().split(500)])
+    assert gaps.max() < 1e-6  # no mixtures: every pixel is one of the input's, or black
 
 
 def test_a_turn_of_nothing_with_flips_is_a_flip():

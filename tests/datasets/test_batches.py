@@ -1,4 +1,4 @@
-"""Batches of CelebA's layout: pixels, order, memory, and the way to a card."""
+"""Batches of CelebA's layout: pixels, order, memory, and the way to a GPU."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,6 @@ from PIL import Image
 from small_celeba import make_folder, open_small
 from torchvision import transforms
 
-from utils.datasets import dataset
-from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import normalise
 
 
@@ -34,15 +32,12 @@ def test_normalise_reaches_both_ends_exactly():
     assert normalise(pixels).flatten()[[0, 2]].tolist() == [-1, 1]
 
 
-def test_a_batch_in_use_keeps_its_pixels_and_the_memory_of_one_that_is_done_is_used_again(tmp_path):
+def test_a_batch_in_use_keeps_its_pixels(tmp_path):
     data = open_small(make_folder(tmp_path))
     kept = [images for images, _ in data.batches(np.arange(8), 2, "cpu")]
     assert len({images.data_ptr() for images in kept}) == 4
     for images, rows in zip(kept, np.arange(8).reshape(4, 2), strict=True):
         assert torch.equal(images, normalise(torch.from_numpy(data.images(rows))))
-    del images, kept
-    places = {images.data_ptr() for images, _ in data.batches(np.arange(8), 1, "cpu")}
-    assert len(places) < 8
 
 
 def test_exact_resize_never_rounds_to_bytes(tmp_path):
@@ -57,56 +52,20 @@ def test_exact_resize_never_rounds_to_bytes(tmp_path):
     data.prepare([0])  # nothing to prepare
 
 
-def test_images_that_the_cache_lacks_are_decoded_a_block_at_a_time(tmp_path, monkeypatch):
+def test_batches_come_in_the_order_of_the_rows_read_through_an_empty_cache_or_a_full_one(tmp_path):
     data = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache")
-    rows, filled, fill = data.rows("train"), [], data._cache.fill
-    monkeypatch.setattr(dataset, "BLOCK", 5)
-    monkeypatch.setattr(data._cache, "fill", lambda part: (filled.append(part.tolist()), fill(part)))
-    seen = torch.cat([images for images, _ in data.batches(rows, 2, "cpu")])
-    assert filled == [part.tolist() for part in np.split(rows, range(4, len(rows), 4))] and len(filled) > 1
-    assert torch.equal(seen, next(iter(data.batches(rows, len(rows), "cpu")))[0])
+    rows = np.array([6, 0, 3, 3, 7, 1, 2])
+    for _ in range(2):
+        batches = list(data.batches(rows, 3, "cpu"))
+        assert [len(images) for images, _ in batches] == [3, 3, 1]
+        assert torch.equal(torch.cat([images for images, _ in batches]), normalise(torch.from_numpy(data.images(rows))))
+        assert torch.equal(torch.cat([labels for _, labels in batches]), torch.from_numpy(data.labels[rows]).float())
 
 
-def test_batches_are_shuffled_by_their_generator_alone(tmp_path):
+def test_batches_may_be_left_early_and_none_come_of_no_rows(tmp_path):
     data = open_small(make_folder(tmp_path))
-    rows = data.rows("train")
-
-    def pass_over(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return [images for images, _ in data.batches(rows, 3, "cpu", generator=generator)]
-
-    first, again, other = pass_over(0), pass_over(0), pass_over(1)
-    assert [len(images) for images in first] == [3, 3, 2]
-    assert all(map(torch.equal, first, again)) and not all(map(torch.equal, first, other))
-    in_order = torch.cat([images for images, _ in data.batches(rows, 3, "cpu")])
-    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(torch.cat(first), in_order[order])
-
-
-def test_batches_turned_as_bytes_equal_those_turned_as_floats(tmp_path):
-    data, augment = open_small(make_folder(tmp_path), cache_path=tmp_path / "cache"), Augmentation(nearest=True)
-    rows = data.rows("train")
-    asked = {"batch_size": len(rows), "device": "cpu"}
-    ((turned, _),) = data.batches(rows, **asked, generator=torch.Generator().manual_seed(1), augment=augment)
-    generator = torch.Generator().manual_seed(1)
-    ((shuffled, _),) = data.batches(rows, **asked, generator=generator)
-    assert torch.allclose(turned, augment(shuffled, generator), atol=1e-5)
-    assert turned.is_contiguous(memory_format=torch.channels_last) and not torch.equal(turned, shuffled)
-
-
-def test_batches_pass_the_generator_to_the_augmentation_and_drop_the_last(tmp_path):
-    data = open_small(make_folder(tmp_path))
-    seen = []
-
-    def augment(images, generator):
-        seen.append((len(images), generator))
-        return -images
-
-    generator = torch.Generator().manual_seed(0)
-    batches = list(data.batches(np.arange(8), 3, "cpu", generator=generator, augment=augment, drop_last=True))
-    assert seen == [(3, generator)] * 2 and len(batches) == 2
-    assert len(next(data.batches(np.arange(8), 3, "cpu"))[0]) == 3  # may be left early
-    assert list(data.batches([], 3, "cpu")) == [] == list(data.batches([1], 3, "cpu", drop_last=True))
+    assert len(next(data.batches(np.arange(8), 3, "cpu"))[0]) == 3
+    assert list(data.batches([], 3, "cpu")) == []
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         data.batches([1], 0, "cpu")
 

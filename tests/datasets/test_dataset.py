@@ -142,7 +142,7 @@ def test_opening_takes_little_memory_for_each_row(tmp_path):
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held < 1000 * count and peak < 60e6  # the table is parsed by blocks, so the peak is theirs
+    assert held < 1000 * count and peak < 60e6
 
 
 @pytest.mark.real_data

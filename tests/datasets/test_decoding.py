@@ -6,9 +6,8 @@ import torch
 from PIL import Image
 
 from utils.common.errors import InputError
-from utils.datasets import pixels
-from utils.datasets.decoding import load_rgb
-from utils.datasets.pixels import decode, load_resized
+from utils.datasets import decoding
+from utils.datasets.decoding import decode, load_resized, load_rgb, run_on_threads
 
 
 def draw(path, mode="RGB", size=(178, 218), **options):
@@ -41,7 +40,7 @@ def test_resized_pixels_equal_pillows_within_one_level(tmp_path, name, size):
 def test_without_the_fast_decoder_pillow_gives_the_same(tmp_path, monkeypatch):
     file = draw(tmp_path / "face.jpg")
     fast = load_resized(file, 64)
-    monkeypatch.setattr(pixels, "_jpeg_decoder", lambda: None)
+    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
     assert abs(load_resized(file, 64).astype(int) - fast).max() <= 1
 
 
@@ -64,3 +63,23 @@ def test_a_jpeg_that_was_cut_off_is_named(tmp_path, length):
         opened.truncate(length)
     with pytest.raises(InputError, match=r"unreadable image .*face.jpg"):
         load_resized(file, 64)
+
+
+def test_every_kind_of_image_becomes_rgb(tmp_path):
+    for name, mode in (("grey.png", "L"), ("palette.gif", "P"), ("alpha.png", "RGBA"), ("print.jpg", "CMYK")):
+        Image.new("RGB", (9, 7), (255, 0, 0)).convert(mode).save(tmp_path / name)
+        pixels = load_resized(tmp_path / name, 4)
+        assert pixels.shape == (4, 4, 3) and (pixels == pixels[0, 0]).all()
+
+
+def test_an_error_on_a_thread_ends_the_others():
+    seen = []
+
+    def step(index):
+        seen.append(index)
+        if index == 3:
+            raise InputError("three")
+
+    with pytest.raises(InputError, match="three"):
+        run_on_threads(step, 100_000, 2)
+    assert len(seen) < 100_000

@@ -1,5 +1,6 @@
 """Attribute table and partition in every form in which people have them, and what is said of a malformed one."""
 
+import os
 import time
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.common.errors import InputError
-from utils.datasets import text_rows
-from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition
+from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition, write_tables
+from utils.datasets.tables import parse_rows, read_lines
 
 
 def test_there_are_forty_attributes_in_the_official_order():
@@ -67,21 +68,53 @@ blanks = st.sampled_from([" ", "  ", "\t", ",", ' , "'])
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(words, blanks, st.sampled_from([-1, 0, 1, 2]), st.booleans()), max_size=30), st.integers(8, 64)
-)
-def test_rows_are_read_as_a_plain_parser_reads_them_whatever_the_block_size(tmp_path_factory, rows, block):
-    path = tmp_path_factory.mktemp("rows") / "table.txt"
+@given(st.lists(st.tuples(words, blanks, st.sampled_from([-1, 0, 1, 2]), st.booleans()), max_size=30))
+def test_rows_are_read_as_a_plain_parser_reads_them(rows):
     lines = [f"{word}{blank}{number}\n" + "\n" * empty for word, blank, number, empty in rows]
-    path.write_text("head\n" + "".join(lines), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_rows, "BLOCK_BYTES", block)
-        names, numbers = text_rows.read_rows(path, 1, 2, (-1, 0, 1, 2))
+    names, numbers = parse_rows("table.txt", "".join(lines).encode(), 1, 2, (-1, 0, 1, 2))
     assert names.tolist() == [row[0] for row in rows]
-    assert numbers[:, 0].tolist() == [row[2] for row in rows]
+    assert numbers[:, 0].tolist() == [row[2] for row in rows] and numbers.dtype == np.int8
 
 
-def test_the_full_table_and_partition_are_read_without_an_object_per_row(tmp_path):
+@pytest.mark.parametrize("name", ["NA", "nan", "None", "1.0", "007", "1e5", "#a", "true", "\x0c"])
+def test_a_name_is_text_whatever_it_looks_like(name):
+    assert parse_rows("table.txt", f"{name} 1\n".encode(), 0, 2, (0, 1))[0].tolist() == [name]
+
+
+def test_a_name_that_is_not_utf8_leads_to_its_file(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / "list_attr_celeba.txt").write_bytes(b"1\nBald\ncaf\xe9.jpg 1\n")
+    table = read_attribute_table(tmp_path)
+    assert table.image_ids.tolist() == [name] and os.fsencode(table.image_ids[0]) == b"caf\xe9.jpg"
+    write_tables(tmp_path, table, np.zeros(1, np.int8))
+    assert (tmp_path / "list_attr_celeba.txt").read_bytes() == b"1\nBald\ncaf\xe9.jpg  1\n"
+    assert read_partition(tmp_path, table.image_ids).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (b"a.jpg 1\n\n\r\n\xff\xfe 1 1 1 1 1", "line 5 of table.txt has 6 columns, expected 2"),
+        (b"a.jpg 1\nb.jpg \xff", "line 3 of table.txt has '\ufffd' in column 2"),
+        (b"a.jpg 1 1 1 1\nb.jpg 1", "line 2 of table.txt has 5 columns, expected 2"),
+        (b"a.jpg,\nb.jpg,1", "line 2 of table.txt has 1 columns, expected 2"),
+        (b"a.jpg +1", r"has '\+1' in column 2, expected one of 0, 1"),
+        (b"a.jpg 1.0", "has '1.0' in column 2"),
+        (b"a.jpg 300", "has '300' in column 2"),
+    ],
+)
+def test_no_malformed_row_is_passed_over_and_nothing_else_is_printed(row, message, recwarn):
+    with pytest.raises(InputError, match=message):
+        parse_rows("table.txt", row, 1, 2, (0, 1))
+    assert not recwarn.list
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot read .*: Is a directory|cannot read .*: Permission denied"):
+        read_lines(tmp_path, 1)
+
+
+def test_the_full_table_is_read_faster_than_a_plain_loop_reads_it(tmp_path):
     count = 202_599  # relative bound: a plain loop over lines, doing far less, is the yardstick
     ids = np.char.add(np.char.zfill(np.arange(1, count + 1).astype(str), 6), ".jpg")
     row = " ".join(["-1"] * 39 + [" 1"])
@@ -108,6 +141,8 @@ def test_partition_is_matched_by_name_and_read_in_both_forms(tmp_path):
     assert read_partition(tmp_path, ids).tolist() == [2, 0]
     with pytest.raises(InputError, match=r"1 of 3 images are not in .* \(first: z.jpg\)"):
         read_partition(tmp_path, np.array(["a.jpg", "z.jpg", "b.jpg"]))
+    (tmp_path / "list_eval_partition.csv").write_bytes(b"\xef\xbb\xbfimage_id,partition\r\nb.jpg,1\r\na.jpg,0\r\n")
+    assert read_partition(tmp_path, ids).tolist() == [1, 0]
     (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\na.jpg,3\n")
     with pytest.raises(InputError, match="line 2 of .* expected one of 0, 1, 2"):
         read_partition(tmp_path, ids)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from utils.datasets.buffers import recycled
-
 BLACK = -1.0  # a pixel of 0 after (x / 255 - 0.5) / 0.5: what comes into the picture from outside
-CHUNK = 1 << 18  # numbers that a processor turns at a time: images and grids stay in its cache
+CHUNK = 1 << 18  # numbers that the CPU turns at a time: images and grids stay in its cache
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,13 @@ class Augmentation:
         """Augment a batch.
 
         Args:
-            images: (N, C, H, W) float, normalised to [-1, 1]; not changed. With `nearest` also (N, H, W, 3) uint8 on
-                the CPU, which is faster
+            images: (N, C, H, W) float, normalised to [-1, 1]; not changed
             generator: CPU torch.Generator, None = torch's own
-        Returns: the same on the same device; floats in the same memory format
+        Returns: the same on the same device, in the same memory format
         """
         drawn = torch.rand(3, len(images), generator=generator)  # always three rows: switches do not shift the numbers
         across, down = (drawn[0] < 0.5) & self.hflip, (drawn[1] < 0.5) & self.vflip
         angles = (2 * drawn[2] - 1) * self.degrees
-        if images.dtype == torch.uint8:
-            return flip_and_rotate_bytes(images, across, down, angles)
         if self.degrees:
             return flip_and_rotate(images, across, down, angles, "nearest" if self.nearest else "bilinear")
         for chosen, switch, axis in ((across, self.hflip, 3), (down, self.vflip, 2)):
@@ -63,7 +58,7 @@ def flip_and_rotate(images, across, down, angles, mode="bilinear"):
     Returns: (N, C, H, W) in the memory format of `images`
     """
     turns = _to_device(_turns(across, down, angles), images).to(images.dtype)
-    turned = _empty_like(images)
+    turned = torch.empty_like(images)
     step = len(images) if images.device.type != "cpu" else max(2, CHUNK // max(1, images[:1].numel()))
     for out, part, turn in zip(*(batch.split(max(1, step)) for batch in (turned, images, turns)), strict=True):
         # grid_sample pads with 0, so black must be 0 while it samples; it is fastest with planes in a row
@@ -71,25 +66,6 @@ def flip_and_rotate(images, across, down, angles, mode="bilinear"):
         sampled = F.grid_sample(planes, _grid(turn, planes), mode=mode, padding_mode="zeros", align_corners=False)
         torch.add(sampled, BLACK, out=out)
     return turned
-
-
-def flip_and_rotate_bytes(pixels, across, down, angles):
-    """`flip_and_rotate` of pixels as they are stored, to the nearest one; the numbers as there.
-
-    The bytes of a pixel are sampled as one float32, which is copied and never computed with.
-    Args: pixels: (N, H, W, 3) uint8 on the CPU
-    Returns: (N, H, W, 3) uint8, every fourth byte of its memory unused
-    """
-    count, height, width, _ = pixels.shape
-    turned, turns = recycled((count, height, width, 4), torch.uint8), _turns(across, down, angles)
-    step = max(1, CHUNK // (height * width))
-    for out, part, turn in zip(*(batch.split(step) for batch in (turned, pixels, turns)), strict=True):
-        packed = part.new_empty(len(part), height, width, 4)
-        packed[..., :3] = part
-        plane = packed.view(torch.float32).permute(0, 3, 1, 2)
-        sampled = F.grid_sample(plane, _grid(turn, plane), mode="nearest", padding_mode="zeros", align_corners=False)
-        out.view(torch.float32).copy_(sampled.permute(0, 2, 3, 1))
-    return turned[..., :3]
 
 
 def _turns(across, down, angles):
@@ -111,14 +87,6 @@ def _grid(turns, images):
     to_x = across[:, 0] * x + (across[:, 1] * aspect) * y[:, None]
     to_y = (down[:, 0] / aspect) * x + down[:, 1] * y[:, None]
     return torch.stack((to_x, to_y), 3)
-
-
-def _empty_like(images):
-    """Memory for a batch of the same kind; on the CPU the memory of an earlier one, where that is free."""
-    if images.device.type != "cpu" or not images.is_contiguous(memory_format=torch.channels_last):
-        return torch.empty_like(images)
-    count, channels, height, width = images.shape
-    return recycled((count, height, width, channels), images.dtype).permute(0, 3, 1, 2)
 
 
 def _to_device(numbers, images):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError, did_you_mean
-from utils.datasets.text_rows import read_rows
+from utils.datasets.tables import parse_rows, read_lines
 
 ATTRIBUTES = tuple(
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
@@ -64,22 +64,20 @@ def read_attribute_table(folder):
     Raises: InputError if folder or table is missing or the table is malformed (with the line number)
     """
     path = _need_file(folder, TABLE_FILES, "attribute table")
-    with open(path, "rb") as file:
-        heads = [file.readline().decode("utf-8-sig", "replace") for _ in range(2)]
     if path.suffix == ".txt":
-        if not heads[0].strip().isdecimal():
-            raise InputError(
-                f"line 1 of {path} is {heads[0].strip()[:40]!r}, expected the number of images: fetch it again"
-            )
-        skip, names = 2, tuple(heads[1].split())
+        (count, head), body = read_lines(path, 2)
+        if not count.strip().isdecimal():
+            raise InputError(f"line 1 of {path} is {count.strip()[:40]!r}, expected the number of images: fetch it again")
+        skip, names = 2, tuple(head.split())
     else:
-        skip, names = 1, tuple(word.strip(' \t\r\n"') for word in heads[0].split(","))[1:]
+        (head,), body = read_lines(path, 1)
+        skip, names = 1, tuple(word.strip(' \t\r\n"') for word in head.split(","))[1:]
     if not names or len(set(names)) < len(names):
         raise InputError(f"{path} has no or doubled attribute names in line {skip}: fetch the table again")
-    image_ids, values = read_rows(path, skip, 1 + len(names), (-1, 0, 1))
-    if path.suffix == ".txt" and int(heads[0]) != len(image_ids):
+    image_ids, values = parse_rows(path, body, skip, 1 + len(names), (-1, 0, 1))
+    if path.suffix == ".txt" and int(count) != len(image_ids):
         raise InputError(
-            f"line 1 of {path} promises {int(heads[0]):,} images, the table has {len(image_ids):,} rows: "
+            f"line 1 of {path} promises {int(count):,} images, the table has {len(image_ids):,} rows: "
             "correct the number or fetch the table again"
         )
     _check_rows(path, image_ids)
@@ -97,7 +95,9 @@ def read_partition(folder, image_ids):
     Raises: InputError if the file is missing or malformed, or lacks some of the images
     """
     path = _need_file(folder, PARTITION_FILES, "partition file")
-    names, parts = read_rows(path, int(path.suffix == ".csv"), 2, (0, 1, 2))
+    skip = int(path.suffix == ".csv")
+    _, body = read_lines(path, skip)
+    names, parts = parse_rows(path, body, skip, 2, (0, 1, 2))
     _check_rows(path, names)
     order = np.argsort(names, kind="stable")
     places = order[np.minimum(np.searchsorted(names, image_ids, sorter=order), len(names) - 1)]

@@ -12,7 +12,6 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
-from utils.datasets.buffers import keep_freed_memory
 from utils.graph.cheap_gradients import cheap_gradients, gradients_of, portions
 from utils.graph.connections import connection_matrix, weight_relevance
 from utils.network.modes import evaluating
@@ -125,7 +124,6 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
-    keep_freed_memory()
     consumers = list(dict.fromkeys(link.consumer for link in links))
     names = list(dict.fromkeys([*layers, *consumers]))
     heads = len(get_heads(model).attributes)
