@@ -15,11 +15,11 @@ def get_args_parser():
     """The flags of step 2: edit the defaults here."""
     parser = a.Parser(description=__doc__, prog="step 2")
     add = parser.add_argument_group("task").add_argument
-    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=a.LABELS_HELP)
-    add("--target_class", "--target", nargs="+", type=a.head_or_place, default=[0], metavar="HEAD", help=a.TARGET_HELP)
+    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=a.LABELS)
+    add("--target_class", "--target", nargs="+", type=a.head_or_place, default=[0], metavar="HEAD", help=a.TARGET)
     add("--proportion", type=a.share, default=0.1, help="share of a layer's channels that is essential, in (0, 1]")
-    add("--setting", choices=a.SETTINGS, default=None, help=a.SETTING_HELP)  # I, II, III or IV of the paper
-    add("--run_name", default=None, metavar="NAME", help=a.RUN_HELP)
+    add("--setting", choices=a.SETTINGS, default=None, help=a.SETTING)  # I, II, III or IV of the paper
+    add("--run_name", default=None, metavar="NAME", help=a.RUN)
 
     add = parser.add_argument_group("method").add_argument
     add("--layers", nargs="+", default=["5"], metavar="N", help="last N convolutions without the very last, or names")

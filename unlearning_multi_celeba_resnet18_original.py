@@ -16,10 +16,10 @@ def get_args_parser():
     """The flags of step 1: edit the defaults here. They are the published recipe, without its vertical flips."""
     parser = a.Parser(description=__doc__, prog="step 1")
     add = parser.add_argument_group("task").add_argument
-    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=a.LABELS_HELP)
-    add("--setting", choices=a.SETTINGS, default=None, help=a.SETTING_HELP)  # I, II, III or IV of the paper
+    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=a.LABELS)
+    add("--setting", choices=a.SETTINGS, default=None, help=a.SETTING)  # I, II, III or IV of the paper
     add("--leave_out", nargs="+", type=a.head_or_place, default=[], metavar="HEAD", help="train the oracle without")
-    add("--run_name", default=None, metavar="NAME", help=a.RUN_HELP)
+    add("--run_name", default=None, metavar="NAME", help=a.RUN)
 
     add = parser.add_argument_group("method").add_argument
     add("--model", default="resnet18", help="resnet18, customresnet or a torchvision classification network")
@@ -78,7 +78,8 @@ def main(args):
         optimizer = settings.make_optimizer(model.parameters())
         state, best = resume.resume_training(files) if args.resume else (None, float("-inf"))
         run.header("step 1: original", run_record.describe_training(model, data, settings, left_out, vars(args)))
-        data.prepare_all()
+        for split in data.splits:
+            data.prepare(data.rows(split))
         for epoch in loop.train_epochs(model, optimizer, data, settings, device, augment=augment, state=state):
             figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
             print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)

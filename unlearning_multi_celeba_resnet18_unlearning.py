@@ -1,6 +1,6 @@
 """Step 3 of 3: unlearn by pruning the nodes that the essential graph names, and evaluate before against after.
 
-With --method erase convolutions are edited in closed form instead, so that the features forget too; that needs no graph.
+With --method erase convolutions are edited in closed form, so that the features forget too; that needs no graph.
 
 Reads   checkpoints/<run>/original.pth         (step 1, or your own weights by --weights)
         graphs/<run>/<targets>.json            (step 2; --graph for another file, also in the released text format)
@@ -20,10 +20,10 @@ def get_args_parser():
     """The flags of step 3: edit the defaults here."""
     parser = a.Parser(description=__doc__, prog="step 3")
     add = parser.add_argument_group("task").add_argument
-    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=a.LABELS_HELP)
-    add("--target_class", "--target", nargs="+", type=a.head_or_place, default=[0], metavar="HEAD", help=a.TARGET_HELP)
-    add("--setting", choices=a.SETTINGS, default=None, help=a.SETTING_HELP)  # I, II, III or IV of the paper
-    add("--run_name", default=None, metavar="NAME", help=a.RUN_HELP)
+    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=a.LABELS)
+    add("--target_class", "--target", nargs="+", type=a.head_or_place, default=[0], metavar="HEAD", help=a.TARGET)
+    add("--setting", choices=a.SETTINGS, default=None, help=a.SETTING)  # I, II, III or IV of the paper
+    add("--run_name", default=None, metavar="NAME", help=a.RUN)
 
     add = parser.add_argument_group("method").add_argument
     text = "prune: as published, silences the head; erase: takes the attribute out of the features"
@@ -42,8 +42,7 @@ def get_args_parser():
 
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
-    from tools.audit import audit_networks  # one block, here, so that --help answers at once
-    from tools.choose_strength import choose_settings
+    from tools.choose_strength import choose_settings  # one block, here, so that --help answers at once
     from utils.common import run
     from utils.datasets.task import open_task
     from utils.erasure.erasure import erase
@@ -52,6 +51,7 @@ def main(args):
     from utils.pruning.channels import zero_channels
     from utils.pruning.nodes import read_nodes
     from utils.report import run_record
+    from utils.report.audit_report import audit_networks
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
@@ -71,14 +71,15 @@ def main(args):
             zero_channels(network.model, method["pruned"], trace_dataflow(network.model).batch_norm)
         elif not args.evaluate_only:
             settings = choose_settings(args.strength, networks, data, task, folder, args.seed)
-            method |= erase(network.model, data, task.forgotten, settings, device=task.device)
+            method |= vars(settings) | erase(network.model, data, task.forgotten, settings, device=task.device)
     after = evaluate(network.model, data, **test)
 
     if not args.evaluate_only:
         run_record.save_unlearned(path, network, method, vars(args))
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
-        line |= audit_networks(networks, data, task.forgotten, folder, level=args.audit, seed=args.seed)
+        options = {"level": args.audit, "seed": args.seed, "device": task.device}
+        line |= audit_networks(networks, data, task.forgotten, folder, **options)
     run_record.report_unlearning(line, folder, args.results)
 
 

@@ -123,8 +123,8 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     from models import build_model
     from utils.common.run import seed_everything
     from utils.network.checkpoint import restore
-    from utils.training.recipe import first_weights_seed
     from utils.training.loop import same_values_share
+    from utils.training.recipe import first_weights_seed
 
     monkeypatch.chdir(trained)
     words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle")

@@ -44,7 +44,7 @@ def test_step_3_has_at_most_twenty_flags():
 def test_edited_defaults_run_the_three_steps_without_a_flag_of_the_task(tiny_celeba, tmp_path):
     edits = {
         'default=["Bald", "Mouth_Slightly_Open"]': 'default=["Eyeglasses", "Smiling"]',
-        'type=a.head_or_place, default=[0]': 'type=a.head_or_place, default=[1]',
+        "type=a.head_or_place, default=[0]": "type=a.head_or_place, default=[1]",
         "type=a.share, default=0.1": "type=a.share, default=0.3",
     }
     for folder in ("utils", "models", "tools"):
@@ -57,7 +57,11 @@ def test_edited_defaults_run_the_three_steps_without_a_flag_of_the_task(tiny_cel
             text = text.replace(old, new)
         (tmp_path / f"{script}.py").write_text(text, encoding="utf-8")
     assert list(found.values()) == [3, 2, 1]
-    for script, words in ((STEP_1, "--img_size 32 --epoch 1 --batch_size 30"), (STEP_2, "--num_images 4"), (STEP_3, "")):
+    for script, words in (
+        (STEP_1, "--img_size 32 --epoch 1 --batch_size 30"),
+        (STEP_2, "--num_images 4"),
+        (STEP_3, ""),
+    ):
         command = [sys.executable, f"{script}.py", "--data_path", str(tiny_celeba), "--device", "cpu", *words.split()]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

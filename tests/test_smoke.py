@@ -1,4 +1,4 @@
-"""The three steps on a tiny CelebA subset, in one process: `make smoke`, or `make smoke CELEBA=DIR` on your own folder."""
+"""The three steps on a tiny CelebA subset in one process: `make smoke`, `make smoke CELEBA=DIR` on your own folder."""
 
 import json
 import os

@@ -32,7 +32,9 @@ def main(args):
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
-        print(f"forget {target} (attacks against the {reference}'s; the lower, the more is forgotten; 0: as the oracle)")
+        print(
+            f"forget {target} (attacks against the {reference}'s; the lower, the more is forgotten; 0: as the oracle)"
+        )
         methods = {method: methods[method] for method in sorted(methods, reverse=True)}
         print(comparison_table(methods))
         title = f"{target}: what is silenced, what is erased"

@@ -9,6 +9,7 @@ from argparse import BooleanOptionalAction
 
 from utils.common.errors import InputError, did_you_mean
 
+IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")  # scores, then controls
 # the rows of the paper: attributes, targets by place, proportion
 SETTINGS = {
     "I": {"task_labels": ["Bald", "Mouth_Slightly_Open"], "target_class": [0], "proportion": 0.1},
@@ -21,10 +22,10 @@ NOT_RECORDED = (
     "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
     "training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
 ).split()
-SETTING_HELP = "attributes, targets and proportion of a row of the paper; given flags win over it"
-LABELS_HELP = "attributes, one head each, in head order"
-TARGET_HELP = "heads to forget, by name or by place in --task_labels, from 0"
-RUN_HELP = "name of this run's files; without it the attributes joined by _"
+SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
+LABELS = "attributes, one head each, in head order"
+TARGET = "heads to forget, by name or by place in --task_labels, from 0"
+RUN = "name of this run's files; without it the attributes joined by _"
 RECORDED = "; without it the checkpoint's"
 
 
@@ -45,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options)
 
     def parse_args(self, words=None, namespace=None):
-        """Parse; a mistyped flag gets the nearest one as a hint; --setting changes defaults, so that flags win over it."""
+        """Parse; a mistyped flag gets a hint; --setting only changes defaults, so that given flags win over it."""
         parsed, unknown = self.parse_known_args(words, namespace)
         if getattr(parsed, "setting", None):
             known = {action.dest for action in self._actions}
@@ -142,9 +143,9 @@ def add_task_arguments(parser):
     """The group "task" as tools have it; the three scripts write these lines out, for their defaults to be edited."""
     add = parser.add_argument_group("task").add_argument
     add("--setting", choices=SETTINGS, help="attributes, targets and proportion of a row of the paper")
-    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=LABELS_HELP)
-    add("--target_class", "--target", nargs="+", type=head_or_place, default=[0], metavar="HEAD", help=TARGET_HELP)
-    add("--run_name", metavar="NAME", help=RUN_HELP)
+    add("--task_labels", "--task", nargs="+", default=["Bald", "Mouth_Slightly_Open"], metavar="ATTR", help=LABELS)
+    add("--target_class", "--target", nargs="+", type=head_or_place, default=[0], metavar="HEAD", help=TARGET)
+    add("--run_name", metavar="NAME", help=RUN)
 
 
 def add_network_arguments(parser):
@@ -170,8 +171,9 @@ def add_data_arguments(parser, img_size=None):
 
 
 def add_run_arguments(parser, batch_size=None):
-    """The group "run": --seed, --device, --save_path, --results, and --batch_size if there is a default for it."""
-    add = parser.add_argument_group("run").add_argument
+    """The group "run", with --batch_size if there is a default for it. Returns: the group."""
+    group = parser.add_argument_group("run")
+    add = group.add_argument
     if batch_size:
         add("--batch_size", type=positive_int, default=batch_size, metavar="N", help="images a pass")
     add("--seed", type=seed, default=0, help="seed of everything that is drawn")
@@ -180,10 +182,11 @@ def add_run_arguments(parser, batch_size=None):
     add("--save_path", "--saved_model_path", default="checkpoints", metavar="DIR", help=text)
     text = "file that gets a line of figures; pictures go beside it"
     add("--results", default="results/results.jsonl", metavar="FILE", help=text)
+    return group
 
 
 def recorded_flags(flags):
-    """{flag: value} without paths, devices and worker counts, sorted: what files carry, equal wherever they are made."""
+    """{flag: value} without paths, devices and worker counts: what files carry, equal wherever they are made."""
     return {name: flags[name] for name in sorted(flags) if name not in NOT_RECORDED}
 
 
@@ -211,7 +214,7 @@ def resolve_heads(attributes, heads, flag="--target_class"):
 
 
 def resolve_targets(attributes, heads):
-    """Names of the heads to forget, see `resolve_heads`. Raises: InputError also if no head would be left, or none go."""
+    """Names of the heads to forget, as `resolve_heads`. Raises: InputError also if all heads would go, or none."""
     forgotten = resolve_heads(attributes, heads)
     if len(forgotten) in (0, len(attributes)):
         what = "every head" if forgotten else "no head"

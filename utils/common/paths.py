@@ -23,7 +23,7 @@ def targets_name(forgotten):
 
 
 def checkpoint_file(root, run, kind):
-    """A network: root/<run>/<kind>.pth, kind such as "original", "original_best", "pruned_Bald", "erased_Bald", "oracle_Bald"."""
+    """A network: root/<run>/<kind>.pth, kind such as "original", "pruned_Bald", "erased_Bald" or "oracle_Bald"."""
     return _folder(root, run) / f"{_checked(kind, 'kind')}.pth"
 
 

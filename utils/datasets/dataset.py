@@ -136,9 +136,14 @@ class ImageDataset:
         return rows[self.labels[rows].all(1)]
 
     def prepare(self, rows, progress=True):
-        """Decode and resize what the cache lacks of some rows. Raises: InputError naming an unreadable image."""
+        """Decode and resize what the cache lacks of some rows.
+
+        Returns: the rows
+        Raises: InputError naming an unreadable image
+        """
         if self._cache is not None:
             self._cache.fill(rows, progress)
+        return rows
 
     def images(self, rows):
         """Images of some rows: (B, H, W, 3) uint8 array, or with exact_resize (B, 3, H, W) float32 in [-1, 1]."""

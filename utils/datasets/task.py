@@ -6,6 +6,7 @@ import torch
 
 from utils.common import paths
 from utils.common.arguments import resolve_targets
+from utils.common.errors import InputError
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
 from utils.network.loading import LoadedNetwork, load_network, random_network
@@ -42,7 +43,7 @@ class Task:
         return open_dataset(attributes=self.network.attributes, exact_resize=as_released, **self.data_options)
 
     def checkpoint_file(self, kind):
-        """Path of one of the run's networks: "original", "pruned", "erased" or "oracle"; all but the first by target."""
+        """Path of a network of the run: "original", "pruned", "erased" or "oracle"; all but the first by target."""
         return paths.checkpoint_file(self.save_path, self.run, kind if kind == "original" else f"{kind}_{self.targets}")
 
     def unlearned_file(self, method):
@@ -102,8 +103,6 @@ def open_task(
     run = paths.run_name(task_labels, run_name)
     checkpoint = paths.checkpoint_file(save_path, run, "original")
     network = load_network(checkpoint, task_labels, weights=weights, name=model, img_size=img_size, device=device)
-    options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
-    options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}
     return Task(
         run=run,
         targets=paths.targets_name(forgotten),
@@ -112,7 +111,7 @@ def open_task(
         device=device,
         network=network,
         save_path=save_path,
-        data_options=options | ({"split": split} if split else {}),
+        data_options=_data_options(network, data_path, split, cache_path),
     )
 
 
@@ -126,10 +125,45 @@ def open_training_data(
     Raises: InputError for what is wrong with the folder, and if an attribute has no positive image in a part
     """
     options = {"split": split, "limit": limit, "allow_missing": allow_missing, "cache_path": cache_path}
-    data = open_dataset(
-        data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options
-    )
+    data = open_dataset(data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options)
     for head in heads:
         for part in ("train", "test"):
             data.positives(head, part)
     return data
+
+
+def open_networks(files, forgotten, device, *, task_labels, model, img_size, seed, data_path, split, cache_path, **_):
+    """Networks of any files for an audit, with the images to audit them on, by flags of these names.
+
+    Args:
+        files: {"unlearned", "original", "oracle": path or None}; the oracle lacks the heads of `forgotten`
+        model, img_size: None takes the files' own
+    Returns: (`LoadedNetwork` of the unlearned one, {role: network} with "random" added, `ImageDataset`)
+    Raises: InputError if a file does not fit, or the networks differ in architecture or image size
+    """
+    kept = [name for name in task_labels if name not in forgotten]
+    options = {"name": model, "img_size": img_size, "device": device}
+    loaded = {
+        role: load_network(None, kept if role == "oracle" else task_labels, weights=path, **options)
+        for role, path in files.items()
+        if path
+    }
+    kinds = {role: f"{network.name} at {network.img_size} px" for role, network in loaded.items()}
+    if len(set(kinds.values())) > 1:
+        unlike = ", ".join(f"{role} {kind}" for role, kind in kinds.items())
+        raise InputError(f"the networks differ ({unlike}): pass --model and --img_size for plain state dicts")
+    network = loaded["unlearned"]
+    networks = {role: one.model for role, one in loaded.items()}
+    networks["random"] = random_network(network.name, task_labels, seed, device)
+    return (
+        network,
+        networks,
+        open_dataset(attributes=task_labels, **_data_options(network, data_path, split, cache_path)),
+    )
+
+
+def _data_options(network, data_path, split, cache_path):
+    """Keyword arguments of `open_dataset`; the split is the one of the network's training unless another is named."""
+    options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
+    options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}
+    return options | ({"split": split} if split else {})

@@ -1,18 +1,11 @@
-"""Logits of a network on some rows of a data set, the figures of its heads, and the tables that show them."""
+"""Logits of a network on some rows of a data set and the figures of its heads."""
 
 import torch
 from tqdm import tqdm
 
-from utils.common import distributed, run
+from utils.common import distributed
 from utils.evaluation.metrics import figures_per_head
 from utils.network.modes import evaluating
-
-MEASURES = {
-    "tpr_all_positive": "TPR on all-positive",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "auc": "AUC",
-}
 
 
 def predict(model, data, rows, batch_size, device, bf16=False):
@@ -48,23 +41,3 @@ def evaluate(model, data, rows, batch_size, device, bf16=False):
     """
     logits, labels = predict(model, data, rows, batch_size, device, bf16=bf16)
     return figures_per_head(logits.numpy(), labels.numpy(), data.attributes)
-
-
-def shown(value):
-    """A figure as text with three digits, "-" where it is None."""
-    return "-" if value is None else f"{value:.3f}"
-
-
-def table_of(heads):
-    """Aligned text: a row a head of {attribute: figures}, as `evaluate` returns them."""
-    rows = [[name, row["n"], *(shown(row[key]) for key in MEASURES)] for name, row in heads.items()]
-    return run.table(rows, ["attribute", "n", *MEASURES.values()])
-
-
-def before_after_table(heads, forgotten):
-    """Aligned text: a row a head of {attribute: {"before": figures, "after": figures}}, those in `forgotten` marked."""
-    rows = []
-    for name, sides in heads.items():
-        pairs = [f"{shown(sides['before'][key])} -> {shown(sides['after'][key])}" for key in MEASURES]
-        rows.append([f"{name} (forgotten)" if name in forgotten else name, sides["after"]["n"], *pairs])
-    return run.table(rows, ["attribute", "n", *MEASURES.values()])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.datasets.dataset import ImageDataset
+from utils.graph.importance import score_groups
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class ScoringImages:
         return dict(zip(self.data.attributes, self.scored_for.sum(0).tolist(), strict=True))
 
     def batches(self, batch_size, device):
-        """Yield images (B, 3, H, W) on the device and their part of `scored_for` (B, K)."""
+        """Temporary."""
         self.data.prepare(self.rows)
-        for number, (images, _) in enumerate(self.data.batches(self.rows, batch_size, device)):
-            start = number * batch_size
-            yield images, self.scored_for[start : start + len(images)]
+        for attributes, positions in score_groups(self.scored_for):
+            for images, _ in self.data.batches(self.rows[positions], batch_size, device):
+                yield attributes, images
 
 
 def choose_scoring_images(data, num_images):

@@ -30,4 +30,6 @@ def _nodes_of_votes(path, network):
         if channels != len(of_channels):
             there = f"{channels} channels there" if channels else "no such convolution"
             raise InputError(f"{path}: {len(of_channels)} votes for layer {layer}, but {network.name} has {there}")
-    return {layer: released_nodes_to_prune(of_channels, len(network.attributes)) for layer, of_channels in votes.items()}
+    return {
+        layer: released_nodes_to_prune(of_channels, len(network.attributes)) for layer, of_channels in votes.items()
+    }

@@ -3,14 +3,36 @@
 import json
 from pathlib import Path
 
+from utils.audit.audit import audit
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE, Verdict
 from utils.common import run
 from utils.common.files import write_atomically
-from utils.evaluation.predict import shown
 from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
+from utils.report.tables import format_figure
 
 NAMES = {"random": "random initialisation", "drop_head": "drop the head"}
 FIGURE = ("value", "interval", "n", "n_positive")  # of a figure, what a results line keeps
+
+
+def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256):
+    """Audit each target; write audit_<target>.json and pictures to a folder, and print the summaries.
+
+    Args:
+        networks: {"unlearned": network, and any of "original", "oracle", "random"}, on `device`
+        data: `utils.datasets.dataset.ImageDataset`; forgotten: names of the targets
+        folder: where the files go; level: "quick" or "full"
+    Returns: what a results line keeps: {"heads": {name: {"before", "after"}}, "verdict" and "audit" of each target}
+    Raises: InputError as `utils.audit.audit.audit`
+    """
+    for split in ("train", "test"):
+        data.prepare(data.rows(split))
+    options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
+    for target in forgotten:
+        results[target] = audit(networks, data, target, forgotten=forgotten, **options)
+        write_audit(folder, results[target])
+        print(summary(results[target]))
+        print(f"wrote {folder}/audit_{target}.json and pictures")
+    return results_line(results)
 
 
 def write_audit(folder, result):
@@ -66,7 +88,7 @@ def summary(result):
     lines = [
         f"audit of {result['target']}: {counts['test']:,} test images, {counts['test_positive']:,} with the attribute",
         run.table([_row(name, record, stages) for name, record in result["nets"].items()], columns),
-        f"from the true kept labels alone: AUC {shown(result['kept_labels']['value'])}",
+        f"from the true kept labels alone: AUC {format_figure(result['kept_labels']['value'])}",
         *(f"note: {remark}" for remark in result["notes"]),
         f"verdict: {Verdict(**result['verdict'])}",
     ]
@@ -74,9 +96,9 @@ def summary(result):
 
 
 def _row(name, record, stages):
-    head = shown(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
+    head = format_figure(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
     figures = [*(record["probes"].get(stage) for stage in stages), record["mlp"], record["knn"], record["membership"]]
-    return [NAMES.get(name, name), head, *(shown(figure and figure["value"]) for figure in figures)]
+    return [NAMES.get(name, name), head, *(format_figure(figure and figure["value"]) for figure in figures)]
 
 
 def results_line(results):

@@ -72,9 +72,7 @@ def draw_cams(graph, task, data, count, folder):
     data.prepare(rows)
     images = next(data.batches(rows, len(rows), task.device))[0]
     pixels = ((images * 0.5 + 0.5) * 255).round().clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()
-    maps = {
-        name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes
-    }
+    maps = {name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes}
     for layer in graph.layers:
         cams = {name: heat[layer].cpu().numpy() for name, heat in maps.items()}
         path = folder / f"cams_{layer}.png"

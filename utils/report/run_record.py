@@ -22,10 +22,10 @@ def describe_training(model, data, settings, left_out, flags):
         data: `ImageDataset`; settings: `TrainingSettings`; left_out: names of the columns that an oracle never sees
         flags: {flag: value} of step 1
     """
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters, device = sum(parameter.numel() for parameter in model.parameters()), next(model.parameters()).device
     counts = ", ".join(f"{len(data.rows(split))} {split}" for split in data.splits)
     return {
-        "network": f"{flags['model']}, {parameters:,} parameters, {flags['img_size']} px, on {next(model.parameters()).device}",
+        "network": f"{flags['model']}, {parameters:,} parameters, {flags['img_size']} px, on {device}",
         "heads": " ".join(model.attributes) + (f", left out: {' '.join(left_out)}" if left_out else ""),
         "images": f"{counts} ({flags['split']} split of {flags['data_path']})",
         "settings": f"{settings.epochs} epochs, {settings.optimizer}, {settings.scheduler}, lr {settings.lr:g}, "

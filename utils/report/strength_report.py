@@ -4,8 +4,8 @@ import json
 
 from utils.common import run
 from utils.common.files import write_atomically
-from utils.evaluation.predict import shown
 from utils.report.strength_figure import draw_frontier
+from utils.report.tables import format_figure
 
 
 def write_frontier(folder, result):
@@ -52,7 +52,7 @@ def compact(result):
 
 
 def _row(name, point, seconds=True):
-    heads = " ".join(shown(one["head_auc"]["value"]) for one in point["targets"].values())
+    heads = " ".join(format_figure(one["head_auc"]["value"]) for one in point["targets"].values())
     took = None if seconds is None else f"{point['seconds']:.1f}"
     loss = None if seconds is None else point["kept_loss"]
     return [name, heads, point["worst_gap"], loss, took, _words(point)]

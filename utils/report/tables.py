@@ -64,7 +64,9 @@ def forgetting_sentence(attribute, before, after):
         words = "the head ranks no better than chance"
         return f"{attribute}: {words} ({ranks}; {fell}). What its features still hold takes an audit to say."
     if auc < 0.5:
-        return f"{attribute}: INVERTED, not forgotten: {ranks}, so reading it upside down recovers the attribute ({fell})."
+        return (
+            f"{attribute}: INVERTED, not forgotten: {ranks}, so reading it upside down recovers the attribute ({fell})."
+        )
     if rate < before["tpr"]:
         word = "silenced" if rate <= SILENT_RATE else "pushed down"
         return f"{attribute}: {word}, not erased: {fell}, but the head still ranks: {ranks}."
@@ -100,9 +102,12 @@ def compared_networks(audits):
 
 
 def _records(audits):
-    """{"original", each method, "oracle": what its audit says of that network}; those that no audit has are left out."""
+    """{"original", each method, "oracle": what an audit says of that network}; those that none has are left out."""
     first = next(iter(audits.values()))["nets"]
-    networks = {"original": first.get("original"), **{name: audit["nets"]["unlearned"] for name, audit in audits.items()}}
+    networks = {
+        "original": first.get("original"),
+        **{name: audit["nets"]["unlearned"] for name, audit in audits.items()},
+    }
     networks["oracle"] = first.get("oracle")
     return {name: record for name, record in networks.items() if record}
 

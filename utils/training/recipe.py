@@ -122,7 +122,9 @@ def weight_layout(device, amp):
     return torch.contiguous_format if amp and torch.device(device).type == "cpu" else torch.channels_last
 
 
-def settings_from_flags(*, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, **_):
+def settings_from_flags(
+    *, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, **_
+):
     """`TrainingSettings` from step 1's flags of these names; other flags are not looked at."""
     steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp}
     how = {"shuffle": not as_released, "compile": compile, "seed": seed}

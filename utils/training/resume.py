@@ -1,6 +1,6 @@
 """A training on disk: the last and the best network, and the state that `--resume` goes on from.
 
-The state is a plain dictionary: "epoch" (whole epochs done), the state dicts of "model", "optimizer" and "scheduler", the
+The state is a plain dictionary: "epoch" (whole epochs done), state dicts of "model", "optimizer" and "scheduler", the
 "settings" that must not change on the way, and whatever the caller adds. No generator is in it: those of an epoch are
 seeded by (seed, epoch).
 """
