@@ -62,7 +62,9 @@ def test_pixels_equal_plain_decoding_for_any_choice_of_rows(paths, tmp_path):
 def test_what_is_kept_is_not_decoded_again_by_the_next_run(paths, tmp_path, decoded):
     ImageCache(paths, SIZE, tmp_path / "cache").fill(range(COUNT))
     decoded.clear()
-    assert np.array_equal(read(ImageCache(paths, SIZE, tmp_path / "cache"), range(COUNT)), expected(paths, range(COUNT)))
+    assert np.array_equal(
+        read(ImageCache(paths, SIZE, tmp_path / "cache"), range(COUNT)), expected(paths, range(COUNT))
+    )
     assert not decoded
 
 

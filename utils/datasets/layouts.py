@@ -67,7 +67,9 @@ def read_attribute_table(folder):
     if path.suffix == ".txt":
         (count, head), body = read_lines(path, 2)
         if not count.strip().isdecimal():
-            raise InputError(f"line 1 of {path} is {count.strip()[:40]!r}, expected the number of images: fetch it again")
+            raise InputError(
+                f"line 1 of {path} is {count.strip()[:40]!r}, expected the number of images: fetch it again"
+            )
         skip, names = 2, tuple(head.split())
     else:
         (head,), body = read_lines(path, 1)

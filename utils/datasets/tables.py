@@ -1,4 +1,4 @@
-"""Text tables with a name and small whole numbers a line, read by pandas; what is wrong in one is said with its line."""
+"""Text tables with a name and small whole numbers a line, read by pandas; errors name the line."""
 
 import csv
 import io
