@@ -49,7 +49,7 @@ class PlainNet(nn.Module):
 
 @torch.no_grad()
 def plain_net(attributes=NAMES, sees=NAMES):
-    """A network whose features are the channels of the attributes it `sees`; head k fires where its channel exceeds 1/2."""
+    """A network whose features are the channels it `sees`; head k fires where its channel exceeds 1/2."""
     network = PlainNet(attributes)
     for layer in (network.stem, network.top):
         layer.weight.copy_(torch.eye(3)[:, :, None, None])
