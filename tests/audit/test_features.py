@@ -94,6 +94,12 @@ def test_default_stages_are_the_last_blocks_before_the_resolution_falls(name, st
     assert default_stages(network, 64) == stages
 
 
+def test_a_network_without_spatial_outputs_needs_its_stages_named():
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 2))
+    with pytest.raises(InputError, match="no block of this network has a spatial output"):
+        default_stages(flat, 4)
+
+
 def test_default_stages_leave_flags_and_hooks_as_they_were():
     network = plain_net().train()
     assert default_stages(network, 4) == ("top",)

@@ -51,7 +51,7 @@ def default_stages(model, img_size=64):
 
     Args: img_size: side of the images in pixels, which decides where the resolution reaches 1 x 1
     Returns: tuple of names as in `named_modules()`
-    Raises: ValueError if the network has no block with a spatial output
+    Raises: InputError if the network has no block with a spatial output
     """
     names = dict(model.named_modules())
     residual = tuple(f"layer{i}" for i in range(1, 5))
@@ -65,7 +65,7 @@ def default_stages(model, img_size=64):
             stages[len(stages) - (area == smallest) :] = [name]
             smallest = area
     if not stages:
-        raise ValueError("no block of this network has a spatial output above 1 x 1: name the stages to probe")
+        raise InputError("no block of this network has a spatial output above 1 x 1: name the stages to probe")
     return tuple(stages[-4:])
 
 
@@ -105,7 +105,8 @@ def extract_features(model, data, rows, *, stages=None, batch_size=256, device="
         stages: module names; `default_stages` if not given
         progress: show a bar (never where stderr is no terminal), named `label`
     Returns: Features, its stages in the order given, then `LAST`
-    Raises: KeyError if a stage is not a module of the network; InputError if a logit or a feature is not finite
+    Raises: KeyError if a stage is not a module of the network; InputError if a logit or a feature is not finite, or as
+        `default_stages`
     """
     modules = _stage_modules(model, default_stages(model, data.img_size) if stages is None else stages)
     latest, logits, seen = {}, [], {name: [] for name in modules}

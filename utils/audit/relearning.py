@@ -119,19 +119,15 @@ def whole_network_curve(model, data, features, labels, test_rows, plan, *, devic
         test_rows: (M,) row numbers to score; plan: as `plan_draws`, places in `features`
         progress: show a bar (never where stderr is no terminal)
     """
-    last, curve = features.stages[LAST], []
-    total, disable = sum(len(draws) for _, draws in plan), None if progress and plan else True
-    with tqdm(total=total, desc="fine-tuning", leave=False, disable=disable) as bar:
-        for size, draws in plan:
-            scores = []
-            for i, places in enumerate(draws):
-                rows, drawn = features.rows[places], labels[places]
-                head = refit_head(last[places], drawn, last[:1])[1]
-                tuned = fine_tune(model, data, rows, drawn, head, device=device, seed=seed + i)
-                scores.append(_scores(*tuned, data, test_rows, device))
-                bar.update()
-            curve.append((size, draws.shape[1], np.stack(scores)))
-    return curve
+    last, scores = features.stages[LAST], {size: [] for size, _ in plan}
+    draws = [(size, seed + i, places) for size, drawn in plan for i, places in enumerate(drawn)]
+    disable = None if progress and draws else True
+    for size, draw_seed, places in tqdm(draws, desc="fine-tuning", leave=False, disable=disable):
+        rows, drawn_labels = features.rows[places], labels[places]
+        head = refit_head(last[places], drawn_labels, last[:1])[1]
+        tuned = fine_tune(model, data, rows, drawn_labels, head, device=device, seed=draw_seed)
+        scores[size].append(_scores(*tuned, data, test_rows, device))
+    return [(size, drawn.shape[1], np.stack(scores[size])) for size, drawn in plan]
 
 
 def _scores(model, weight, bias, data, rows, device, batch_size=256):

@@ -1,32 +1,18 @@
 """The verdict: one word for what an unlearned network still knows, and the figures that decided it.
 
-The rules, in their order (the first that holds gives the word):
-
-1. DAMAGED: a kept head is ruined, that is, it lost ten times what is allowed. A broken network has not forgotten.
-2. INVERTED: the head's AUC is under 0.45: it knows the target and answers the opposite.
-3. The AUC is above 0.55. SILENCED if a true-positive rate (over all positives, or over the images on which all
-   attributes are 1) fell to 5 % or less from above it: the decision is gone, the ranking is not. NOT FORGOTTEN
-   otherwise.
-4. The head is at chance, 0.45 to 0.55. SILENCED if the linear probe of a stage is more than 0.02 above the oracle's.
-5. DAMAGED: forgotten, but a kept head lost more than 0.5 points of accuracy or 0.005 of AUC. A loss counts if the
-   figure itself is beyond the allowance and its whole paired interval is on the side of a loss.
-6. ERASED.
-
-Without an oracle the probes are compared with a randomly initialised network's, and the word is qualified "no oracle".
-
-UNDECIDED: an interval that is wider than 0.1 and holds the threshold leaves open on which side of it the figure is,
-and the rule would be a guess. (29 positives among 1,250 test images leave 0.5 +- 0.11: undecided. 29 positives and an
-AUC of 0.96 +- 0.03: above 0.55 all the same.)
+`decide` follows the table of rules in docs/AUDIT.md; the first that holds gives the word. Where an interval is too wide
+to tell on which side of a threshold a figure is, the word is UNDECIDED: 29 positives among 1,250 test images leave
+0.5 +- 0.11, but an AUC of 0.96 +- 0.03 is above 0.55 all the same.
 """
 
 from dataclasses import dataclass, field
 
-AUC_TOLERANCE = 0.05
-PROBE_TOLERANCE = 0.02
-SILENT_RATE = 0.05
-ALLOWED_LOSS = {"auc": 0.005, "accuracy": 0.005}
+AUC_TOLERANCE = 0.05  # |AUC - 0.5| up to which a head is at chance
+PROBE_TOLERANCE = 0.02  # AUC of a linear probe above the reference's
+SILENT_RATE = 0.05  # true-positive rate up to which a head is silent
+ALLOWED_LOSS = {"auc": 0.005, "accuracy": 0.005}  # of a kept head, fractions
 RUINED = 10  # times the allowed loss
-TOO_WIDE = 0.05  # half an interval
+TOO_WIDE = 0.05  # half an interval that holds the threshold
 RATES = {  # true-positive rate: (number of its images, its name)
     "tpr_all_positive": ("n_all_positive", "true-positive rate on all-positive images"),
     "tpr": ("n_positive", "true-positive rate"),
@@ -90,7 +76,7 @@ def head_rates(before, after):
 
 
 def kept_losses(kept, times=1):
-    """[(head, measure, loss)] beyond `times` the allowance, each loss clear of its interval; worst first.
+    """[(head, measure, loss)] beyond `times` the allowance and with the whole paired interval a loss; worst first.
 
     Args: kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
     """
@@ -123,7 +109,7 @@ def decide(*, auc, rates, probes, gaps, other_gaps, reference, kept):
     lost = f"; also lost: {_list_losses(losses)}" if losses else ""
     if auc["value"] is None:
         word, reason = "UNDECIDED", "the test images lack a class of the target, so its head has no AUC"
-    elif ruined:
+    elif ruined:  # a broken network has not forgotten
         word, reason = "DAMAGED", f"ruined: {_list_losses(ruined)}; {head}"
     elif above(auc, 0.5 - AUC_TOLERANCE) is None or above(auc, 0.5 + AUC_TOLERANCE) is None:
         text = "too wide to tell from chance, more test images with the target are needed"
@@ -142,7 +128,7 @@ def decide(*, auc, rates, probes, gaps, other_gaps, reference, kept):
 
 
 def _head_above_chance(rates, head, probes):
-    """Rule 3: (word, reason)."""
+    """(word, reason) of a head that still ranks: SILENCED if only the decision is gone, else NOT FORGOTTEN."""
     known = [stage for stage in reversed(probes) if probes[stage]["value"] is not None]  # of equals the deepest
     best = max(known, key=lambda stage: probes[stage]["value"], default=None)
     probe = f", linear probe at {best} {_shown(probes[best])}" if best else ""
@@ -166,7 +152,7 @@ def _is_silenced(rate):
 
 
 def _head_at_chance(head, probes, gaps, other_gaps, reference, losses):
-    """Rules 4 to 6: (word, reason)."""
+    """(word, reason) of a head at chance: SILENCED if a probe is above the reference's, DAMAGED or ERASED."""
     if not gaps or any(gap["value"] is None for gap in gaps.values()):
         return "UNDECIDED", f"{head}, but there are no probes to compare: an oracle or a random net is needed"
     states = {stage: above(gap, PROBE_TOLERANCE) for stage, gap in gaps.items()}

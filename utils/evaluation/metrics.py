@@ -60,10 +60,10 @@ class Ranking:
         if not self.order.size:
             return np.full(len(weights), np.nan)
         positive, negative = (part[:, ::-1] for part in self._class_weights(weights))
-        found = np.cumsum(positive, axis=1)
-        taken = found + np.cumsum(negative, axis=1)
-        precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
-        return ratio(np.einsum("bs,bs->b", positive, precision), found[:, -1])
+        hits = np.cumsum(positive, axis=1)
+        taken = hits + np.cumsum(negative, axis=1)
+        precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
+        return ratio(np.einsum("bs,bs->b", positive, precision), hits[:, -1])
 
 
 def auc(scores, labels):
@@ -82,11 +82,9 @@ def roc_points(scores, labels, most=200):
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     ranked = np.asarray(scores)[order]
     ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])  # equal scores are passed together
-    rates = {}
-    for name, hit in (("fpr", ~labels[order]), ("tpr", labels[order])):
-        rates[name] = np.r_[0.0, np.cumsum(hit)[ends] / hit.sum()]
     kept = np.unique(np.linspace(0, len(ends), min(most, len(ends) + 1)).round().astype(int))
-    return {name: [float(v) for v in values[kept]] for name, values in rates.items()}
+    classes = {"fpr": ~labels[order], "tpr": labels[order]}
+    return {name: np.r_[0.0, np.cumsum(hit)[ends] / hit.sum()][kept].tolist() for name, hit in classes.items()}
 
 
 class HeadFigures:
@@ -191,12 +189,8 @@ def linear_cka(x, y):
     """Linear centred kernel alignment of features (N, D) and (N, E) of the same images (Kornblith et al. 2019, eq. 4).
 
     ||Y'X||^2 / (||X'X|| ||Y'Y||) in Frobenius norms, columns centred: 1 up to rotation and scale, None if one of the
-    two does not vary. Works on N x N Gram matrices where those are the smaller ones.
+    two does not vary.
     """
     x, y = (np.asarray(z, dtype=np.float64) - np.mean(z, axis=0, dtype=np.float64) for z in (x, y))
-    if len(x) < max(x.shape[1], y.shape[1]):
-        gram_x, gram_y = x @ x.T, y @ y.T
-        shared, norms = np.vdot(gram_x, gram_y), np.linalg.norm(gram_x) * np.linalg.norm(gram_y)
-    else:
-        shared, norms = np.linalg.norm(y.T @ x) ** 2, np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    return plain(ratio(shared, norms)[()])
+    norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return plain(ratio(np.linalg.norm(y.T @ x) ** 2, norms)[()])
