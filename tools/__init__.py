@@ -1,0 +1,1 @@
+"""Scripts beside the three, one command each: python -m tools.NAME."""
