@@ -87,9 +87,9 @@ def test_the_development_requirements_contain_the_run_time_ones():
 
 
 def test_what_the_code_imports_is_what_requirements_txt_lists():
-    optional = set(requirements("requirements-export.txt"))
+    optional = set(requirements("requirements-extras.txt"))
     assert not optional & set(requirements("requirements.txt"))
-    used = third_party(files_in(".", "utils", "models", "data", "results"))
+    used = third_party(files_in(".", "utils", "models", "data", "results", "tools"))
     assert used - optional == set(requirements("requirements.txt"))
 
 

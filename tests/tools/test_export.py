@@ -1,17 +1,23 @@
+"""A written network gives the network's logits and says what they are; one that would not is not written."""
+
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
-from conftest import run_command, stir_batch_norms
+from conftest import ROOT, stir_batch_norms
 
 from models import build_model
+from tools import formats
 from utils.common.errors import InputError
-from utils.network.checkpoint import Checkpoint, save_checkpoint
-from utils.report import export
+from utils.network.checkpoint import NORMALISATION, Checkpoint, save_checkpoint
 
-ABSENT = [name for name in export.OPTIONAL if importlib.util.find_spec(name) is None]
-needs_onnx = pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)} (requirements-export.txt)")
+FACTS = {"attributes": "Bald Smiling"}
+ABSENT = [name for name in formats.FOR_ONNX if importlib.util.find_spec(name) is None]
+needs_onnx = pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)} (requirements-extras.txt)")
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +31,18 @@ def images(count):
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 
 
+def run_export(folder, *words):
+    path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    options = {"env": {**os.environ, "PYTHONPATH": path}, "capture_output": True, "text": True}
+    return subprocess.run([sys.executable, "-m", "tools.export", *words], cwd=folder, check=False, **options)
+
+
 def test_an_exported_program_takes_any_number_of_images_and_says_what_its_outputs_are(model, tmp_path):
     path = tmp_path / "net.pt2"
-    assert export.write_exported_program(path, model, 32, {"attributes": "Bald Smiling"}) <= export.TOLERANCE
+    assert formats.write_network(path, model, 32, FACTS, formats.to_program) <= formats.TOLERANCE
     facts = {"network.json": ""}
     program = torch.export.load(path, extra_files=facts).module()
-    assert json.loads(facts["network.json"]) == {"attributes": "Bald Smiling"}
+    assert json.loads(facts["network.json"]) == FACTS
     with torch.no_grad():
         for count in (1, 7):
             assert torch.allclose(program(images(count)), model(images(count)), atol=1e-5)
@@ -41,7 +53,7 @@ def test_an_exported_program_takes_any_number_of_images_and_says_what_its_output
 def test_onnx_gives_the_same_logits_for_any_number_of_images(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     net = stir_batch_norms(build_model(name, ["Bald", "Smiling"]))
-    assert export.write_onnx(tmp_path / "net.onnx", net, 32, {"attributes": "Bald Smiling"}) <= export.TOLERANCE
+    assert formats.write_network(tmp_path / "net.onnx", net, 32, FACTS, formats.to_onnx) <= formats.TOLERANCE
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map["attributes"] == "Bald Smiling"
     assert [part.name for part in session.get_inputs()] == ["images"]
@@ -50,10 +62,14 @@ def test_onnx_gives_the_same_logits_for_any_number_of_images(name, tmp_path):
         assert torch.allclose(torch.from_numpy(logits), net(images(count)), atol=1e-4)
 
 
-def test_without_the_optional_packages_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(export, "OPTIONAL", ("torch", "no_such_package"))
-    with pytest.raises(InputError, match="--onnx needs no_such_package, not installed here: pip install -r req"):
-        export.check_installed()
+def test_without_the_optional_packages_one_line_says_what_to_install(model, monkeypatch, tmp_path):
+    monkeypatch.setattr(formats, "FOR_ONNX", ("torch", "no_such_package"))
+    line = "--onnx needs no_such_package, not installed here: pip install -r requirements-extras.txt"
+    with pytest.raises(InputError, match=line):
+        formats.load_optional("--onnx", *formats.FOR_ONNX)
+    with pytest.raises(InputError, match=line):
+        formats.write_network(tmp_path / "net.onnx", model, 32, FACTS, formats.to_onnx)
+    assert formats.load_optional("--onnx", "json") == [json]
 
 
 def test_a_network_that_cannot_be_exported_says_so(tmp_path):
@@ -62,20 +78,28 @@ def test_a_network_that_cannot_be_exported_says_so(tmp_path):
             return x if x.sum() > 0 else -x
 
     with pytest.raises(InputError, match="PyTorch can't export this network"):
-        export.write_exported_program(tmp_path / "net.pt2", Branching(), 32, {})
+        formats.write_network(tmp_path / "net.pt2", Branching(), 32, {}, formats.to_program)
     assert not list(tmp_path.iterdir())
 
 
-def test_logits_that_moved_are_refused(model):
-    with pytest.raises(InputError, match=r"differ by 1\.\de-03: nothing is written"):
-        export._checked("net.onnx", model, 32, lambda batch: model(batch) + 0.001)
+@pytest.mark.parametrize(("moved", "told"), [(0.001, r"1\.\de-03"), (float("nan"), "nan")])
+def test_logits_that_moved_are_refused_and_what_stood_there_stays(model, tmp_path, moved, told):
+    def export(model, images, facts):
+        return b"other", lambda batch: model(batch) + moved
+
+    (tmp_path / "net.pt2").write_bytes(b"before")
+    with pytest.raises(InputError, match=rf"net.pt2: the logits .* differ by {told}: nothing is written"):
+        formats.write_network(tmp_path / "net.pt2", model, 32, {}, export)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+    assert formats.compare_logits(model, model, 32, "net.pt2") == 0
 
 
 def test_the_script_exports_a_checkpoint_and_asks_for_a_file(model, tmp_path):
     about = {"model": "resnet18", "attributes": ("Bald", "Smiling"), "img_size": 32}
     save_checkpoint(tmp_path / "original.pth", Checkpoint(model.state_dict(), **about))
-    answer = run_command("export_network", "--checkpoint", "original.pth", "--exported", "a.pt2", folder=tmp_path)
+    answer = run_export(tmp_path, "--checkpoint", "original.pth", "--exported", "a.pt2")
     assert answer.returncode == 0, answer.stderr
     assert "wrote a.pt2: logits within" in answer.stdout and (tmp_path / "a.pt2").is_file()
-    answer = run_command("export_network", "--checkpoint", "original.pth", folder=tmp_path)
+    assert f"images must be prepared so: RGB, 32 x 32 px, {NORMALISATION}" in answer.stdout
+    answer = run_export(tmp_path, "--checkpoint", "original.pth")
     assert answer.returncode == 2 and "pass --onnx FILE" in answer.stderr
