@@ -7,7 +7,7 @@ Reads   checkpoints/<run>/original.pth         (step 1, or the user's own weight
 Writes  checkpoints/<run>/unlearned_<targets>.pth
         results/results.jsonl                  one line for this run
         results/<run>/<targets>/before_after.png, and with --audit audit_<target>.json and pictures, with --frontier
-        frontier.json and .png
+        strength.json and .png
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target Bald
 """
@@ -106,7 +106,7 @@ def turn_dial(args, name, original, network, data, forgotten, recipe, device):
     """Sweep strengths if asked to, and give the recipe its strength; returns what the results line says of it."""
     if args.frontier is None and args.strength != "auto":
         return {}
-    from utils.audit import frontier
+    from tools.choose_strength import choose_strength_for
     from utils.common import paths
     from utils.erasure.erasure import ErasureSettings
     from utils.pruning import unlearning
@@ -115,13 +115,11 @@ def turn_dial(args, name, original, network, data, forgotten, recipe, device):
     nets = {"original": original, **reference_nets(args, name, network, forgotten, device)}
     data.prepare(data.rows("valid"))
     settings = ErasureSettings(**unlearning.erasure_recipe(recipe) | {"strength": 1.0})
-    result = frontier.sweep(nets, data, forgotten, settings, args.frontier or (), device=device)
-    recipe["strength"] = result["chosen"] if args.strength == "auto" else args.strength
     folder = paths.results_folder(args.results, name, paths.targets_name(forgotten))
-    strength_report.write_frontier(folder, result)
-    print(strength_report.summary(result))
-    print(f"wrote {folder}/frontier.json and .png; erasing with strength {recipe['strength']:g}")
-    return {"frontier": {**strength_report.compact(result), "used": recipe["strength"]}}
+    sweep = choose_strength_for(nets, data, forgotten, settings, args.frontier, folder, device=device, seed=args.seed)
+    recipe["strength"] = sweep["chosen"] if args.strength == "auto" else args.strength
+    print(f"erasing with strength {recipe['strength']:g}")
+    return {"strength_sweep": {**strength_report.compact(sweep), "used": recipe["strength"]}}
 
 
 def unlearn(model, data, forgotten, prune, recipe, device):
