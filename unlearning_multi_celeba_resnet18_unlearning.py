@@ -42,8 +42,7 @@ def get_args_parser():
 
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
-    from tools.choose_strength import choose_settings  # one block, here, so that --help answers at once
-    from utils.common import run
+    from utils.common import run  # one block, here, so that --help answers at once
     from utils.datasets.task import open_task
     from utils.erasure.erasure import erase
     from utils.evaluation.predict import evaluate
@@ -52,6 +51,7 @@ def main(args):
     from utils.pruning.nodes import read_nodes
     from utils.report import run_record
     from utils.report.audit_report import audit_networks
+    from utils.report.strength_report import choose_settings
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import run_step
 from PIL import Image
+from results.loading_picture import draw
 
 from benchmarks.loading import step_1_batches
-from results.loading_picture import draw
 from results.make_tables import make_tables
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset

@@ -1,4 +1,4 @@
-"""Erasure on nets whose answers are known: attribute k is the brightness of channel k."""
+"""Erasure on networks whose answers are known: attribute k is the brightness of channel k."""
 
 import copy
 from dataclasses import replace
@@ -7,50 +7,24 @@ import numpy as np
 import pytest
 import torch
 from plain_faces import NAMES, PlainFaces, plain_net
-from torch import nn
+from wide_net import SETTINGS, train_wide_net
 
 from models import build_model
-from models.heads import AttributeHeads
 from utils.audit.features import extract_features
 from utils.audit.probes import linear_scores
 from utils.common.errors import InputError
-from utils.erasure.edit import takes_whole_kernel
+from utils.erasure import erasure
+from utils.erasure.edit import edit_site, edits_full_kernel
 from utils.erasure.erasure import ErasureSettings, erase
 from utils.erasure.heads import answer_base_rate, refit_heads
 from utils.erasure.sites import find_sites
 from utils.evaluation.metrics import auc
 
-# an untrained net of this kind tells as much as a trained one, so the ridge is given
-RECIPE = ErasureSettings(images=512, ridge=0.01, amp="off")
-
-
-class WideNet(nn.Module):
-    """Two blocks of 1x1 convolution, batch norm and ReLU, mean over the image, heads: the targets share channels."""
-
-    def __init__(self):
-        super().__init__()
-        blocks = [[nn.Conv2d(n, 24, 1), nn.BatchNorm2d(24), nn.ReLU()] for n in (3, 24)]
-        self.stem, self.top = (nn.Sequential(*block) for block in blocks)
-        self.heads = AttributeHeads(24, NAMES)
-        self.attributes = self.heads.attributes
-
-    def forward(self, images):
-        return self.heads(self.top(self.stem(images)).mean((2, 3)))
-
 
 @pytest.fixture(scope="module")
 def trained():
     """A wide net that knows all three attributes."""
-    torch.manual_seed(0)
-    data, net = PlainFaces(), WideNet()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    for _ in range(40):
-        for images, labels in data.batches(data.rows("train"), 100, "cpu"):
-            optimizer.zero_grad()
-            nn.functional.binary_cross_entropy_with_logits(net(images), labels).backward()
-            optimizer.step()
-    optimizer.zero_grad()
-    return net.eval()
+    return train_wide_net()
 
 
 def probe(net, data, stage="features", target=0):
@@ -62,7 +36,7 @@ def probe(net, data, stage="features", target=0):
 def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained):
     data, net = PlainFaces(), copy.deepcopy(trained)
     before, logits = probe(net, data)
-    erase(net, data, ["Bald"], RECIPE, progress=False)
+    erase(net, data, ["Bald"], SETTINGS, progress=False)
     after, moved = probe(net, data)
     assert before > 0.98 and after < 0.65
     truth = data.labels[data.rows("test")]
@@ -75,7 +49,7 @@ def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained):
 
 def test_two_targets_leave_together(trained):
     data, net = PlainFaces(), copy.deepcopy(trained)
-    erase(net, data, ["Bald", "Young"], replace(RECIPE, ridge=0.003), progress=False)
+    erase(net, data, ["Bald", "Young"], SETTINGS, progress=False)
     assert probe(net, data, target=0)[0] < 0.7 and probe(net, data, target=2)[0] < 0.7
     logits, truth = probe(net, data)[1], data.labels[data.rows("test")]
     assert auc(logits[:, 1], truth[:, 1]) > 0.97
@@ -84,20 +58,20 @@ def test_two_targets_leave_together(trained):
 
 def test_an_attribute_that_went_before_stays_gone_when_another_follows(trained):
     data, net = PlainFaces(), copy.deepcopy(trained)
-    assert erase(net, data, ["Bald"], RECIPE, progress=False)["targets"] == ["Bald"]
-    assert erase(net, data, ["Young"], RECIPE, progress=False)["targets"] == ["Young", "Bald"]
+    assert erase(net, data, ["Bald"], SETTINGS, progress=False)["targets"] == ["Bald"]
+    assert erase(net, data, ["Young"], SETTINGS, progress=False)["targets"] == ["Young", "Bald"]
     assert probe(net, data, target=0)[0] < 0.7 and probe(net, data, target=2)[0] < 0.7
     logits = probe(net, data)[1]
     assert np.ptp(logits[:, 0]) == 0 and np.ptp(logits[:, 2]) == 0
 
 
-def test_the_ridge_is_the_dial_between_keeping_and_forgetting(trained):
-    data, told = PlainFaces(), []
-    for ridge in (1e9, 0.1, 0.01):
+def test_the_strength_decides_between_keeping_and_forgetting(trained):
+    data, probes = PlainFaces(), []
+    for strength in (1e-9, 10.0, 300.0):
         net = copy.deepcopy(trained)
-        erase(net, data, ["Bald"], ErasureSettings(images=512, ridge=ridge, amp="off"), progress=False)
-        told.append(probe(net, data)[0])
-    assert told[0] > 0.97 > told[1] > told[2] and told[2] < 0.65
+        erase(net, data, ["Bald"], replace(SETTINGS, strength=strength), progress=False)
+        probes.append(probe(net, data)[0])
+    assert probes[0] > 0.97 > probes[1] > probes[2] and probes[2] < 0.65
 
 
 def test_only_the_sites_kernels_their_shifts_and_the_heads_are_edited():
@@ -106,14 +80,14 @@ def test_only_the_sites_kernels_their_shifts_and_the_heads_are_edited():
     before, data = copy.deepcopy(net.state_dict()), PlainFaces(n=200, train=150)
     data.images = data.images.repeat(1, 1, 8, 8)
     erase(net, data, ["Bald"], ErasureSettings(images=64, amp="off"), progress=False)
-    sites = find_sites(net).sites
+    sites = find_sites(net)
     touched = {f"{site.conv}.weight" for site in sites} | {f"{site.norm}.bias" for site in sites}
-    whole = {f"{site.conv}.weight" for site in sites if takes_whole_kernel(net.get_submodule(site.conv))}
-    assert whole == {"layer1.0.conv2.weight", "layer1.1.conv2.weight"}
+    full = {f"{site.conv}.weight" for site in sites if edits_full_kernel(net.get_submodule(site.conv))}
+    assert full == {"layer1.0.conv2.weight", "layer1.1.conv2.weight"}
     for name, value in net.state_dict().items():
         if name in touched and value.dim() == 4:
             changed = (value != before[name]).flatten(2).any(0).any(0)
-            assert changed.tolist() == [place == 4 or name in whole for place in range(9)], name
+            assert changed.tolist() == [place == 4 or name in full for place in range(9)], name
         elif name not in touched and not name.startswith("fc"):
             assert torch.equal(value, before[name]), name
 
@@ -144,10 +118,42 @@ def test_an_edit_has_the_rank_that_is_asked_for(trained):
     data = PlainFaces()
     for rank in (1, 2):
         net = copy.deepcopy(trained)
-        erase(net, data, ["Bald"], replace(RECIPE, rank=rank), progress=False)
+        erase(net, data, ["Bald"], replace(SETTINGS, rank=rank), progress=False)
         change = (net.top[0].weight - trained.top[0].weight)[:, :, 0, 0].detach().double()
         found = torch.linalg.svdvals(change)
         assert found[rank] < 1e-5 * found[0] < found[rank - 1]
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [
+        (KeyboardInterrupt, KeyboardInterrupt),
+        (torch.OutOfMemoryError, torch.OutOfMemoryError),
+        (torch.linalg.LinAlgError, InputError),
+    ],
+)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_whatever_stops_an_erasure_leaves_the_network_as_it_was(monkeypatch, raised, seen, memory_format):
+    torch.manual_seed(0)
+    net = build_model("resnet18", NAMES).train().to(memory_format=memory_format)
+    before = {name: (value.clone(), value.stride()) for name, value in net.state_dict().items()}
+    data, edited = PlainFaces(n=200, train=150), []
+    data.images = data.images.repeat(1, 1, 8, 8)
+
+    def fail_at_the_third(convolution, *given, **options):
+        edited.append(convolution)
+        if len(edited) == 3:
+            raise raised("stopped")
+        return edit_site(convolution, *given, **options)
+
+    monkeypatch.setattr(erasure, "edit_site", fail_at_the_third)
+    with pytest.raises(seen):
+        erase(net, data, ["Bald"], ErasureSettings(images=64, amp="off"), progress=False)
+    assert len(edited) == 3 and net.training
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name][0]) and value.stride() == before[name][1], name
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert not any(module._forward_pre_hooks for module in net.modules())
 
 
 def test_an_edit_that_blows_up_leaves_the_network_as_it_was():
@@ -155,7 +161,7 @@ def test_an_edit_that_blows_up_leaves_the_network_as_it_was():
     before = copy.deepcopy(net.state_dict())
     data.images = data.images * 1e20  # its square is no float32
     with pytest.raises(InputError, match="not finite"):
-        erase(net, data, ["Bald"], replace(RECIPE, images=128), progress=False)
+        erase(net, data, ["Bald"], replace(SETTINGS, images=128), progress=False)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 

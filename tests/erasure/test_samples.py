@@ -1,4 +1,4 @@
-"""What erasure learns from: batches, weights and the contrast of the targets given the kept outputs."""
+"""What erasure learns from: batches, weights and the shift of the targets given the kept outputs."""
 
 import numpy as np
 import pytest
@@ -6,39 +6,64 @@ import torch
 from plain_faces import labels_of
 
 from utils.common.errors import InputError
-from utils.erasure.samples import choose_images, make_contrast, residuals, summarise
+from utils.erasure.samples import (
+    choose_images,
+    make_conditional_shift,
+    number_combinations,
+    regress_out,
+    summarise_logits,
+)
 
 
-def test_residuals_do_not_tell_the_confounders():
+def test_what_is_regressed_out_is_gone():
     generator = torch.Generator().manual_seed(0)
     confounders = torch.randn(200, 2, generator=generator)
     weights = torch.rand(200, generator=generator)
     weights = weights / weights.sum()
     values = confounders @ torch.tensor([[1.0, -2], [0.5, 3]]) + 0.1 * torch.randn(200, 2, generator=generator)
-    left = residuals(values, confounders, weights)
+    left = regress_out(values, confounders, weights)
     assert ((weights[:, None] * left).T @ confounders).abs().max() < 1e-3
     assert left.std() < 0.15
 
 
 def test_what_the_kept_outputs_imply_is_no_shift():
     labels = labels_of(0.5)
-    choice = choose_images(np.arange(400), labels, 400, 400)
-    implied = torch.from_numpy(choice.labels).float() * 8 - 4 + 0.5 * torch.randn(400, 1)
-    maps = torch.from_numpy(choice.labels).float()[:, :, None, None].expand(-1, -1, 2, 2)
-    told, left = (make_contrast(choice, implied, conditional) for conditional in (False, True))
-    assert told.wanted.std() > 0.45 and left.wanted.std() < 0.05
-    assert told.shift(maps).shape == (1, 1, 2, 2) and told.shift(maps).mean() == pytest.approx(1.0, abs=1e-3)
+    sample = choose_images(np.arange(400), labels, 400, 400)
+    implied = torch.from_numpy(sample.labels).float() * 8 - 4 + 0.5 * torch.randn(400, 1)
+    maps = torch.from_numpy(sample.labels).float()[:, :, None, None].expand(-1, -1, 2, 2)
+    alone, given_kept = (make_conditional_shift(sample, kept) for kept in (implied[:, :0], implied))
+    assert alone.gram.item() ** 0.5 > 0.45 and given_kept.gram.item() ** 0.5 < 0.05
+    assert alone.of_targets(maps).shape == (1, 1, 2, 2)
+    assert alone.of_targets(maps).mean() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_batches_have_the_target_often_enough_and_weights_undo_it():
     labels = labels_of(0.05)
-    choice = choose_images(np.arange(400), labels, 320, 32, positives=0.25)
-    shares = choice.labels.reshape(10, 32).mean(1)
-    assert (shares == 0.25).all() and len(choice.rows) == 320
-    assert np.average(choice.labels[:, 0], weights=choice.weights) == pytest.approx(labels.mean(), abs=1e-5)
-    assert np.array_equal(labels[choice.rows], choice.labels) and choice.base_rates == labels.mean()
+    sample = choose_images(np.arange(400), labels, 320, 32, positives=0.25)
+    shares = sample.labels.reshape(10, 32).mean(1)
+    assert (shares == 0.25).all() and len(sample.rows) == 320
+    assert np.average(sample.labels[:, 0], weights=sample.weights) == pytest.approx(labels.mean(), abs=1e-5)
+    assert np.array_equal(labels[sample.rows], sample.labels) and sample.base_rates == labels.mean()
     common = choose_images(np.arange(400), labels_of(0.48), 320, 32)
     assert abs(common.labels.mean() - 0.48) < 0.05
+
+
+def test_all_images_asked_for_are_used_where_each_image_has_a_target():
+    labels = np.tile([[0, 1], [1, 0]], (50, 1))
+    sample = choose_images(np.arange(100), labels, 128, 64)
+    assert len(sample.rows) == 128 and (sample.labels.sum(1) == 1).all()
+    assert np.average(sample.labels[:, 0], weights=sample.weights) == pytest.approx(0.5)
+
+
+def test_the_weights_of_forty_targets_need_no_table_of_their_combinations():
+    labels = np.random.default_rng(0).random((300, 40)) < 0.3
+    sample = choose_images(np.arange(300), labels, 256, 64)
+    assert len(sample.rows) == 256 and np.isfinite(sample.weights).all()
+    assert sample.weights.mean() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_equal_rows_of_labels_have_equal_numbers():
+    assert number_combinations(np.array([[1, 0], [0, 0], [1, 0], [0, 1]])).tolist() == [2, 0, 2, 1]
 
 
 def test_a_target_on_no_or_every_image_is_refused():
@@ -49,5 +74,5 @@ def test_a_target_on_no_or_every_image_is_refused():
 
 def test_many_kept_heads_are_summed_up_in_thirty_two_columns():
     logits, weights = torch.randn(200, 39), torch.full((200,), 1 / 200)
-    assert summarise(logits, weights).shape == (200, 32)
-    assert summarise(logits[:, :3], weights).shape == (200, 6)
+    assert summarise_logits(logits, weights).shape == (200, 32)
+    assert summarise_logits(logits[:, :3], weights).shape == (200, 6)

@@ -11,8 +11,8 @@ from utils.common.errors import InputError
 from utils.erasure.sites import Runner, find_sites
 
 
-def sites_of(name, **options):
-    return find_sites(build_model(name, ("a", "b")), **options).sites
+def sites_of(name):
+    return find_sites(build_model(name, ("a", "b")))
 
 
 def test_a_residual_net_is_edited_once_a_block_where_the_block_adds_to_the_stream():
@@ -36,7 +36,7 @@ def last_convolution(model, block):
 )
 def test_where_a_stream_begins_is_a_site_too(name, blocks, end):
     model = build_model(name, ("a", "b"))
-    sites = find_sites(model).sites
+    sites = find_sites(model)
     convs = [site.conv for site in sites]
     assert convs[: len(blocks)] == [last_convolution(model, block) for block in blocks] and convs[-1] == end
     assert len(set(convs)) == len(convs) < 20
@@ -47,15 +47,14 @@ def test_what_comes_after_the_last_sum_is_edited_too():
 
 
 def test_a_net_without_sums_is_edited_at_every_convolution():
-    assert [site.conv for site in find_sites(plain_net()).sites] == ["stem", "top"]
+    assert [site.conv for site in find_sites(plain_net())] == ["stem", "top"]
     assert len(sites_of("vgg11_bn")) == 8
 
 
-def test_everywhere_means_every_convolution_that_has_a_middle_and_no_groups():
-    assert len(sites_of("resnet18", everywhere=True)) == 20
-    groups = [m for m in build_model("mobilenet_v3_small", ("a", "b")).modules() if getattr(m, "groups", 1) > 1]
-    names = [site.conv for site in sites_of("mobilenet_v3_small", everywhere=True)]
-    assert groups and len(names) < 52 and not any(".block.1.0" in name for name in names[3:])
+def test_grouped_convolutions_are_no_sites():
+    model = build_model("mobilenet_v3_small", ("a", "b"))
+    groups = {name: module.groups for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    assert max(groups.values()) > 1 and all(groups[site.conv] == 1 for site in find_sites(model))
 
 
 def test_a_net_without_convolutions_is_refused():
@@ -75,15 +74,13 @@ def test_a_net_without_convolutions_is_refused():
 def test_running_a_graph_in_two_parts_gives_the_networks_logits(name):
     torch.manual_seed(0)
     model, images = build_model(name, ("a", "b")).eval(), torch.randn(2, 3, 64, 64)
-    plan = find_sites(model)
-    runner, seen = Runner(model, plan.graph), []
+    runner, seen = Runner(model, find_sites(model)), []
 
     def visit(node, output, values):
         seen.append(node)
         return output
 
     with torch.no_grad():
-        begin = runner.run({runner.placeholder: images}, stop=plan.first)
-        logits = runner.run(begin, start=plan.first, visit=visit)[runner.output]
+        logits = runner.run_rest(runner.run_start(images), visit)
         assert torch.allclose(logits, model(images), atol=1e-5)
-    assert seen[0] is plan.first and all(site.value in seen for site in plan.sites)
+    assert seen[0] is runner.sites[0].path[0] and all(site.value in seen for site in runner.sites)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.erasure.solve import change_of_rank, solve_edit
+from utils.erasure.solve import reduce_rank, solve_edit
 
 
 def positive(size, seed):
@@ -13,18 +13,18 @@ def positive(size, seed):
 
 @pytest.mark.parametrize("curved", [False, True])
 def test_the_solution_solves_the_equation(curved):
-    pull, covariance, curvature = positive(6, 0), positive(6, 1), positive(4, 2)
+    gram, covariance, curvature = positive(6, 0), positive(6, 1), positive(4, 2)
     right = torch.randn(4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    change = solve_edit(pull, covariance, right, 0.3, curvature if curved else None)
+    change = solve_edit(gram, covariance, right, 0.3, curvature if curved else None)
     metric = curvature if curved else torch.eye(4, dtype=torch.float64)
-    assert torch.allclose(change @ pull + 0.3 * metric @ change @ covariance, right, atol=1e-9)
+    assert torch.allclose(change @ gram + 0.3 * metric @ change @ covariance, right, atol=1e-9)
 
 
 def test_an_even_curvature_changes_nothing():
-    pull, covariance = positive(6, 0), positive(6, 1)
+    gram, covariance = positive(6, 0), positive(6, 1)
     right = torch.randn(4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    even = solve_edit(pull, covariance, right, 0.3, torch.eye(4, dtype=torch.float64))
-    assert torch.allclose(even, solve_edit(pull, covariance, right, 0.3), atol=1e-9)
+    even = solve_edit(gram, covariance, right, 0.3, torch.eye(4, dtype=torch.float64))
+    assert torch.allclose(even, solve_edit(gram, covariance, right, 0.3), atol=1e-9)
 
 
 def test_a_low_rank_keeps_what_moves_the_outputs_most():
@@ -33,8 +33,15 @@ def test_a_low_rank_keeps_what_moves_the_outputs_most():
     root = torch.linalg.cholesky(covariance)
     lost = torch.linalg.svdvals(change @ root)
     for rank in (1, 3):
-        low = change_of_rank(change, covariance, rank)
+        low = reduce_rank(change, covariance, rank)
         assert torch.linalg.matrix_rank(low) == rank
         assert ((change - low) @ root).norm() == pytest.approx(lost[rank:].norm().item())
-    pull, right = positive(6, 0), torch.randn(5, 6, dtype=torch.float64)
-    assert torch.linalg.matrix_rank(solve_edit(pull, covariance, right, 0.3, rank=2)) == 2
+    gram, right = positive(6, 0), torch.randn(5, 6, dtype=torch.float64)
+    assert torch.linalg.matrix_rank(solve_edit(gram, covariance, right, 0.3, rank=2)) == 2
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_an_equation_without_a_solution_is_an_error(curved):
+    none, right = torch.zeros(3, 3, dtype=torch.float64), torch.ones(2, 3, dtype=torch.float64)
+    with pytest.raises(torch.linalg.LinAlgError):
+        solve_edit(none, none, right, 1.0, torch.eye(2, dtype=torch.float64) if curved else None)

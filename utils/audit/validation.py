@@ -1,25 +1,25 @@
-"""One network judged on validation rows: what is forgotten, what is kept, and the word of the verdict.
+"""One network measured on validation rows: what is forgotten, what is kept, and the word of the verdict.
 
-The read-outs are those of an audit that a choice among settings needs: the target's head, the probes of every stage
-and the kept heads. Relearning and membership are left to the audit of the setting chosen.
+The read-outs are those of an audit that a choice among strengths needs: the target's head, the probes of every stage
+and the kept heads. Relearning and membership are left to the audit of the strength chosen.
 """
 
-from dataclasses import asdict, dataclass
+import copy
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from utils.audit.comparison import probe_gaps
 from utils.audit.features import extract_features
 from utils.audit.probes import one_thread
-from utils.audit.readouts import NetworkReadouts, read_out_probes, score_figure
+from utils.audit.readouts import NetworkReadouts, probe_gaps, read_out_probes, score_figure
 from utils.audit.setup import LEVELS, AuditSetup, balanced_subset
 from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, PROBE_TOLERANCE, decide
-from utils.common.errors import InputError
+from utils.erasure.erasure import erase
+from utils.erasure.strength import choose_strength, sweep_strengths, validation_rows
 from utils.evaluation.bootstrap import paired_changes
 from utils.evaluation.metrics import figures_per_head
 
-SHARE = 0.2  # of the training part, held out
-_STREAM = 9  # of random numbers
 _RATES = {
     "tpr_all_positive": ("n_all_positive", "true-positive rate on all-positive images"),
     "tpr": ("n_positive", "true-positive rate"),
@@ -27,135 +27,157 @@ _RATES = {
 
 
 @dataclass(frozen=True)
-class Ruler:
-    """What every setting is measured against.
+class ValidationReference:
+    """What every strength is measured against.
 
-    questions: {target: AuditSetup} whose "test" images are the validation rows; references: {target: NetworkReadouts}
-    kind: "oracle" or "random", what the references are; logits: (M, K) of the original; before: {head: its figures}
+    setups: {target: `AuditSetup` whose "test" images are the M validation rows}
+    readings: {target: `NetworkReadouts` of the reference network}; kind: "oracle" or "random", what that network is
+    logits: (M, K) of the original; options: of `utils.audit.features.extract_features`
     """
 
-    questions: dict
-    references: dict
+    setups: dict
+    readings: dict
     kind: str
     logits: np.ndarray
-    before: dict
+    options: dict
 
 
-def validation_rows(data, targets, share=SHARE, seed=0):
-    """(rows to learn from, validation rows), both sorted; the test part is in neither.
+def make_validation_reference(networks, data, targets, rows, *, seed=0, stages=None, progress=True, **how):
+    """Run the original and the reference network once, and keep what strengths are compared with.
 
-    A split with a validation part gives that, and the whole training part to learn from. Otherwise `share` of the
-    training rows is held out by `seed`, of each combination of target labels alike.
-
-    Raises: InputError if one of the two sides would lack a class of a target
+    Args:
+        networks: {"original", and "oracle" or else "random"}
+        rows: (rows that probes are fitted on, validation rows), as of `utils.erasure.strength.validation_rows`
+        stages: module names to probe; how: `device`, `batch_size` and `resamples` of `AuditSetup`
+    Returns: ValidationReference
+    Raises: InputError if a network's outputs are not finite
     """
-    train, columns = data.rows("train"), [data.attributes.index(target) for target in targets]
-    if len(data.rows("valid")):
-        fit, held = train, data.rows("valid")
-    else:
-        code = data.labels[train][:, columns].astype(int) @ 2 ** np.arange(len(columns))
-        generator, drawn = np.random.default_rng([seed, _STREAM]), []
-        for value in np.unique(code):
-            pool = train[code == value]
-            drawn.append(generator.choice(pool, round(share * len(pool)), replace=False))
-        held = np.sort(np.concatenate(drawn))
-        fit = np.setdiff1d(train, held)
-    for target, column in zip(targets, columns, strict=True):
-        for rows in (fit, held):
-            if len(np.unique(data.labels[rows, column])) < 2:
-                raise InputError(
-                    f"too few training images with and without {target} to hold some out: "
-                    "use more images, or --strength with a number and no --frontier"
-                )
-    return fit, held
-
-
-def make_ruler(original, reference, kind, data, targets, fit, held, *, seed=0, stages=None, progress=True, **how):
-    """Run the original and the reference once, and keep what settings are compared with.
-
-    Args: kind: "oracle" or "random"; how: `device`, `batch_size` and `resamples` of `utils.audit.setup.AuditSetup`
-    """
-    questions, references = {}, {}
+    (learning, held_out), setups = rows, {}
+    kind = "oracle" if "oracle" in networks else "random"
     for target in targets:
-        labels = data.labels[fit, data.attributes.index(target)]
-        rows = fit[balanced_subset(labels, LEVELS["quick"].train_rows, seed)]
-        labels = data.labels[rows], data.labels[held]
-        questions[target] = AuditSetup(data, target, rows, held, *labels, LEVELS["quick"], seed, **how)
-        references[target] = read(reference, questions[target], stages, progress)
-    q = questions[targets[0]]
-    how = {"batch_size": q.batch_size, "device": q.device, "progress": progress, "label": "original"}
-    seen = extract_features(original, data, held, stages=(), **how)
-    before = figures_per_head(seen.logits, q.test_labels[:, q.columns(seen.attributes)], seen.attributes)
-    return Ruler(questions, references, kind, seen.logits, before)
+        labels = data.labels[learning, data.attributes.index(target)]
+        fitted = learning[balanced_subset(labels, LEVELS["quick"].train_rows, seed)]
+        labels = data.labels[fitted], data.labels[held_out]
+        setups[target] = AuditSetup(data, target, fitted, held_out, *labels, LEVELS["quick"], seed, **how)
+    first = setups[targets[0]]
+    options = {"batch_size": first.batch_size, "device": first.device, "progress": progress}
+    logits = extract_features(networks["original"], data, held_out, stages=(), **options).logits
+    options["stages"] = stages
+    readings = {target: _read_probes(networks[kind], setup, options) for target, setup in setups.items()}
+    return ValidationReference(setups, readings, kind, logits, options)
 
 
-def read(model, question, stages=None, progress=True):
-    """`utils.audit.readouts.NetworkReadouts` of a network with its probes fitted, nothing else."""
-    how = {"stages": stages, "batch_size": question.batch_size, "device": question.device, "progress": progress}
+def _read_probes(model, setup, options):
+    """`NetworkReadouts` of a network with its probes fitted, nothing else."""
     reading = NetworkReadouts(
-        *(extract_features(model, question.data, rows, **how) for rows in (question.train, question.test))
+        *(extract_features(model, setup.data, rows, **options) for rows in (setup.train, setup.test))
     )
     with one_thread():
-        read_out_probes(reading, question)
+        read_out_probes(reading, setup)
     return reading
 
 
-def measure(model, ruler, stages=None, progress=True):
+def measure(model, reference):
     """All figures of one network on the validation rows.
 
+    Args: reference: `ValidationReference`
     Returns: {"targets": {target: {"head_auc", "probes", "gaps", "verdict"}}, "kept": changes of the kept heads since
-        the original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap", "kept_loss" (of AUC or
-        accuracy, a fraction, below 0 for a gain), and "excess", see `excess`}
+        the original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap" of a probe, "kept_loss" (of AUC or
+        accuracy, a fraction, below 0 for a gain), and "excess", see `excess`}, JSON-ready
+    Raises: InputError if the network's outputs are not finite
     """
-    found, kept = {}, None
-    for target, question in ruler.questions.items():
-        reading = read(model, question, stages, progress)
-        kept = _kept_changes(reading, ruler) if kept is None else kept
-        found[target] = _of_target(reading, ruler, target, kept)
+    targets, kept = {}, None
+    for target, setup in reference.setups.items():
+        reading = _read_probes(model, setup, reference.options)
+        kept = _kept_changes(reading, reference, setup) if kept is None else kept
+        targets[target] = _measure_target(reading, reference, target, kept)
     losses = [-figure["value"] for head in kept.values() for figure in head.values() if figure["value"] is not None]
-    gaps = [figure["value"] for one in found.values() for figure in one["gaps"].values()]
-    heads = [one["head_auc"]["value"] for one in found.values()]
-    point = {"targets": found, "kept": kept, "kept_loss": max(losses, default=None)}
+    gaps = [figure["value"] for one in targets.values() for figure in one["gaps"].values()]
+    heads = [one["head_auc"]["value"] for one in targets.values()]
+    point = {"targets": targets, "kept": kept, "kept_loss": max(losses, default=None)}
     point["worst_gap"] = None if None in gaps else max(gaps)
     point["head_distance"] = None if None in heads else max(abs(value - 0.5) for value in heads)
     return point | {"excess": excess(point)}
 
 
-def _kept_changes(reading, ruler):
-    question = next(iter(ruler.questions.values()))
-    heads = [head for head in reading.test.attributes if head not in ruler.questions]
+def _kept_changes(reading, reference, setup):
+    """{head: changes of AUC and accuracy since the original} of the kept heads."""
+    heads = [head for head in reading.test.attributes if head not in reference.setups]
     places = [reading.test.attributes.index(head) for head in heads]
-    labels = question.test_labels[:, question.columns(heads)]
-    before, after = ruler.logits[:, places], reading.test.logits[:, places]
-    return paired_changes(before, after, labels, heads, question.resamples, question.seed)
+    labels = setup.test_labels[:, setup.columns(heads)]
+    before, after = reference.logits[:, places], reading.test.logits[:, places]
+    return paired_changes(before, after, labels, heads, setup.resamples, setup.seed)
 
 
-def _of_target(reading, ruler, target, kept):
+def _measure_target(reading, reference, target, kept):
     """Figures of one target, and the word that `utils.audit.verdict` gives for them."""
-    question, names = ruler.questions[target], reading.test.attributes
-    logits = reading.test.logits
-    gaps, beside = probe_gaps(reading, ruler.references[target], question)
-    now, first = figures_per_head(logits, question.test_labels[:, question.columns(names)], names)[target], ruler.before
+    setup, names, logits = reference.setups[target], reading.test.attributes, reading.test.logits
+    gaps, other_gaps = probe_gaps(reading, reference.readings[target], setup)
+    labels = setup.test_labels[:, setup.columns(names)]
+    before, after = (figures_per_head(some, labels, names)[target] for some in (reference.logits, logits))
     rates = [
-        {"name": words, "before": first[target][key], "after": now[key], "n": now[count]}
+        {"name": words, "before": before[key], "after": after[key], "n": after[count]}
         for key, (count, words) in _RATES.items()
-        if now[key] is not None
+        if after[key] is not None
     ]
-    head = score_figure(logits[:, names.index(target)], question)
+    head = score_figure(logits[:, names.index(target)], setup)
     probes = {s: {k: figure[k] for k in ("value", "interval")} for s, figure in reading.record["probes"].items()}
-    shown = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "other_gaps": beside, "kept": kept}
-    verdict = decide(**shown, reference=ruler.kind)
-    words = {name: value for name, value in asdict(verdict).items() if name != "numbers"}
-    return {"head_auc": head, "probes": probes, "gaps": gaps, "verdict": words}
+    figures = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "other_gaps": other_gaps, "kept": kept}
+    verdict = asdict(decide(**figures, reference=reference.kind))
+    del verdict["numbers"]
+    return {"head_auc": head, "probes": probes, "gaps": gaps, "verdict": verdict}
 
 
 def excess(point):
-    """How far a setting is from what counts as erased: 0 if nothing is beyond its allowance, None if undefined.
+    """How far a strength is from what counts as erased: 0 if nothing is beyond its allowance, None if undefined.
 
     The head's distance from chance, the worst gap and the worst kept loss, each by what lies above its allowance
-    (`utils.audit.verdict`: 0.05, 0.02, 0.005), in units of that allowance, are added. Intervals are not asked.
+    (`utils.audit.verdict`: 0.05, 0.02, 0.005), in units of that allowance, are added. Intervals do not count.
     """
     allowed = {"head_distance": AUC_TOLERANCE, "worst_gap": PROBE_TOLERANCE, "kept_loss": max(ALLOWED_LOSS.values())}
     if any(point[name] is None for name in allowed):
         return None
     return sum(max(0.0, point[name] / most - 1) for name, most in allowed.items())
+
+
+def sweep_on_validation(networks, data, targets, settings, strengths=(), *, device="cpu", progress=True, **how):
+    """Erase at several strengths, each time from a fresh copy of the original, and measure on validation rows.
+
+    Args:
+        networks: {"original": untouched network, and "oracle" or else "random"}, on `device`; they stay as they are
+        data: `utils.datasets.dataset.ImageDataset` or what has its attributes, labels, rows and batches
+        settings: `ErasureSettings`, its strength does not matter; strengths: numbers above 0, or none: `STRENGTHS`
+        how: `stages`, `batch_size` and `resamples` of `make_validation_reference`
+    Returns: {"targets", "reference", "validation": counts, "settings", "original": figures, "points": [figures with
+        "strength" and "seconds" of the erasure], "chosen": a strength, "reached": whether it is ERASED}, JSON-ready
+    Raises: InputError as `erase`, `validation_rows` and `choose_strength`
+    """
+    rows = validation_rows(data, targets, settings.seed)
+    how = {"seed": settings.seed, "device": str(device), "progress": progress, **how}
+    reference = make_validation_reference(networks, data, targets, rows, **how)
+
+    def erase_at(strength):
+        model = copy.deepcopy(networks["original"])
+        changed = replace(settings, strength=strength)
+        erase(model, data, targets, changed, rows=rows[0], device=device, progress=progress)
+        return model
+
+    measure_network = partial(measure, reference=reference)
+    points = sweep_strengths(erase_at, measure_network, strengths, device=device, progress=progress)
+    chosen, reached = choose_strength(points)
+    return {
+        "targets": list(targets),
+        "reference": reference.kind,
+        "validation": _count_rows(data, targets, *rows),
+        "settings": {name: value for name, value in asdict(settings).items() if name != "strength"},
+        "original": measure_network(networks["original"]),
+        "points": points,
+        "chosen": chosen["strength"],
+        "reached": reached,
+    }
+
+
+def _count_rows(data, targets, learning, held_out):
+    positives = {target: int(data.labels[held_out, data.attributes.index(target)].sum()) for target in targets}
+    part = "valid" if len(data.rows("valid")) else "train"
+    return {"part": part, "learnt_from": len(learning), "rows": len(held_out), "positives": positives}

@@ -1,4 +1,4 @@
-"""Closed-form repair of the heads after the features below them have moved."""
+"""The heads after the features below them have moved: kept ones refitted in closed form, the targets' set constant."""
 
 import torch
 
@@ -8,11 +8,12 @@ SHRINKAGE = 0.1  # ridge on the change of the kept heads, in mean variances of t
 
 
 def refit_heads(model, features, logits, weights, kept):
-    """Move the kept heads, in place, so that they give an earlier network's logits as nearly as a ridge allows.
+    """Move the kept heads, in place, so that they give earlier logits as nearly as a ridge allows.
 
     Args:
-        features: (N, D) that the heads see now; logits: (N, K) that were given before, of all heads
+        features: (N, D) that the heads see now; logits: (N, K) of all heads before the features moved
         weights: (N,) how much each image counts; kept: places of the heads to move
+    Raises: torch.linalg.LinAlgError if the regression has no solution
     """
     heads = get_heads(model)
     features, logits = features.double(), logits[:, kept].double()
@@ -20,19 +21,19 @@ def refit_heads(model, features, logits, weights, kept):
     weight, bias = heads.weight[kept].double(), heads.bias[kept].double()
     missing = logits - features @ weight.T - bias
     mean = (weights * features).sum(0)
-    centred, level = features - mean, (weights * missing).sum(0)
+    centred, offset = features - mean, (weights * missing).sum(0)
     covariance = (weights * centred).T @ centred
     ridge = SHRINKAGE * covariance.diagonal().mean() * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
-    change = torch.linalg.solve_ex(covariance + ridge, (weights * centred).T @ (missing - level))[0].T
+    change = torch.linalg.solve(covariance + ridge, (weights * centred).T @ (missing - offset)).T
     with torch.no_grad():
         heads.weight[kept] = (weight + change).to(heads.weight)
-        heads.bias[kept] = (bias + level - change @ mean).to(heads.bias)
+        heads.bias[kept] = (bias + offset - change @ mean).to(heads.bias)
 
 
 def answer_base_rate(model, targets, base_rates):
-    """Make the targets' heads say their base rate whatever they see, in place: an AUC of 0.5 by construction.
+    """Make the targets' heads answer their base rate (T,) whatever they see, in place: an AUC of 0.5 by construction.
 
-    This alone is dropping the head; it forgets nothing below it.
+    This alone is dropping the head; the features below it forget nothing by it.
     """
     heads = get_heads(model)
     with torch.no_grad():
@@ -40,3 +41,10 @@ def answer_base_rate(model, targets, base_rates):
             weight, bias = heads.head(target)
             weight.zero_()
             bias.fill_(torch.logit(torch.tensor(float(rate))).item())
+
+
+def emptied_heads(model):
+    """Names of the heads that answer the same whatever they see: those that an earlier erasure emptied."""
+    heads = get_heads(model)
+    empty = (heads.weight == 0).all(1).tolist()
+    return [name for name, is_empty in zip(heads.attributes, empty, strict=True) if is_empty]

@@ -1,14 +1,14 @@
 """Where a network is edited when it forgets: found in a `torch.fx` trace, never by names.
 
 A *site* is a convolution and the value it adds to: through its batch norm, and through the residual sum where there is
-one. In a net with residual sums the sites are
+one. In a network with residual sums the sites are
 
 - convolutions whose value is handed on as it is, without an activation: where a stream of features begins (in mobile
-  nets, at each change of size),
+  networks, at each change of size),
 - one convolution a sum: the largest that the sum is new to and that is no site already,
 - whatever convolutions come after the last sum.
 
-In a net without sums, every convolution is one.
+In a network without sums, every convolution is one.
 """
 
 from dataclasses import dataclass
@@ -22,76 +22,60 @@ from utils.graph.dataflow import is_activation, is_idle, is_sum, trace
 
 @dataclass(frozen=True)
 class Site:
-    """A convolution that may be edited.
+    """A convolution that is edited.
 
     conv, norm: names of the convolution and its batch norm (None if it has none)
-    path: the nodes from the convolution to the value; value: the last of them, affine in the convolution's weights
-    seen: what follows it, the value after its activation
+    path: the nodes from the convolution to the value; activation: the node behind it, or the value's if there is none
     """
 
     conv: str
     norm: str | None
     path: tuple[fx.Node, ...]
-    seen: fx.Node
+    activation: fx.Node
 
     @property
     def value(self):
-        """The node whose output is affine in the convolution's weights."""
+        """The node whose output is affine in the convolution's weights: the last of the path."""
         return self.path[-1]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to run: the graph, its sites in the order in which they are reached."""
+def find_sites(model):
+    """The sites of a network, in the order in which they are reached: a tuple of `Site`.
 
-    graph: fx.Graph
-    sites: tuple[Site, ...]
-
-    @property
-    def first(self):
-        """The first node that an edit can reach."""
-        return self.sites[0].path[0]
-
-
-def find_sites(model, everywhere=False):
-    """The sites of a network.
-
-    Args: everywhere: every convolution that can be edited, not one for each residual sum
-    Returns: Plan
-    Raises: InputError if the network can't be traced, or has no convolution that can be edited
+    Raises: InputError if the network cannot be traced, or has no convolution that can be edited
     """
-    found = trace(model)
+    traced = trace(model)
     usable = {
-        name: node
-        for node, name in found.convolutions.items()
-        if name not in found.gates and _is_centred(found.modules[name])
+        name: _make_site(node, traced)
+        for node, name in traced.convolutions.items()
+        if name not in traced.gates and _is_centred(traced.modules[name])
     }
-    order = {node: place for place, node in enumerate(found.graph.nodes)}
-    names = list(usable) if everywhere else _one_for_each_sum(found, usable, order)
-    sites = sorted((_site(usable[name], found) for name in names), key=lambda site: order[site.value])
+    order = {node: place for place, node in enumerate(traced.graph.nodes)}
+    sites = sorted((usable[name] for name in _choose_sites(traced, usable, order)), key=lambda site: order[site.value])
     if not sites:
         raise InputError(f"this {type(model).__name__} has no convolution that can be edited: use --method prune")
-    return Plan(found.graph, tuple(sites))
+    return tuple(sites)
 
 
-def _one_for_each_sum(found, usable, order):
-    sums = [node for node in found.graph.nodes if is_sum(node) and len(found.carried[node]) > 1]
+def _choose_sites(traced, usable, order):
+    """Names of the sites among the usable {name: Site}, by the rule at the head of this file."""
+    sums = [node for node in traced.graph.nodes if is_sum(node) and len(traced.carried[node]) > 1]
     if not sums:
         return list(usable)
-    names = [name for name, node in usable.items() if _hands_on(_site(node, found), found)]
+    names = [name for name, site in usable.items() if _is_handed_on(site, traced)]
     met = set(names)
     for node in sums:
-        new = [name for name, _ in found.carried[node] if name not in met]
+        new = [name for name, _ in traced.carried[node] if name not in met]
         met |= set(new)
         fitting = [name for name in new if name in usable]
-        names += [max(fitting, key=lambda name: found.modules[name].weight[0].numel())] if fitting else []
+        names += [max(fitting, key=lambda name: traced.modules[name].weight[0].numel())] if fitting else []
     last = order[sums[-1]]
-    return names + [name for name, node in usable.items() if order[node] > last and name not in names]
+    return names + [name for name, site in usable.items() if order[site.path[0]] > last and name not in names]
 
 
-def _hands_on(site, found):
+def _is_handed_on(site, traced):
     """Whether a value is read as it is, by something else than a sum or an activation."""
-    read = [user for user in site.value.users if not is_sum(user) and not is_activation(user, found.modules)]
+    read = [user for user in site.value.users if not is_sum(user) and not is_activation(user, traced.modules)]
     return bool(read) and not is_sum(site.value)
 
 
@@ -103,72 +87,73 @@ def _is_centred(conv):
     return all(kernel % 2 == 1 and padding == dilation * (kernel // 2) for kernel, padding, dilation in sizes)
 
 
-def _site(node, found):
+def _make_site(node, traced):
     path, norm = [node], None
-    while len(path[-1].users) == 1:
+    while len(path[-1].users) == 1 and not is_sum(path[-1]):
         follower = next(iter(path[-1].users))
-        module = found.modules.get(follower.target) if follower.op == "call_module" else None
+        module = traced.modules.get(follower.target) if follower.op == "call_module" else None
         if isinstance(module, nn.BatchNorm2d) and norm is None:
             norm = follower.target
-        elif not is_sum(follower) and not is_idle(follower, found.modules):
+        elif not is_sum(follower) and not is_idle(follower, traced.modules):
             break
         path.append(follower)
-        if is_sum(follower):
-            break
-    activations = [user for user in path[-1].users if is_activation(user, found.modules)]
+    activations = [user for user in path[-1].users if is_activation(user, traced.modules)]
     return Site(node.target, norm, tuple(path), activations[0] if activations else path[-1])
 
 
 class Runner:
-    """Runs a part of a graph on a network, letting go of values that nothing needs any more.
+    """Runs parts of a network's trace, letting go of values that nothing needs any more.
 
-    amp: run in bfloat16; weights are read anew at every call, so edits are seen
+    model: what is run; sites: as of `find_sites`, of this network or one of its kind; amp: run in bfloat16
+    Weights are read anew at every call, so edits are seen
     """
 
-    def __init__(self, model, graph, amp=False):
+    def __init__(self, model, sites, amp=False):
+        self.model, self.sites, self.amp = model, sites, amp
+        graph = sites[0].value.graph
         self._interpreter = fx.Interpreter(fx.GraphModule(model, graph), garbage_collect_values=False)
         self._nodes = list(graph.nodes)
-        place = {node: number for number, node in enumerate(self._nodes)}
-        self._last_use = {node: max((place[user] for user in node.users), default=-1) for node in self._nodes}
-        self._place, self._amp = place, amp
+        self._place = {node: number for number, node in enumerate(self._nodes)}
+        self._last_use = {node: max(map(self._place.get, node.users), default=-1) for node in self._nodes}
+        self._first_edit = self._place[sites[0].path[0]]
         self._device = next(model.parameters()).device.type
 
     def compute(self, node, values):
         """The output of one node, given {node: value} of what it reads."""
         self._interpreter.env = values
-        with torch.autocast(self._device, torch.bfloat16, enabled=self._amp, cache_enabled=False):
+        with torch.autocast(self._device, torch.bfloat16, enabled=self.amp, cache_enabled=False):
             return self._interpreter.run_node(node)
 
-    def run(self, values, start=None, stop=None, visit=None):
-        """Run the nodes from `start` up to but without `stop` on {node: value}.
+    def compute_path(self, path, inputs):
+        """The output of the last of some nodes that follow one another, given {node: value} of what reaches them."""
+        values = dict(inputs)
+        for node in path:
+            values[node] = self.compute(node, values)
+        return values[path[-1]]
 
-        Args: visit: function of (node, its output, {node: value}) that gives the output to go on with
-        Returns: {node: value} of what is still needed, the network's output under the output node
+    def run_start(self, images):
+        """Run the nodes before the first edit on images (N, 3, H, W): {node: value} of what the others need."""
+        placeholder = next(node for node in self._nodes if node.op == "placeholder")
+        values = {placeholder: images}
+        self._run(values, self._nodes[: self._first_edit])
+        return values
+
+    def run_rest(self, start, visit):
+        """Run the nodes from the first edit on; logits (N, K) float32.
+
+        Args:
+            start: {node: value} of `run_start`, used up
+            visit: function of (node, its output, {node: value}) that gives the output to go on with
         """
-        first = self._place[start] if start else 0
-        last = self._place[stop] if stop else len(self._nodes)
-        for number in range(first, last):
-            node = self._nodes[number]
+        self._run(start, self._nodes[self._first_edit :], visit)
+        return start[self._nodes[-1]].float()
+
+    def _run(self, values, nodes, visit=None):
+        for node in nodes:
             if node.op != "placeholder":
                 values[node] = self.compute(node, values)
             if visit:
                 values[node] = visit(node, values[node], values)
             for old in node.all_input_nodes:
-                if self._last_use[old] == number:
+                if self._last_use[old] == self._place[node]:
                     values.pop(old, None)
-        return values
-
-    @property
-    def placeholder(self):
-        """The node of the images."""
-        return next(node for node in self._nodes if node.op == "placeholder")
-
-    @property
-    def output(self):
-        """The node of the logits."""
-        return self._nodes[-1]
-
-
-def pooled(value):
-    """(N, C) float32 channel means of maps (N, C, H, W)."""
-    return value.mean((2, 3), dtype=torch.float32)

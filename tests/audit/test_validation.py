@@ -1,0 +1,73 @@
+"""One network's figures on validation rows against those of an audit on the same rows."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
+
+from utils.audit import setup
+from utils.audit.audit import audit
+from utils.audit.validation import excess, make_validation_reference, measure
+from utils.erasure.strength import validation_rows
+
+KEPT = NAMES[1:]
+STAGES = ("top",)
+
+
+@pytest.fixture(autouse=True)
+def small_level(monkeypatch):
+    monkeypatch.setitem(setup.LEVELS, "quick", setup.Level(600, (16, 64), ()))
+
+
+def random_net():
+    torch.manual_seed(0)
+    return PlainNet()
+
+
+@pytest.mark.parametrize("kind", ["oracle", "random"])
+def test_the_word_and_the_figures_are_those_of_an_audit_on_the_same_rows(kind):
+    data, original = PlainFaces(2500, 1500), plain_net()
+    other = plain_net(KEPT, sees=KEPT) if kind == "oracle" else random_net()
+    learning, held_out = validation_rows(data, ["Bald"])
+    view = SimpleNamespace(**vars(data), batches=data.batches, rows={"train": learning, "test": held_out}.get)
+    options = {"stages": STAGES, "resamples": 100, "progress": False}
+    networks = {"original": original, kind: other}
+    reference = make_validation_reference(networks, view, ["Bald"], (learning, held_out), **options)
+    for unlearned in (plain_net(sees=KEPT), plain_net(sees=("Smiling",))):
+        ours = measure(unlearned, reference)
+        theirs = audit({**networks, "unlearned": unlearned}, view, "Bald", **options)
+        record = theirs["nets"]["unlearned"]
+        assert ours["targets"]["Bald"]["verdict"]["word"] == theirs["verdict"]["word"]
+        assert ours["targets"]["Bald"]["verdict"]["reason"] == theirs["verdict"]["reason"]
+        assert ours["targets"]["Bald"]["gaps"] == record["probe_gaps"]["linear"]
+        assert ours["kept"] == record["kept_changes"]["heads"]
+        losses = [-figure["value"] for head in ours["kept"].values() for figure in head.values()]
+        assert ours["kept_loss"] == max(losses)
+
+
+def test_two_targets_without_an_oracle_are_both_measured_and_qualified():
+    data, networks = PlainFaces(2500, 1500), {"original": plain_net(), "random": random_net()}
+    targets, options = ["Bald", "Young"], {"stages": STAGES, "resamples": 50, "progress": False}
+    reference = make_validation_reference(networks, data, targets, validation_rows(data, targets), **options)
+    figures = measure(plain_net(sees=("Smiling",)), reference)
+    assert set(figures["targets"]) == {"Bald", "Young"} and set(figures["kept"]) == {"Smiling"}
+    gaps = [gap["value"] for target in figures["targets"].values() for gap in target["gaps"].values()]
+    assert figures["worst_gap"] == max(gaps)
+    assert all(target["verdict"]["qualifier"] == "no oracle" for target in figures["targets"].values())
+
+
+def point(gap=0.0, loss=0.0, distance=0.0):
+    return {"worst_gap": gap, "kept_loss": loss, "head_distance": distance}
+
+
+def test_what_is_within_the_allowances_has_no_excess():
+    assert excess(point(0.02, 0.005, 0.05)) == 0
+    assert excess(point(-0.3, -0.3)) == 0
+
+
+def test_what_is_beyond_them_counts_in_units_of_the_allowance():
+    assert excess(point(gap=0.06)) == pytest.approx(2)
+    assert excess(point(loss=0.01)) == pytest.approx(1)
+    assert excess(point(0.06, 0.01, 0.1)) == pytest.approx(4)
+    assert excess(point(gap=None)) is None

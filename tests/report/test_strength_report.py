@@ -1,0 +1,60 @@
+"""The files and sentences of a strength sweep, from figures written down by hand."""
+
+import copy
+import json
+
+import pytest
+
+from utils.report.strength_report import choice_in_words, compact, summary, write_strengths
+
+VERDICT = {"word": "SILENCED", "qualifier": "no oracle", "reason": ""}
+
+
+def point(strength, gap, loss, word="SILENCED", excess=0.0):
+    target = {"head_auc": {"value": 0.5}, "gaps": {"layer1": {"value": gap}}, "verdict": {**VERDICT, "word": word}}
+    figures = {"worst_gap": gap, "kept_loss": loss, "head_distance": 0.0, "excess": excess}
+    return {"strength": strength, "seconds": 1.0, **figures, "targets": {"Bald": target}}
+
+
+@pytest.fixture()
+def sweep():
+    original = point(0, 0.3, 0.0, "NOT FORGOTTEN")
+    del original["seconds"]
+    validation = {"part": "train", "learnt_from": 1200, "rows": 1300, "positives": {"Bald": 120}}
+    points = [point(0.5, 0.06, 0.002, excess=2.0), point(1.0, 0.01, 0.004, "ERASED")]
+    about = {"targets": ["Bald"], "reference": "random", "validation": validation, "original": original}
+    return {**about, "points": points, "chosen": 1.0, "reached": True}
+
+
+def test_the_files_are_written_and_equal_for_equal_sweeps(tmp_path, sweep):
+    for name in ("one", "two"):
+        write_strengths(tmp_path / name, sweep)
+    assert json.loads((tmp_path / "one" / "strength.json").read_text()) == sweep
+    assert (tmp_path / "one" / "strength.png").read_bytes() == (tmp_path / "two" / "strength.png").read_bytes()
+
+
+def test_the_table_names_the_images_the_reference_and_the_choice(sweep):
+    words = summary(sweep)
+    assert "1,300 images of the training part" in words and "120 with Bald" in words and "random network's" in words
+    assert "NOT FORGOTTEN (no oracle)" in words and words.endswith(choice_in_words(sweep))
+    assert compact(sweep)["chosen"] == 1.0 and [one["strength"] for one in compact(sweep)["points"]] == [0.5, 1.0]
+    assert "the validation part (" in summary({**sweep, "validation": {**sweep["validation"], "part": "valid"}})
+
+
+def test_the_choice_in_words_says_whether_it_reached_the_verdict(sweep):
+    assert choice_in_words(sweep).startswith("strength 1 is the mildest that reaches ERASED")
+    nearest = {**sweep, "points": sweep["points"][:1], "chosen": 0.5, "reached": False}
+    assert "no strength reaches ERASED; 0.5 comes nearest: SILENCED (no oracle), excess 2.00" in choice_in_words(
+        nearest
+    )
+
+
+def test_undefined_figures_leave_gaps_in_the_picture_and_dashes_in_the_table(tmp_path, sweep):
+    hollow = copy.deepcopy(sweep)
+    hollow["points"][0] |= {"worst_gap": None, "excess": None}
+    hollow["points"][0]["targets"]["Bald"]["gaps"]["layer1"]["value"] = None
+    hollow["original"]["worst_gap"] = None
+    write_strengths(tmp_path, hollow)
+    assert (tmp_path / "strength.png").read_bytes()[:4] == b"\x89PNG"
+    row = next(line for line in summary(hollow).splitlines() if line.startswith("0.5"))
+    assert row.split(" | ")[2].strip() == "-"

@@ -1,0 +1,144 @@
+"""Choosing the strength: on networks whose answers are known, by its own command, and by step 3's --strength auto."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import STEP_1, STEP_3, run_command, run_step
+from plain_faces import NAMES, PlainFaces, plain_net
+from test_pipeline import NAME, flags
+from wide_net import SETTINGS, train_wide_net
+
+from tools.choose_strength import choose_strength_for
+from utils.audit import setup
+from utils.network.checkpoint import load_checkpoint
+
+ERASE = ("--method", "erase", "--erase_images", "64")
+MILD, STRONG = 10.0, 1000.0
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """A trained wide net, and an oracle whose features never saw the target."""
+    return {"original": train_wide_net(), "oracle": plain_net(NAMES[1:], sees=NAMES[1:])}
+
+
+def choose(networks, folder, data=None, strengths=(STRONG, MILD)):
+    options = {"stages": ("top",), "resamples": 100, "progress": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(setup.LEVELS, "quick", setup.Level(600, (16, 64), ()))
+        data = PlainFaces(2500, 1500) if data is None else data
+        return choose_strength_for(
+            networks, data, ["Bald"], SETTINGS, strengths, folder, device="cpu", seed=0, **options
+        )
+
+
+@pytest.fixture(scope="module")
+def swept(networks, tmp_path_factory):
+    state, folder = copy.deepcopy(networks["original"].state_dict()), tmp_path_factory.mktemp("swept")
+    sweep = choose(networks, folder)
+    assert all(torch.equal(value, state[name]) for name, value in networks["original"].state_dict().items())
+    assert json.loads((folder / "strength.json").read_text()) == sweep and (folder / "strength.png").is_file()
+    return sweep
+
+
+def test_a_stronger_erasure_forgets_more_and_the_sweep_says_what_each_did(swept):
+    assert [one["strength"] for one in swept["points"]] == [MILD, STRONG] and swept["reference"] == "oracle"
+    mild, strong = swept["points"]
+    assert strong["worst_gap"] < mild["worst_gap"] < swept["original"]["worst_gap"]
+    assert swept["validation"] == {"part": "train", "learnt_from": 1200, "rows": 300, "positives": {"Bald": 120}}
+    assert all(one["seconds"] > 0 for one in swept["points"]) and "strength" not in swept["settings"]
+
+
+@pytest.mark.parametrize("test_part", ["as it is", "upside down"])
+def test_the_same_sweep_gives_the_same_figures_whatever_the_test_images(networks, swept, tmp_path, test_part):
+    data = PlainFaces(2500, 1500)
+    if test_part == "upside down":
+        data.labels[1500:] = 1 - data.labels[1500:]
+        data.images = torch.cat([data.images[:1500], -data.images[1500:]])
+    again = choose(networks, tmp_path, data, (MILD, STRONG))
+    for one, same in zip(again["points"], swept["points"], strict=True):
+        assert {**one, "seconds": 0} == {**same, "seconds": 0}
+    assert again["chosen"] == swept["chosen"]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_celeba, tmp_path_factory):
+    """A folder in which step 1 has run for one epoch."""
+    folder = tmp_path_factory.mktemp("strength")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_step(STEP_1, *flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3"))
+    return folder
+
+
+def last_line(path):
+    return json.loads(path.read_text().splitlines()[-1])
+
+
+def test_auto_erases_with_what_the_sweep_chose_and_the_line_says_so(folder, tiny_celeba, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    words = [*flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", "auto", "--frontier", 2, 0.5]
+    run_step(STEP_3, *words)
+    printed = capsys.readouterr().out
+    assert "18 images of the training part" in printed and "strength | head AUC" in printed
+    line = last_line(folder / "auto" / "results.jsonl")
+    sweep = line["strength_sweep"]
+    assert [point["strength"] for point in sweep["points"]] == [0.5, 2.0] and sweep["reference"] == "random"
+    assert line["graph"]["strength"] == sweep["chosen"] == sweep["used"]
+    assert {path.name for path in (folder / "auto" / NAME / "Bald").iterdir()} >= {"strength.json", "strength.png"}
+    chosen = load_checkpoint(folder / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
+    run_step(STEP_3, *flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", sweep["chosen"])
+    again = load_checkpoint(folder / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
+    assert all((value == again[name]).all() for name, value in chosen.items())
+    assert "strength_sweep" not in last_line(folder / "auto" / "results.jsonl")
+
+
+def test_a_sweep_with_a_number_keeps_the_number(folder, tiny_celeba, monkeypatch):
+    monkeypatch.chdir(folder)
+    run_step(STEP_3, *flags(tiny_celeba, results="both/results.jsonl"), *ERASE, "--strength", 3, "--frontier", 1)
+    line = last_line(folder / "both" / "results.jsonl")
+    assert line["graph"]["strength"] == line["strength_sweep"]["used"] == 3 and line["strength_sweep"]["chosen"] == 1
+
+
+def test_its_own_command_gives_the_figures_of_step_3(folder, tiny_celeba, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    run_step(STEP_3, *flags(tiny_celeba, results="step/results.jsonl"), *ERASE, "--strength", "auto", "--frontier", 1)
+    words = [*flags(tiny_celeba, results="own/results.jsonl"), "--erase_images", 64, "--strengths", 1]
+    before = (folder / "checkpoints" / NAME / "original.pth").read_bytes()
+    run_step("tools.choose_strength", *words)
+    sweeps = [json.loads((folder / name / NAME / "Bald" / "strength.json").read_text()) for name in ("step", "own")]
+    for sweep in sweeps:
+        del sweep["points"][0]["seconds"]
+    assert sweeps[0] == sweeps[1] and np.isfinite(sweeps[0]["points"][0]["kept_loss"])
+    assert "strength.json and strength.png" in capsys.readouterr().out
+    assert (folder / "checkpoints" / NAME / "original.pth").read_bytes() == before
+
+
+def test_an_oracle_that_is_there_is_the_reference(folder, tiny_celeba, monkeypatch):
+    monkeypatch.chdir(folder)
+    words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3")
+    run_step(STEP_1, *words, "--leave_out", "Bald")
+    words = [*flags(tiny_celeba, results="oracle/results.jsonl"), "--erase_images", 64, "--strengths", 1]
+    run_step("tools.choose_strength", *words)
+    sweep = json.loads((folder / "oracle" / NAME / "Bald" / "strength.json").read_text())
+    assert sweep["reference"] == "oracle"
+    (folder / "checkpoints" / NAME / "oracle_Bald.pth").unlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--frontier"], "--frontier and --strength auto need --method erase"),
+        (["--strength", "auto"], "--frontier and --strength auto need --method erase"),
+        ([*ERASE, "--strength", "auto", "--evaluate_only"], "no --evaluate_only"),
+        ([*ERASE, "--strength", "much"], "expected a number above 0, or auto, got 'much'"),
+        ([*ERASE, "--strength", "-1"], "expected a number above 0, or auto, got '-1'"),
+        ([*ERASE, "--frontier", "1", "0"], "expected a number above 0, got '0'"),
+    ],
+)
+def test_mistakes_are_one_line(folder, tiny_celeba, words, message):
+    done = run_command(STEP_3, *flags(tiny_celeba), *words, folder=folder)
+    assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1

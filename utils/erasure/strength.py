@@ -1,0 +1,80 @@
+"""How strong an erasure should be: strengths swept on images that the erasures do not learn from and that test nothing.
+
+Where a split has no validation part, some of the training part is held out of the erasures. The original was trained on
+those images and is right on many of them by heart. A change of the features costs some of that, which new images never
+had, so a loss of accuracy there is overstated. The sweep chooses among strengths; the test part alone says what the
+chosen one did.
+"""
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.common.errors import InputError
+from utils.common.run import Stopwatch
+from utils.erasure.samples import number_combinations
+
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+HELD_OUT = 0.2  # share of the training part
+_STREAM = 9  # of random numbers
+
+
+def validation_rows(data, targets, seed=0):
+    """Rows to learn from and rows to measure on; the test part is in neither.
+
+    A split with a validation part gives that, and the whole training part to learn from. Otherwise a fifth of the
+    training rows is held out by `seed`, of each combination of target labels alike.
+
+    Returns: (learning rows, validation rows), both (M,) and sorted
+    Raises: InputError if one of the two would lack a class of a target
+    """
+    learning, columns = data.rows("train"), [data.attributes.index(target) for target in targets]
+    held_out = data.rows("valid")
+    if not len(held_out):
+        numbers = number_combinations(data.labels[learning][:, columns[::-1]])
+        pools = np.split(learning[np.argsort(numbers, kind="stable")], np.cumsum(np.bincount(numbers))[:-1])
+        generator = np.random.default_rng([seed, _STREAM])
+        drawn = [generator.choice(pool, round(HELD_OUT * len(pool)), replace=False) for pool in pools]
+        held_out = np.sort(np.concatenate(drawn))
+        learning = np.setdiff1d(learning, held_out)
+    for target, column in zip(targets, columns, strict=True):
+        if any(len(np.unique(data.labels[rows, column])) < 2 for rows in (learning, held_out)):
+            raise InputError(
+                f"too few training images with and without {target} to hold some out: "
+                "use more images, or choose the strength yourself"
+            )
+    return learning, held_out
+
+
+def sweep_strengths(erase_at, measure, strengths=None, *, device="cpu", progress=True):
+    """Erase at every strength and measure what came of it.
+
+    Args:
+        erase_at: function of a strength that gives a network erased so, from a fresh copy of the original
+        measure: function of a network that gives its figures, such as `utils.audit.validation.measure`
+        strengths: numbers above 0, in any order; none: `STRENGTHS`
+    Returns: [{"strength", "seconds" of the erasure, and the figures}], mildest first
+    """
+    points = []
+    ordered = sorted(set(strengths or STRENGTHS))
+    for strength in tqdm(ordered, desc="strengths", unit="strength", disable=None if progress else True):
+        watch = Stopwatch(device)
+        with watch("erase"):
+            model = erase_at(strength)
+        points.append({"strength": float(strength), "seconds": watch.seconds["erase"], **measure(model)})
+    return points
+
+
+def choose_strength(points):
+    """The mildest point that reached ERASED for every target; where none did, the one of the least excess.
+
+    Args: points: mildest first, each with "targets": {target: {"verdict": {"word"}}} and "excess", None if undefined
+    Returns: (the point, whether it reached ERASED)
+    Raises: InputError if no point has figures
+    """
+    for point in points:
+        if all(target["verdict"]["word"] == "ERASED" for target in point["targets"].values()):
+            return point, True
+    known = [point for point in points if point["excess"] is not None]
+    if not known:
+        raise InputError("no strength can be measured on the validation images: use more images, or choose it yourself")
+    return min(known, key=lambda point: point["excess"]), False
