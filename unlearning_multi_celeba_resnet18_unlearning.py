@@ -31,6 +31,8 @@ def get_args_parser():
     text = "of erase: above 1 forgets more; auto: the mildest that is enough on held-out training images"
     add("--strength", type=a.number_or_auto, default=1.0, metavar="X", help=text)
     add("--graph", metavar="FILE", help="graph to prune by; without it the one that step 2 wrote for this task")
+    parser.only_with("strength", "method", "erase")
+    parser.only_with("graph", "method", "prune")
     add("--audit", choices=["quick", "full"], default=None, help="attack the features and give a verdict")
     add("--evaluate_only", action="store_true", help="evaluate the checkpoint of this method that is there")
 

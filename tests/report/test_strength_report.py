@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from utils.report.strength_report import choice_in_words, compact, summary, write_strengths
+from utils.report.strength_report import choice_in_words, summary, write_strengths
 
 VERDICT = {"word": "SILENCED", "qualifier": "no oracle", "reason": ""}
 
@@ -31,14 +31,6 @@ def test_the_files_are_written_and_equal_for_equal_sweeps(tmp_path, sweep):
         write_strengths(tmp_path / name, sweep)
     assert json.loads((tmp_path / "one" / "strength.json").read_text()) == sweep
     assert (tmp_path / "one" / "strength.png").read_bytes() == (tmp_path / "two" / "strength.png").read_bytes()
-
-
-def test_the_table_names_the_images_the_reference_and_the_choice(sweep):
-    words = summary(sweep)
-    assert "1,300 images of the training part" in words and "120 with Bald" in words and "random network's" in words
-    assert "NOT FORGOTTEN (no oracle)" in words and words.endswith(choice_in_words(sweep))
-    assert compact(sweep)["chosen"] == 1.0 and [one["strength"] for one in compact(sweep)["points"]] == [0.5, 1.0]
-    assert "the validation part (" in summary({**sweep, "validation": {**sweep["validation"], "part": "valid"}})
 
 
 def test_the_choice_in_words_says_whether_it_reached_the_verdict(sweep):

@@ -11,11 +11,11 @@ from plain_faces import NAMES, PlainFaces, plain_net
 from test_pipeline import NAME, flags
 from wide_net import SETTINGS, train_wide_net
 
-from tools.choose_strength import choose_strength_for
 from utils.audit import setup
+from utils.audit.validation import sweep_on_validation
 from utils.network.checkpoint import load_checkpoint
 
-ERASE = ("--method", "erase", "--erase_images", "64")
+ERASE = ("--method", "erase")
 MILD, STRONG = 10.0, 1000.0
 
 
@@ -25,23 +25,21 @@ def networks():
     return {"original": train_wide_net(), "oracle": plain_net(NAMES[1:], sees=NAMES[1:])}
 
 
-def choose(networks, folder, data=None, strengths=(STRONG, MILD)):
+def sweep(networks, data=None, strengths=(STRONG, MILD)):
     options = {"stages": ("top",), "resamples": 100, "progress": False}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.LEVELS, "quick", setup.Level(600, (16, 64), ()))
+        patch.setitem(setup.LEVELS, "quick", setup.AuditLevel(600, (16, 64), ()))
         data = PlainFaces(2500, 1500) if data is None else data
-        return choose_strength_for(
-            networks, data, ["Bald"], SETTINGS, strengths, folder, device="cpu", seed=0, **options
-        )
+        return sweep_on_validation(networks, data, ["Bald"], SETTINGS, strengths, **options)
 
 
 @pytest.fixture(scope="module")
-def swept(networks, tmp_path_factory):
-    state, folder = copy.deepcopy(networks["original"].state_dict()), tmp_path_factory.mktemp("swept")
-    sweep = choose(networks, folder)
+def swept(networks):
+    state = copy.deepcopy(networks["original"].state_dict())
+    found = sweep(networks)
     assert all(torch.equal(value, state[name]) for name, value in networks["original"].state_dict().items())
-    assert json.loads((folder / "strength.json").read_text()) == sweep and (folder / "strength.png").is_file()
-    return sweep
+    assert json.loads(json.dumps(found)) == found
+    return found
 
 
 def test_a_stronger_erasure_forgets_more_and_the_sweep_says_what_each_did(swept):
@@ -53,12 +51,12 @@ def test_a_stronger_erasure_forgets_more_and_the_sweep_says_what_each_did(swept)
 
 
 @pytest.mark.parametrize("test_part", ["as it is", "upside down"])
-def test_the_same_sweep_gives_the_same_figures_whatever_the_test_images(networks, swept, tmp_path, test_part):
+def test_the_same_sweep_gives_the_same_figures_whatever_the_test_images(networks, swept, test_part):
     data = PlainFaces(2500, 1500)
     if test_part == "upside down":
         data.labels[1500:] = 1 - data.labels[1500:]
         data.images = torch.cat([data.images[:1500], -data.images[1500:]])
-    again = choose(networks, tmp_path, data, (MILD, STRONG))
+    again = sweep(networks, data, (MILD, STRONG))
     for one, same in zip(again["points"], swept["points"], strict=True):
         assert {**one, "seconds": 0} == {**same, "seconds": 0}
     assert again["chosen"] == swept["chosen"]
@@ -80,63 +78,48 @@ def last_line(path):
 
 def test_auto_erases_with_what_the_sweep_chose_and_the_line_says_so(folder, tiny_celeba, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    words = [*flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", "auto", "--frontier", 2, 0.5]
-    run_step(STEP_3, *words)
+    run_step(STEP_3, *flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", "auto")
     printed = capsys.readouterr().out
     assert "18 images of the training part" in printed and "strength | head AUC" in printed
-    line = last_line(folder / "auto" / "results.jsonl")
-    sweep = line["strength_sweep"]
-    assert [point["strength"] for point in sweep["points"]] == [0.5, 2.0] and sweep["reference"] == "random"
-    assert line["graph"]["strength"] == sweep["chosen"] == sweep["used"]
-    assert {path.name for path in (folder / "auto" / NAME / "Bald").iterdir()} >= {"strength.json", "strength.png"}
-    chosen = load_checkpoint(folder / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
-    run_step(STEP_3, *flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", sweep["chosen"])
-    again = load_checkpoint(folder / "checkpoints" / NAME / "unlearned_Bald.pth").state_dict
+    line, left = last_line(folder / "auto" / "results.jsonl"), folder / "auto" / NAME / "Bald" / "erased"
+    found = json.loads((left / "strength.json").read_text())
+    assert [point["strength"] for point in found["points"]] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert found["reference"] == "random" and line["graph"]["strength"] == found["chosen"]
+    assert (left / "strength.png").is_file()
+    chosen = load_checkpoint(folder / "checkpoints" / NAME / "erased_Bald.pth").state_dict
+    run_step(STEP_3, *flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", found["chosen"])
+    again = load_checkpoint(folder / "checkpoints" / NAME / "erased_Bald.pth").state_dict
     assert all((value == again[name]).all() for name, value in chosen.items())
-    assert "strength_sweep" not in last_line(folder / "auto" / "results.jsonl")
 
 
-def test_a_sweep_with_a_number_keeps_the_number(folder, tiny_celeba, monkeypatch):
+def test_its_own_command_sweeps_the_strengths_named_and_changes_no_network(folder, tiny_celeba, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    run_step(STEP_3, *flags(tiny_celeba, results="both/results.jsonl"), *ERASE, "--strength", 3, "--frontier", 1)
-    line = last_line(folder / "both" / "results.jsonl")
-    assert line["graph"]["strength"] == line["strength_sweep"]["used"] == 3 and line["strength_sweep"]["chosen"] == 1
-
-
-def test_its_own_command_gives_the_figures_of_step_3(folder, tiny_celeba, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    run_step(STEP_3, *flags(tiny_celeba, results="step/results.jsonl"), *ERASE, "--strength", "auto", "--frontier", 1)
-    words = [*flags(tiny_celeba, results="own/results.jsonl"), "--erase_images", 64, "--strengths", 1]
-    before = (folder / "checkpoints" / NAME / "original.pth").read_bytes()
-    run_step("tools.choose_strength", *words)
-    sweeps = [json.loads((folder / name / NAME / "Bald" / "strength.json").read_text()) for name in ("step", "own")]
-    for sweep in sweeps:
-        del sweep["points"][0]["seconds"]
-    assert sweeps[0] == sweeps[1] and np.isfinite(sweeps[0]["points"][0]["kept_loss"])
+    before = {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*.pth")}
+    run_step("tools.choose_strength", *flags(tiny_celeba, results="own/results.jsonl"), "--strengths", 1)
+    found = json.loads((folder / "own" / NAME / "Bald" / "erased" / "strength.json").read_text())
+    assert [point["strength"] for point in found["points"]] == [1.0] and np.isfinite(found["points"][0]["kept_loss"])
     assert "strength.json and strength.png" in capsys.readouterr().out
-    assert (folder / "checkpoints" / NAME / "original.pth").read_bytes() == before
+    assert {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*.pth")} == before
 
 
 def test_an_oracle_that_is_there_is_the_reference(folder, tiny_celeba, monkeypatch):
     monkeypatch.chdir(folder)
     words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3")
     run_step(STEP_1, *words, "--leave_out", "Bald")
-    words = [*flags(tiny_celeba, results="oracle/results.jsonl"), "--erase_images", 64, "--strengths", 1]
-    run_step("tools.choose_strength", *words)
-    sweep = json.loads((folder / "oracle" / NAME / "Bald" / "strength.json").read_text())
-    assert sweep["reference"] == "oracle"
+    run_step("tools.choose_strength", *flags(tiny_celeba, results="oracle/results.jsonl"), "--strengths", 1)
+    found = json.loads((folder / "oracle" / NAME / "Bald" / "erased" / "strength.json").read_text())
+    assert found["reference"] == "oracle"
     (folder / "checkpoints" / NAME / "oracle_Bald.pth").unlink()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--frontier"], "--frontier and --strength auto need --method erase"),
-        (["--strength", "auto"], "--frontier and --strength auto need --method erase"),
-        ([*ERASE, "--strength", "auto", "--evaluate_only"], "no --evaluate_only"),
+        (["--strength", "auto"], "--strength is for --method erase"),
+        (["--strength", "2"], "--strength is for --method erase"),
+        ([*ERASE, "--graph", "a.json"], "--graph is for --method prune"),
         ([*ERASE, "--strength", "much"], "expected a number above 0, or auto, got 'much'"),
         ([*ERASE, "--strength", "-1"], "expected a number above 0, or auto, got '-1'"),
-        ([*ERASE, "--frontier", "1", "0"], "expected a number above 0, got '0'"),
     ],
 )
 def test_mistakes_are_one_line(folder, tiny_celeba, words, message):

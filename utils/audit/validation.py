@@ -10,9 +10,10 @@ from functools import partial
 
 import numpy as np
 
+from utils.audit.comparison import probe_gaps
 from utils.audit.features import extract_features
 from utils.audit.probes import one_thread
-from utils.audit.readouts import NetworkReadouts, probe_gaps, read_out_probes, score_figure
+from utils.audit.readouts import NetworkReadouts, read_out_probes, score_figure
 from utils.audit.setup import LEVELS, AuditSetup, balanced_subset
 from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, PROBE_TOLERANCE, decide
 from utils.erasure.erasure import erase

@@ -44,6 +44,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options):
         options = {"formatter_class": _Formatter, "allow_abbrev": False, **options}
         super().__init__(**options)
+        self._conditions = []
+
+    def only_with(self, flag, other, value):
+        """Refuse `flag` (its name without dashes) unless `other` has that value, instead of passing it over."""
+        self._conditions.append((flag, other, value))
 
     def parse_args(self, words=None, namespace=None):
         """Parse; a mistyped flag gets a hint; --setting only changes defaults, so that given flags win over it."""
@@ -53,6 +58,9 @@ class Parser(argparse.ArgumentParser):
             row = SETTINGS[parsed.setting]
             self.set_defaults(**{flag: value for flag, value in row.items() if flag in known})
             parsed, unknown = self.parse_known_args(words, namespace)
+        for flag, other, value in self._conditions:
+            if getattr(parsed, flag) != self.get_default(flag) and getattr(parsed, other) != value:
+                self.error(f"--{flag} is for --{other} {value}: leave one of the two out")
         if unknown:
             flags = [name for action in self._actions for name in action.option_strings]
             flag = unknown[0].split("=")[0]

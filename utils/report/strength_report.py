@@ -39,7 +39,7 @@ def choose_settings(strength, networks, data, task, folder, seed, strengths=()):
 
 
 def write_strengths(folder, sweep):
-    """Write strength.json and strength.png to a folder (Path); sweep as `utils.audit.validation.sweep_on_validation` returns it."""
+    """Write strength.json and strength.png to a folder; `sweep` is what `sweep_on_validation` returns."""
     write_atomically(folder / "strength.json", json.dumps(sweep, indent=1, allow_nan=False) + "\n")
     title = f"Forget {', '.join(sweep['targets'])}: what each strength takes and costs"
     draw_strengths(folder / "strength.png", sweep, title)

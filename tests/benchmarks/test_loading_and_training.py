@@ -1,15 +1,12 @@
-"""The benchmarks of loading and training run on tiny inputs, and their lines become a table and a picture."""
+"""The benchmarks of loading and training run on tiny inputs and write what they measured."""
 
 import json
 
 import pytest
 import torch
 from conftest import run_step
-from PIL import Image
-from results.loading_picture import draw
 
 from benchmarks.loading import step_1_batches
-from results.make_tables import make_tables
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.network.loading import random_network
@@ -50,13 +47,6 @@ def test_the_training_batches_of_the_loading_benchmark_are_those_that_fit_trains
     assert len(seen) == len(trained) == 1 and all(map(torch.equal, seen[0], trained[0]))
 
 
-def test_the_lines_become_a_table_and_a_picture(loading_file, tmp_path):
-    table = make_tables([loading_file])["loading"]
-    assert table.count("| first pass |") == 2
-    draw(lines_of(loading_file), tmp_path / "loading.png")
-    assert Image.open(tmp_path / "loading.png").width > 1000
-
-
 def test_training_compares_speeds_and_what_was_learnt(tiny_celeba, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "training.jsonl"
@@ -67,7 +57,3 @@ def test_training_compares_speeds_and_what_was_learnt(tiny_celeba, tmp_path, mon
     assert speed["ratio"] == speed["ours"] / speed["plain"] > 0
     gaps = [abs(sum(one["off"][head] - one["bf16"][head] for one in auc["auc"])) / 2 for head in ("Bald", "Eyeglasses")]
     assert auc["auc_gap"] == pytest.approx(max(gaps))
-    table = make_tables([file])["training"]
-    assert "| resnet18 | 32 |" in table and "seeds 0, 1" in table and "--compile" not in table
-    file.write_text(json.dumps({**speed, "ours": 100.0, "compiled": 150.0}) + "\n")
-    assert "With `--compile`, in turns with these: 150 images/s, 1.50 times ours." in make_tables([file])["training"]
