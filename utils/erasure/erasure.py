@@ -1,14 +1,12 @@
 """Erasure: a network forgets attributes in its features, not only in its head, in closed form, without training.
 
-1. The untouched network is run once over some training images. Its kept outputs say what may stay; its values at every
-   residual sum are the reference. An untrained network's features say how far to go (`utils.erasure.ridges`).
-2. The images go through the network a second time, and on their way each site's convolution is edited in closed form so
-   that its value no longer shifts with the targets (`utils.erasure.edit`); gradients of the kept outputs say in which
-   directions an edit changes them least (`utils.erasure.reference_activations`). What follows sees the edited values.
+1. The untouched network's kept outputs and activations are recorded as the reference; an untrained network's features
+   say how far to go (`utils.erasure.ridges`).
+2. On a second pass each site's convolution is edited so that its value no longer shifts with the targets
+   (`utils.erasure.edit`); what follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
 
-Nothing is trained: there is no learning rate and there are no steps. The labels of the kept attributes are not used.
-All of it is done on a copy, so whatever stops an erasure leaves the network as it was.
+The labels of the kept attributes are not used. Why and how well: docs/ERASURE.md.
 """
 
 import copy
@@ -71,6 +69,7 @@ def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progr
     targets = [*targets, *(name for name in emptied_heads(model) if name not in targets)]
     labels = data.labels[rows][:, [data.attributes.index(target) for target in targets]]
     sample = choose_images(rows, labels, settings.images, BATCH_SIZE, settings.positives, settings.seed)
+    # a copy is edited: whatever stops the erasure, the network is as it was
     edited = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
     try:
         with torch.no_grad():
@@ -91,9 +90,7 @@ def _edit_network(model, data, sample, targets, settings, device, progress):
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     reference = record_activations(runner, data, sample, device)
     if not reference.logits.isfinite().all():
-        raise InputError(
-            "the network gives numbers that are not finite, so it cannot be edited: its weights are damaged"
-        )
+        raise InputError("the network's outputs are not finite, so it cannot be edited: its weights are damaged")
     ridges = _find_ridges(runner, data, sample, reference, settings, device)
     shift = make_conditional_shift(sample, reference.logits[:, kept])
     names = reference.before_last_stage()

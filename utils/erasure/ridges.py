@@ -1,16 +1,17 @@
-"""How strongly each site is edited: by how much more its features tell of the targets than an untrained network's.
+"""How strongly each site is edited: by how much further apart its features hold a target's classes than untrained ones.
 
-Pooled features of any network tell something: a network that was never trained sets the level below which no edit needs
-to go. With d the distance of the two classes along the best line, in standard deviations (AUC = Phi(d / sqrt 2)),
+Pooled features of any network separate the classes a little: a network that was never trained sets the level below
+which no edit needs to go. With d the distance of the two classes along the best line, in standard deviations
+(AUC = Phi(d / sqrt 2)),
 
     ridge = BASE_RIDGE * d_untrained / max(d - d_untrained, a little) / strength
 
 Of a shift that the edit's input separates by a distance D, a ridge r leaves the part r / (r + D^2): the ridge that
-leaves d_untrained of d is proportional to d_untrained / (d - d_untrained). A site that tells no more than untrained
-features is so left almost alone, and one that tells everything is cleared. Where maps are largest FIRST_STAGE_FACTOR of
-it is used, for what little the few channels there tell is missed by the discriminant; where they are smallest, right
-below the heads, LAST_STAGE_FACTOR: an edit there costs the kept heads little. An edit of the full kernel has more
-inputs, so a larger D, and takes FULL_KERNEL_FACTOR. All four were chosen on validation images.
+leaves d_untrained of d is proportional to d_untrained / (d - d_untrained). So a site that separates them no better than
+an untrained one is left almost alone. Where maps are largest, FIRST_STAGE_FACTOR: the discriminant misses what little
+the few channels there hold. Where they are smallest, right below the heads, LAST_STAGE_FACTOR: an edit there costs the
+kept heads little. An edit of the full kernel has more inputs, so a larger D, and takes FULL_KERNEL_FACTOR. The factors
+and BASE_RIDGE were chosen on validation images.
 """
 
 import copy

@@ -115,7 +115,7 @@ class Runner:
         self._nodes = list(graph.nodes)
         self._place = {node: number for number, node in enumerate(self._nodes)}
         self._last_use = {node: max(map(self._place.get, node.users), default=-1) for node in self._nodes}
-        self._first_edit = self._place[sites[0].path[0]]
+        self._first_edit = min(self._place[site.path[0]] for site in sites)
         self._device = next(model.parameters()).device.type
 
     def compute(self, node, values):

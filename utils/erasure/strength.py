@@ -38,10 +38,8 @@ def validation_rows(data, targets, seed=0):
         learning = np.setdiff1d(learning, held_out)
     for target, column in zip(targets, columns, strict=True):
         if any(len(np.unique(data.labels[rows, column])) < 2 for rows in (learning, held_out)):
-            raise InputError(
-                f"too few training images with and without {target} to hold some out: "
-                "use more images, or choose the strength yourself"
-            )
+            text = f"too few training images with and without {target} to hold some out"
+            raise InputError(f"{text}: use more images, or give the strength as a number")
     return learning, held_out
 
 
@@ -76,5 +74,5 @@ def choose_strength(points):
             return point, True
     known = [point for point in points if point["excess"] is not None]
     if not known:
-        raise InputError("no strength can be measured on the validation images: use more images, or choose it yourself")
+        raise InputError("no strength can be measured on the validation images: use more images, or a number")
     return min(known, key=lambda point: point["excess"]), False
