@@ -69,7 +69,8 @@ def compute_stages(model, data, rows, machine, device):
     images = normalise(torch.from_numpy(data.images(rows)).to(device))
     trained, pruned = copy.deepcopy(model), copy.deepcopy(model)
     recipe = Recipe(epochs=1, batch_size=len(rows))
-    heads = tuple(range(len(data.attributes)))
+    heads = len(data.attributes)
+    scored_for = torch.ones(len(rows), heads, dtype=torch.bool)
     prune = {layer: list(range(model.get_submodule(layer).out_channels // 10)) for layer in layers}
 
     def train():
@@ -80,7 +81,7 @@ def compute_stages(model, data, rows, machine, device):
             model(images)
 
     def score():
-        score_network(model, layers, [], [(heads, images)])
+        score_network(model, layers, [], [(images, scored_for)])
 
     cleared = sum(value.numel() * FLOAT for value in pruning.read_channels(model, prune, flow.batch_norm))
     half = recipe.settings(device)["amp"] in (True, "bf16", torch.bfloat16)
@@ -95,7 +96,7 @@ def compute_stages(model, data, rows, machine, device):
             where_time_goes,
         ),
         ("evaluation forward", evaluate, operations(evaluate) / single, "float32 products", where_time_goes),
-        (f"scoring, {len(heads)} heads", score, operations(score) / single, "float32 products", where_time_goes),
+        (f"scoring, {heads} heads", score, operations(score) / single, "float32 products", where_time_goes),
         (
             "pruning",
             lambda: pruning.zero_channels(pruned, prune, flow.batch_norm),
@@ -108,8 +109,9 @@ def compute_stages(model, data, rows, machine, device):
 
 def operations(step):
     """Additions and multiplications of the products in a step, counted as it runs; oneDNN's own are not countable."""
-    with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):  # it warns of TF32
-        with FlopCounterMode(display=False) as counter:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # turning oneDNN off warns of TF32
+        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
             step()
     return counter.get_total_flops()
 

@@ -1,13 +1,15 @@
 """Step 2's algorithm: scoring images in, essential graph out."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from utils.balance import nodes_to_prune, released_nodes_to_prune, votes
 from utils.errors import InputError
 from utils.essential_graph import EssentialGraph
-from utils.importance import MEASURES, score_groups, score_network
+from utils.importance import MEASURES, score_network
 from utils.selection import CONTROLS, control_channels, essential_sets
 
 
@@ -66,24 +68,22 @@ def scoring_rows(data, attributes, num_images):
 
 
 def scoring_batches(data, rows, scored_for, batch_size, device):
-    """Yield (attribute indices, images (B, 3, H, W)): images of one batch are scored for the same attributes."""
-    for attributes, positions in score_groups(scored_for):
-        for images, _ in data.batches(rows[positions], batch_size, device):
-            yield attributes, images
+    """Yield (images (B, 3, H, W), scored_for (B, K) bool) of full batches; the last may be smaller.
 
-
-def count_batches(scored_for, batch_size):
-    """How many batches `scoring_batches` yields."""
-    return sum(-(-len(positions) // batch_size) for _, positions in score_groups(scored_for))
+    Images scored for the most attributes come first: a batch goes back as often as one of its images has attributes.
+    """
+    order = np.lexsort([*scored_for.T, scored_for.sum(1)])[::-1]  # equal sets of attributes side by side
+    parts = torch.from_numpy(scored_for[order]).split(batch_size)
+    for (images, _), part in zip(data.batches(rows[order], batch_size, device), parts, strict=True):
+        yield images, part
 
 
 def score(model, dataflow, layers, data, rows, scored_for, recipe, batch_size, device):
-    """`importance.Scores` of the scoring images, by one forward pass an image and a partial backward per attribute."""
+    """`importance.Scores` of the scoring images: one forward pass a batch, a partial backward pass a round."""
     measure = recipe.importance if recipe.importance in MEASURES else "gradcam"
     batches = scoring_batches(data, rows, scored_for, batch_size, device)
-    total = count_batches(scored_for, batch_size)
     links = dataflow.links_between(layers)
-    options = {"measure": measure, "of_probability": recipe.as_released, "total": total}
+    options = {"measure": measure, "of_probability": recipe.as_released, "total": math.ceil(len(rows) / batch_size)}
     return score_network(model, layers, links, batches, **options)
 
 
