@@ -57,8 +57,8 @@ def test_public_functions_reproduce_scores_votes_pruning_and_probabilities(golde
     flow = trace_dataflow(model)
     layers = list(flow.last_layers())
     assert layers == numbers["layers"]
-    batches = [((k,), images[k : k + 1]) for k in range(2)]
-    scores = score_network(model, layers, [], batches, of_probability=True)
+    scored_for = torch.eye(2, dtype=torch.bool)
+    scores = score_network(model, layers, [], [(images, scored_for)], of_probability=True)
     for layer in layers:
         for k in range(2):
             assert_close(scores.channels[layer][k], numbers["channel_weights"][layer][k])

@@ -8,10 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_model
 from models.heads import AttributeHeads
-from utils.graph import cheap_gradients
-from utils.graph.connections import connection_matrix
 from utils.graph.dataflow import trace_dataflow
-from utils.graph.importance import channel_scores, gradcam_maps, score_groups, score_network
+from utils.graph.importance import channel_scores, connection_matrix, gradcam_maps, score_network
 
 
 class OneConvolution(nn.Module):
@@ -27,6 +25,11 @@ class OneConvolution(nn.Module):
         return self.heads(self.conv(x).mean((2, 3)))
 
 
+def batch(images, scored_for):
+    """A batch whose images are all scored for the attributes marked in `scored_for`, such as [1, 0]."""
+    return images, torch.tensor([scored_for] * len(images), dtype=torch.bool)
+
+
 def test_channel_scores_match_the_closed_form():  # score = head weight / (H * W)
     model = OneConvolution()
     scores = channel_scores(model, ["conv"], torch.randn(3, 3, 5, 2), "b")["conv"]
@@ -38,8 +41,8 @@ def test_a_confident_probability_has_no_gradient_where_the_logit_has():
     with torch.no_grad():
         model.heads.bias.fill_(60.0)
     images = torch.randn(2, 3, 4, 4)
-    of_logit = score_network(model, ["conv"], [], [((0, 1), images)])
-    of_probability = score_network(model, ["conv"], [], [((0, 1), images)], of_probability=True)
+    of_logit = score_network(model, ["conv"], [], [batch(images, [1, 1])])
+    of_probability = score_network(model, ["conv"], [], [batch(images, [1, 1])], of_probability=True)
     assert of_logit.channels["conv"].abs().min() > 0
     assert of_probability.channels["conv"].abs().max() < 1e-12
 
@@ -47,7 +50,7 @@ def test_a_confident_probability_has_no_gradient_where_the_logit_has():
 def test_gradient_times_activation_is_the_mean_of_the_product():
     model = OneConvolution()
     images = torch.randn(2, 3, 4, 4)
-    scores = score_network(model, ["conv"], [], [((0,), images)], measure="gradient_activation").channels["conv"]
+    scores = score_network(model, ["conv"], [], [batch(images, [1, 0])], measure="gradient_activation").channels["conv"]
     by_hand = (model.conv(images).mean((2, 3)) * model.heads.weight[0] / 16).mean(0)
     assert torch.allclose(scores[0], by_hand, atol=1e-6)
     assert torch.equal(scores[1], torch.zeros(4))
@@ -56,7 +59,7 @@ def test_gradient_times_activation_is_the_mean_of_the_product():
 def test_streamed_scores_equal_the_mean_of_single_images():
     model = stir_batch_norms(build_model("resnet18", ["a", "b"]))
     images, layers = torch.randn(5, 3, 32, 32), ["layer3.1.conv2", "layer4.1.conv1"]
-    streamed = score_network(model, layers, [], [((0, 1), images[:3]), ((1,), images[3:])])
+    streamed = score_network(model, layers, [], [batch(images[:3], [1, 1]), batch(images[3:], [0, 1])])
     for k, (name, seen) in enumerate({"a": images[:3], "b": images}.items()):
         single = channel_scores(model, layers, seen, name)
         for layer in layers:
@@ -64,7 +67,7 @@ def test_streamed_scores_equal_the_mean_of_single_images():
     assert streamed.counts.tolist() == [3, 5]
 
 
-def test_one_forward_and_one_partial_backward_for_all_attributes():
+def test_each_image_goes_forward_once_and_no_gradient_goes_below_the_first_scored_layer():
     model = stir_batch_norms(build_model("resnet18", ["a", "b"]))
     flow = trace_dataflow(model)
     layers = list(flow.last_layers())
@@ -73,18 +76,18 @@ def test_one_forward_and_one_partial_backward_for_all_attributes():
     model.layer4[1].register_full_backward_hook(lambda _m, _i, out: backwards.append(len(out[0])))
     for module in (model.layer1, model.layer2, model.layer3[0]):
         module.register_full_backward_hook(lambda _m, _i, _o: below.append(1))
-    batches = [((0,), torch.randn(3, 3, 32, 32)), ((0, 1), torch.randn(2, 3, 32, 32))]
+    batches = [batch(torch.randn(3, 3, 32, 32), [1, 0]), batch(torch.randn(2, 3, 32, 32), [1, 1])]
     score_network(model, layers, flow.links_between(layers), batches)
-    assert sum(forwards) == 5  # each image once
-    assert backwards == [3, 2]  # once a batch: the attributes' backward passes are one
-    assert below == []  # nothing below the first scored layer
+    assert forwards == [3, 2]
+    assert backwards == [3, 2, 2]  # one round for one attribute, two for two
+    assert below == []
 
 
 def test_scoring_leaves_no_trace_on_the_network():
     model = build_model("customresnet", ["a", "b"]).train()
     model.block1.conv1.weight.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    score_network(model, ["block6_2.conv1"], [], [((0, 1), torch.randn(2, 3, 32, 32))])
+    score_network(model, ["block6_2.conv1"], [], [batch(torch.randn(2, 3, 32, 32), [1, 1])])
     assert model.training
     assert [p.requires_grad for p in model.block1.parameters()][0] is False
     assert model.block6.conv1.weight.requires_grad
@@ -99,43 +102,14 @@ def test_another_attribute_costs_one_backward_pass_above_the_first_scored_layer(
         model = stir_batch_norms(build_model("resnet18", heads))
         layers = list(trace_dataflow(model).last_layers())
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-            score_network(model, layers, [], [(tuple(range(len(heads))), torch.randn(2, 3, 64, 64))])
+            score_network(model, layers, [], [batch(torch.randn(2, 3, 64, 64), [1] * len(heads))])
         costs.append(counter.get_total_flops())
-    block = 2 * 2 * 9 * 512**2  # 2 images, multiply and add; 9 products for a 2x2 map under a 3x3 kernel
-    first = 2 * 2 * 25 * 256 * 512  # the 3x3 convolution of stride 2, from 4x4 to 2x2 positions, padding left out
+    block = 2 * 2 * 4 * 9 * 512**2  # 2 images, multiply and add; 4 positions of a 3x3 kernel; three such convolutions
+    first = 2 * 2 * 4 * 9 * 256 * 512  # the 3x3 convolution of stride 2, from 4x4 to 2x2 positions
     shortcut = 2 * 2 * 4 * 256 * 512
-    heads = 2 * 2 * 512 * (1 + 2 * 2 - 1)  # forward one column more; backward two columns for each of two, not one
-    assert costs[1] - costs[0] == 3 * block + first + shortcut + heads
-
-
-@pytest.mark.filterwarnings("error")
-def test_what_cannot_be_batched_is_scored_attribute_by_attribute(monkeypatch):
-    class Doubled(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return 2 * x
-
-        @staticmethod
-        def backward(ctx, grad):
-            return torch.from_numpy(2 * grad.numpy())
-
-    class Stubborn(OneConvolution):
-        def forward(self, x):
-            return self.heads(Doubled.apply(self.conv(x)).mean((2, 3)))
-
-    model = Stubborn()
-    scores = score_network(model, ["conv"], [], [((0, 1), torch.randn(3, 3, 5, 2))]).channels["conv"]
-    assert torch.allclose(scores, 2 * model.heads.weight / 10)
-
-
-def test_little_room_gives_the_same_scores(monkeypatch):
-    model = stir_batch_norms(build_model("resnet18", ["a", "b", "c"]))
-    layers, batch = ["layer3.1.conv2", "layer4.1.conv1"], ((0, 2, 1), torch.randn(2, 3, 32, 32))
-    roomy = score_network(model, layers, [], [batch])
-    monkeypatch.setattr(cheap_gradients, "ROOM", 1)
-    tight = score_network(model, layers, [], [batch])
-    for layer in layers:
-        assert torch.allclose(roomy.channels[layer], tight.channels[layer], rtol=1e-4, atol=1e-8)
+    heads = 2 * 2 * 512 * (1 + 2 * 2 - 1)  # forward a column more; backward two in each of two rounds, not one
+    adding = 2 * 2 * (256 + 4 * 512) * (2 * 2 - 1)  # weights of five layers to two attributes in two rounds, not one
+    assert costs[1] - costs[0] == 3 * block + first + shortcut + heads + adding
 
 
 def test_hooks_go_even_after_an_error():
@@ -161,7 +135,7 @@ def test_edge_relevance_equals_the_finite_difference_of_scaling_the_connection(n
     flow, images = trace_dataflow(model), torch.randn(2, 3, 64, 64, dtype=torch.float64)
     layers = list(flow.last_layers())
     links = flow.links_between(layers)
-    edges = score_network(model, layers, links, [((0, 1), images)]).edges
+    edges = score_network(model, layers, links, [batch(images, [1, 1])]).edges
     for link in links:  # resnet18's include both ends of a residual sum
         relevance = edges[link.producer, link.consumer][1]
         i, j = chance.choice(relevance.nonzero().tolist())
@@ -181,11 +155,6 @@ def test_connection_matrix_of_a_grouped_convolution_is_zero_between_groups():
     per_weight = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # two groups of two inputs and one output
     matrix = connection_matrix(per_weight, groups=2)[0]
     assert matrix.tolist() == [[1, 0], [2, 0], [0, 3], [0, 4]]
-
-
-def test_images_are_grouped_by_the_attributes_they_are_scored_for():
-    scored_for = torch.tensor([[1, 0], [1, 1], [1, 0]], dtype=torch.bool)
-    assert score_groups(scored_for) == [((0,), [0, 2]), ((0, 1), [1])]
 
 
 def test_heat_maps_lie_between_zero_and_one():

@@ -1,8 +1,14 @@
 """Gradient scores of channels and connections, for every attribute and scored layer in one pass over the images.
 
-An image costs one forward pass and, per attribute it is scored for, one backward pass that ends at the first scored
-layer: nothing below it receives a gradient, and no parameter's `.grad` is touched. The forward pass is the network's
-own; the backward passes of all attributes are one, with fewer operations (utils.graph.cheap_gradients).
+The Grad-CAM weight of channel c for attribute k (Selvaraju et al. 2017, eq. 1), A being the layer's maps (N, C, H, W)
+before batch norm, is
+
+    alpha_c = mean over the scoring images of k of  1 / (H W) * sum over positions of d logit_k / d A_c
+
+A batch goes forward once and backward in *rounds*: round r takes of every image the r-th attribute that it is a scoring
+image of. In eval mode images do not influence one another, so one backward pass of the sum of the logits taken gives
+each image the gradient of its own logit. A batch costs as many backward passes as its image with most attributes has;
+they end at the first scored layer, and no parameter's `.grad` is touched.
 """
 
 from contextlib import contextmanager
@@ -12,9 +18,7 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
-from utils.graph.cheap_gradients import cheap_gradients, gradients_of, portions
-from utils.graph.connections import connection_matrix, weight_relevance
-from utils.network.modes import evaluating
+from utils.network.modes import evaluating, exact_float32
 
 MEASURES = ("gradcam", "gradient_activation")
 
@@ -34,7 +38,7 @@ class Scores:
 
 
 @contextmanager
-def _forward_with_maps(model, layers, inputs_of=()):
+def _recording(model, layers, inputs_of=()):
     """Run the network in eval mode so that only the outputs of `layers` carry gradients.
 
     Yields ({layer: output before batch norm}, {layer: input}); a forward pass of the network fills the dicts. Hooks,
@@ -55,17 +59,17 @@ def _forward_with_maps(model, layers, inputs_of=()):
 
         return hook
 
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        with evaluating(model), torch.enable_grad(), cheap_gradients(model):
-            model.requires_grad_(False)
+        with evaluating(model), exact_float32(), torch.enable_grad():
+            model.requires_grad_(False)  # nothing below the first layer gets a gradient
             handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
             yield maps, inputs
     finally:
         for handle in handles:
             handle.remove()
-        for parameter in trainable:
-            parameter.requires_grad_(True)
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
 
 
 def channel_scores(model, layers, images, attribute):
@@ -87,24 +91,11 @@ def channel_scores(model, layers, images, attribute):
 def maps_and_gradients(model, layers, images, attribute):
     """({layer: (map, gradient of the logit with respect to it)}, logits (N, K)); maps are (N, C, H, W)."""
     head = get_heads(model).index(attribute)
-    with _forward_with_maps(model, layers) as (maps, _):
+    with _recording(model, layers) as (maps, _):
         logits = model(images)
         gradients = torch.autograd.grad(logits[:, head].sum(), [maps[layer] for layer in layers])
     kept = {layer: (maps[layer].detach(), gradient) for layer, gradient in zip(layers, gradients, strict=True)}
     return kept, logits.detach()
-
-
-def score_groups(scored_for):
-    """Group images by the set of attributes they are scored for.
-
-    Args:
-        scored_for: (N, K) bool array, image n is a scoring image of attribute k
-    Returns: [(tuple of attribute indices, list of image positions)], so that a batch needs the same backward passes
-    """
-    groups = {}
-    for position, row in enumerate(scored_for.tolist()):
-        groups.setdefault(tuple(k for k, wanted in enumerate(row) if wanted), []).append(position)
-    return sorted(groups.items())
 
 
 def score_network(model, layers, links, batches, *, measure="gradcam", of_probability=False, total=None):
@@ -114,8 +105,8 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         layers: names of the scored convolutions
         links: `dataflow.Link`s between scored layers; each gives the relevance of its connections, the mean over the
             scoring images of sum_u W_u * d logit / d W_u, u running over the kernel (gradient times weight)
-        batches: iterable of (attribute indices, images (B, 3, H, W) on the model's device): every image of a batch is
-            a scoring image of each of these attributes
+        batches: iterable of (images (B, 3, H, W) on the model's device, scored_for (B, K) bool on the CPU): image n is
+            a scoring image of attribute k
         measure: "gradcam" (signed mean gradient) or "gradient_activation" (mean of gradient times activation)
         of_probability: differentiate the sigmoid of the logit, which vanishes where the network is confident
         total: number of batches, for the progress bar
@@ -126,52 +117,100 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
     consumers = list(dict.fromkeys(link.consumer for link in links))
     names = list(dict.fromkeys([*layers, *consumers]))
-    heads = len(get_heads(model).attributes)
-    sums, weight_sums, counts = {}, {}, torch.zeros(heads, dtype=torch.int64)
+    counts = torch.zeros(len(get_heads(model).attributes), dtype=torch.int64)
     bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False)
-    with _forward_with_maps(model, names, consumers) as (maps, inputs):
-        for attributes, images in bar:
+    with _recording(model, names, consumers) as (maps, inputs):
+        weights = {name: model.get_submodule(name).weight for name in names}
+        channels = {layer: weights[layer].new_zeros(len(counts), len(weights[layer])) for layer in layers}
+        relevance = {name: weights[name].new_zeros(len(counts), *weights[name].shape[:2]) for name in consumers}
+        for images, scored_for in bar:
             logits = model(images)
             outputs = logits.sigmoid() if of_probability else logits
-            counts[list(attributes)] += len(images)
-            for some in portions(attributes, [maps[name] for name in names]):
-                gradients = dict(zip(names, gradients_of(outputs, some, [maps[name] for name in names]), strict=True))
-                for layer in layers:
-                    means = _channel_sums(gradients[layer], maps[layer].detach(), measure)
-                    _add(sums, layer, some, means)
+            rank = scored_for.cumsum(1) * scored_for  # 1 at an image's first attribute, 2 at its second, 0 elsewhere
+            history = {name: [] for name in consumers}
+            for chosen, gradients in _rounds(outputs, maps, rank):
+                for layer, sums in channels.items():
+                    product = gradients[layer] if measure == "gradcam" else gradients[layer] * maps[layer].detach()
+                    sums += chosen.T @ product.mean((2, 3))  # (K, B) @ (B, C): each image to its attribute of the round
                 for name in consumers:
-                    convolution = model.get_submodule(name)
-                    relevance = [weight_relevance(convolution, inputs[name], one) for one in gradients[name]]
-                    _add(weight_sums, name, some, relevance)
-            maps.clear()  # the next forward pass needs the room
-    return _means(model, layers, links, sums, weight_sums, counts)
+                    history[name].append(gradients[name])
+            for name in consumers:
+                _add_relevance(relevance[name], model.get_submodule(name), inputs[name], history.pop(name), rank)
+            counts += scored_for.sum(0)
+            maps.clear(), inputs.clear()  # the next forward pass needs the memory
+    return _means(model, links, channels, relevance, counts)
 
 
-def _channel_sums(gradients, activation, measure):
-    product = gradients if measure == "gradcam" else gradients * activation
-    return product.mean((3, 4)).sum(1)
+def _rounds(outputs, maps, rank):
+    """Go back once a round.
+
+    Args:
+        outputs: (B, K); maps: {layer: (B, C, H, W)} that they were computed from
+        rank: (B, K) whole numbers on the CPU, the round that takes attribute k of image n; 0 for none
+    Yields: (chosen (B, K), {layer: gradient (B, C, H, W)}): `chosen` is 1 at each image's attribute of the round; an
+        image that has none left has zeros in both
+    """
+    last = int(rank.max())
+    for number in range(1, last + 1):
+        chosen = (rank == number).to(outputs, non_blocking=True)
+        options = {"retain_graph": number < last, "materialize_grads": True}
+        gradients = torch.autograd.grad((outputs * chosen).sum(), list(maps.values()), **options)
+        yield chosen, dict(zip(maps, gradients, strict=True))
 
 
-def _add(sums, name, attributes, values):
-    for k, value in zip(attributes, values, strict=True):
-        sums[name, k] = sums[name, k] + value if (name, k) in sums else value
+def _add_relevance(sums, convolution, inputs, history, rank):
+    """Add a batch's relevance of weights to `sums` (K, C_out, C_in / groups): one convolution an attribute.
+
+    Args: inputs: (B, C_in, H, W); history: gradients of the output (B, C_out, H', W'), one a round; rank: as `_rounds`
+    """
+    for k, rounds in enumerate(rank.T):
+        own = rounds.nonzero()[:, 0]
+        if len(own):
+            gradient = torch.stack([history[number - 1][n] for n, number in enumerate(rounds.tolist()) if number])
+            own_inputs = inputs[own.to(inputs.device, non_blocking=True)].contiguous()  # the memory order of `gradient`
+            sums[k] += _weight_relevance(convolution, own_inputs, gradient)
 
 
-def _means(model, layers, links, sums, weight_sums, counts):
-    heads, device = range(len(counts)), next(model.parameters()).device
-    share = (1.0 / counts.clamp(min=1)).to(device)
-    channels = {}
-    for layer in layers:
-        blank = torch.zeros(model.get_submodule(layer).out_channels, device=device)
-        channels[layer] = torch.stack([sums.get((layer, k), blank) * share[k] for k in heads]).cpu()
+def _weight_relevance(convolution, inputs, gradient):
+    """(C_out, C_in / groups): sum over images and kernel of the weight times the gradient with respect to it.
+
+    Args: inputs: (N, C_in, H, W) of a convolution; gradient: (N, C_out, H', W') with respect to its output
+    """
+    weight = convolution.weight
+    plain = type(convolution) is torch.nn.Conv2d and not isinstance(convolution.padding, str)
+    if plain and convolution.padding_mode == "zeros":
+        placing = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+        of_weight = torch.nn.grad.conv2d_weight(inputs, weight.shape, gradient, *placing)
+    else:
+        weight.requires_grad_(True)
+        output = convolution.forward(inputs)  # its hooks are for the network's own pass
+        of_weight = torch.autograd.grad(output, weight, gradient)[0]
+        weight.requires_grad_(False)
+    return of_weight.mul_(weight).sum((2, 3))
+
+
+def connection_matrix(per_weight, groups):
+    """(K, C_in, C_out) from one number per (output, input within its group), (K, C_out, C_in / groups).
+
+    Channels of different groups are not connected: zero.
+    """
+    heads, outputs, inputs = per_weight.shape
+    output = torch.arange(outputs)[:, None]
+    first = output // (outputs // groups) * inputs
+    matrix = per_weight.new_zeros(heads, inputs * groups, outputs)
+    matrix[:, first + torch.arange(inputs), output] = per_weight
+    return matrix
+
+
+def _means(model, links, channels, relevance, counts):
+    share = (1.0 / counts.clamp(min=1))[:, None]
     edges = {}
     for link in links:
-        blank = torch.zeros_like(model.get_submodule(link.consumer).weight[:, :, 0, 0])
-        relevance = torch.stack([weight_sums.get((link.consumer, k), blank) * share[k] for k in heads])
+        mean = relevance[link.consumer].cpu() * share[:, :, None]
+        matrix = connection_matrix(mean, model.get_submodule(link.consumer).groups)
         width = model.get_submodule(link.producer).out_channels
-        spread = connection_matrix(relevance, model.get_submodule(link.consumer).groups)
-        edges[link.producer, link.consumer] = spread[:, link.offset : link.offset + width].cpu()
-    return Scores(channels, edges, counts)
+        edges[link.producer, link.consumer] = matrix[:, link.offset : link.offset + width]
+    return Scores({layer: sums.cpu() * share for layer, sums in channels.items()}, edges, counts)
 
 
 def gradcam_maps(model, layers, images, attribute):
@@ -180,9 +219,9 @@ def gradcam_maps(model, layers, images, attribute):
     Args: as `channel_scores`
     Returns: {layer: (N, h, w) tensor in [0, 1]}; a map without any positive value is 0
     """
-    found, _ = maps_and_gradients(model, layers, images, attribute)
+    recorded, _ = maps_and_gradients(model, layers, images, attribute)
     heat = {}
-    for layer, (maps, gradient) in found.items():
+    for layer, (maps, gradient) in recorded.items():
         weighted = (gradient.mean((2, 3), keepdim=True) * maps).sum(1).relu()
         heat[layer] = weighted / weighted.amax((1, 2), keepdim=True).clamp(min=torch.finfo(weighted.dtype).tiny)
     return heat

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from utils.datasets.dataset import ImageDataset
-from utils.graph.importance import score_groups
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,15 @@ class ScoringImages:
         return dict(zip(self.data.attributes, self.scored_for.sum(0).tolist(), strict=True))
 
     def batches(self, batch_size, device):
-        """Temporary."""
+        """Yield (images (B, 3, H, W) on the device, scored_for (B, K) bool on the CPU); the last batch may be smaller.
+
+        Images scored for most attributes come first: a batch goes back as often as one of its images has attributes.
+        """
         self.data.prepare(self.rows)
-        for attributes, positions in score_groups(self.scored_for):
-            for images, _ in self.data.batches(self.rows[positions], batch_size, device):
-                yield attributes, images
+        order = np.lexsort([*self.scored_for.T, self.scored_for.sum(1)])[::-1]  # equal sets of attributes side by side
+        parts = torch.from_numpy(self.scored_for[order]).split(batch_size)
+        for (images, _), part in zip(self.data.batches(self.rows[order], batch_size, device), parts, strict=True):
+            yield images, part
 
 
 def choose_scoring_images(data, num_images):

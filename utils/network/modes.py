@@ -1,6 +1,8 @@
-"""Training and evaluation mode of a network, put back as they were."""
+"""Modes that work inside of a block only: training and evaluation of a network, precision of products."""
 
 from contextlib import contextmanager
+
+import torch
 
 
 @contextmanager
@@ -19,3 +21,16 @@ def evaluating(model):
     """Evaluation mode inside; each module's own mode is put back at the end, after an error too."""
     with keeping_modes(model):
         yield model.eval()
+
+
+@contextmanager
+def exact_float32():
+    """No TF32 on CUDA inside: float32 is float32; the settings are put back at the end, after an error too."""
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
