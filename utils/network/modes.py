@@ -26,11 +26,10 @@ def evaluating(model):
 @contextmanager
 def exact_float32():
     """No TF32 on CUDA inside: float32 is float32; the settings are put back at the end, after an error too."""
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
-        torch.set_float32_matmul_precision(products)
+        convolutions.allow_tf32, products.allow_tf32 = before
