@@ -37,7 +37,7 @@ def edges_to_draw(root):
         (folder, other)
         for folder, others in edges.items()
         for other in others
-        if not any(other in reachable(edges, between) for between in others - {other})
+        if not any(other in reachable(edges, between) for between in others)
     }
     return {tuple(name.rpartition("/")[2] for name in edge) for edge in direct}
 

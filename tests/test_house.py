@@ -82,7 +82,7 @@ BROKEN = {
             "a.py:2: utils/erasure",
         ),
         ({"models/a.py": "from utils.network.b import c", "utils/network/b.py": ""}, "models imports utils/network"),
-        ({"utils/graph/a.py": "from ...tools.b import c", "tools/b.py": ""}, "utils/graph imports tools"),
+        ({"utils/graph/a.py": "from ..report.b import c", "utils/report/b.py": ""}, "utils/graph imports utils/r"),
         ({"one.py": "import two", "two.py": ""}, "one.py:1: scripts imports scripts"),
         ({"data/a.py": "import utils.datasets.b", "utils/datasets/b.py": ""}, "data imports utils/datasets"),
         ({"tools/a.py": "import benchmarks.b", "benchmarks/b.py": ""}, "tools imports benchmarks"),
@@ -164,21 +164,24 @@ def test_a_broken_rule_is_seen(rule, files, said, tmp_path):
     assert said in line
 
 
+FIVE = f"import json\nimport os\n{SIX[9:]}"
 GOOD = {
-    "a.py": HEAD.format("python a.py") + "def main(args):\n    '''Do.'''\n    import models\n    from tools import b\n",
-    "tools/b.py": HEAD.format("python -m tools.b") + f"from utils.common import c\n\ndef main(args): ...\n{SIX[9:]}",
-    "benchmarks/b.py": f"import tools.b\nimport json\n{SIX[9:]}",
+    "a.py": HEAD.format("python a.py")
+    + "def main(args):\n    'Do.'\n    import utils.common.c\n    from tools import b\n",
+    "tools/b.py": HEAD.format("python -m tools.b") + f"import models\n\ndef main(args): ...\n{FIVE}print(7)\n",
+    "benchmarks/b.py": f"import tools.b\n{FIVE}print(6)\n",
     "models/__init__.py": "from utils.common.c import f",
     "utils/common/c.py": (
         'def f(a, b):\n    """As `a` says."""\n    try:\n        b()\n    except ValueError:\n        raise\n\n'
         'def g(a, b):\n    """(N, C) sums."""\n    def h():\n        raise ValueError\n    return h\n\n'
-        'def i(n):\n    """Raises: ValueError"""\n    raise ValueError(n)\n\ndef _k(a, b): ...\n'
+        'def i(n):\n    """Raises: ValueError"""\n    raise ValueError(n)\n\ndef _k(a, b): ...\n\n'
+        'class L:\n    """L."""\n    def _m(self): ...\n'
     ),
     "data/prepare_celeba.py": "import utils.datasets.d",
-    "utils/datasets/d.py": "from utils.common import c",
+    "utils/datasets/d.py": "from ..common import c",
     "tests/common/test_c.py": "import models",
-    "docs/HOUSE.md": "```mermaid\n  scripts --> models & tools\n  benchmarks --> tools\n  models --> common\n"
-    "  tools --> common\n  data --> datasets\n  datasets --> common\n```\n\n- **utils/common** x\n  - `c` it\n"
+    "docs/HOUSE.md": "```mermaid\n  scripts --> tools\n  benchmarks --> tools\n  tools --> models\n"
+    "  models --> common\n  data --> datasets\n  datasets --> common\n```\n\n- **utils/common** x\n  - `c` it\n"
     "- **tools**\n  - `b` it\n- **utils/datasets**\n  - `d` it\n",
 }
 
