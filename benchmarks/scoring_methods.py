@@ -1,51 +1,63 @@
-"""Ways to the same channel weights: ours, the bare passes, and three libraries by their own interfaces.
+"""Ways to the channel scores of step 2: ours, and three libraries through their own interfaces.
 
-torchcam: `GradCAM` over all layers at once, one forward pass, `_get_weights` per attribute (what its call does before
-it sums maps). pytorch-grad-cam: `GradCAM` over all layers, per attribute a forward and a backward pass through its own
-`activations_and_grads`, then `get_cam_weights` per layer (what its call does before it scales maps). captum:
-`LayerGradCam.attribute` without summation, one call per layer and attribute, which is the only form it has; it gives
-weights times maps, so it is compared by the products' means.
+A library explains one attribute at a time, so it goes through the attributes and for each through the batches of its
+scoring images. Each is used in its fastest form: all layers at once, weights only, no heat map summed, scaled or drawn.
+
+torchcam: `GradCAM` over all layers, a forward pass, then `_get_weights` (what its call does before it sums maps).
+pytorch-grad-cam: `GradCAM` over all layers, a forward and a backward pass through its own `activations_and_grads`, then
+`get_cam_weights` per layer (what its call does before it scales maps). captum: `LayerGradientXActivation` over all
+layers without the product, whose means over positions are the weights; its `LayerGradCam` takes one layer a call.
 """
 
+import math
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 
 import torch
 
-from models import build_model
-from utils.dataflow import trace_dataflow
-from utils.importance import maps_and_gradients, score_network
+from utils import graph_making, network
+from utils.dataflow import Dataflow, trace_dataflow
+
+LIBRARIES = {"torchcam": "torchcam", "pytorch_grad_cam": "grad-cam", "captum": "captum"}  # module: package
 
 
-def make_methods(model_name, heads, count, images):
-    """({name: (function, what turns its result into {layer: (K, C) means})}, {library: version}), ours first."""
-    names = [f"attribute_{k}" for k in range(heads)]
-    model = stir_statistics(build_model(model_name, names).to(images.device).eval())
-    flow = trace_dataflow(model)
-    layers = list(flow.last_layers(count))
-    images = images.to(memory_format=torch.channels_last)
-    batch = [(tuple(range(heads)), images)]
-    methods = {
-        "ours": (lambda: score_network(model, layers, [], batch), lambda scores: scores.channels),
-        "ours, with edges": (
-            lambda: score_network(model, layers, flow.links_between(layers), batch),
-            lambda scores: scores.channels,
-        ),
-        "bare passes": (lambda: bare_passes(model, layers, images, heads), None),
-    }
-    versions = {}
-    for library, package, make in (
-        ("torchcam", "torchcam", by_torchcam),
-        ("pytorch_grad_cam", "grad-cam", by_grad_cam),
-        ("captum", "captum", by_captum),
-    ):
-        try:
-            import_module(library)
-        except ImportError as error:
-            print(f"{package} is left out: {error}; pip install -r benchmarks/requirements.txt")
-            continue
-        versions[package] = metadata.version(package)
-        methods[package] = make(model, layers, images, heads)
-    return methods, versions
+@dataclass(frozen=True)
+class Work:
+    """What step 2 has when it scores: network, data flow, scored layers, data, scoring images (rows, scored_for)."""
+
+    model: torch.nn.Module
+    dataflow: Dataflow
+    layers: list
+    data: object
+    rows: object
+    scored_for: object
+    batch_size: int
+    device: torch.device
+
+    def batches(self, k):
+        """Batches of the scoring images of attribute k."""
+        for images, _ in self.data.batches(self.rows[self.scored_for[:, k]], self.batch_size, self.device):
+            yield images
+
+    def describe(self):
+        """What there is to do, for the results line."""
+        batches = graph_making.scoring_batches(self.data, self.rows, self.scored_for, self.batch_size, self.device)
+        return {
+            "images": len(self.rows),
+            "images_and_attributes": int(self.scored_for.sum()),
+            "forward_passes": math.ceil(len(self.rows) / self.batch_size),
+            "backward_passes": sum(int(part.sum(1).max()) for _, part in batches),
+            "batch_size": self.batch_size,
+        }
+
+
+def prepare_work(data, model_name, count, num_images, batch_size, seed, device):
+    """Work on a network of random weights, its last `count` convolutions without the last; the images are decoded."""
+    model = stir_statistics(network.random_network(model_name, data.attributes, seed, device))
+    dataflow = trace_dataflow(model)
+    rows, scored_for = graph_making.scoring_rows(data, data.attributes, num_images)
+    data.prepare(rows)
+    return Work(model, dataflow, list(dataflow.last_layers(count)), data, rows, scored_for, batch_size, device)
 
 
 def stir_statistics(model):
@@ -57,89 +69,70 @@ def stir_statistics(model):
     return model
 
 
-def bare_passes(model, layers, images, heads):
-    """One forward pass and a backward pass per attribute down to the first layer, as PyTorch does them; no scores."""
-    maps = []
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    listen = [
-        model.get_submodule(layer).register_forward_hook(lambda _m, _i, out: maps.append(out.requires_grad_()))
-        for layer in layers
-    ]
-    model.requires_grad_(False)
-    logits = model(images)
-    for handle in listen:
-        handle.remove()
-    for k in range(heads):
-        torch.autograd.grad(logits[:, k].sum(), maps, retain_graph=k < heads - 1)
-    for parameter in trainable:
-        parameter.requires_grad_(True)
+def make_methods(work):
+    """({name: function that returns {layer: (K, C)}}, {library: version}), ours first; what is absent is left out."""
+    methods = {"ours": lambda: by_rounds(work, edges=False), "ours, with edges": lambda: by_rounds(work, edges=True)}
+    ways = dict(zip(LIBRARIES.values(), (by_torchcam, by_grad_cam, by_captum), strict=True))
+    versions = {}
+    for module, package in LIBRARIES.items():
+        try:
+            import_module(module)
+        except ImportError as error:
+            print(f"{package} is left out: {error}; pip install -r benchmarks/requirements.txt")
+            continue
+        versions[package] = metadata.version(package)
+        methods[package] = lambda way=ways[package]: by_attribute(work, way)
+    return methods, versions
 
 
-def by_torchcam(model, layers, images, heads):
-    """Weights (N, C) per layer and attribute by torchcam."""
+def by_rounds(work, edges):
+    """Our scores, as step 2 makes them; without edges the data flow has no links."""
+    flow = work.dataflow if edges else replace(work.dataflow, links=())
+    images = {"data": work.data, "rows": work.rows, "scored_for": work.scored_for, "batch_size": work.batch_size}
+    recipe = graph_making.Recipe()
+    scores = graph_making.score(work.model, flow, work.layers, recipe=recipe, device=work.device, **images)
+    return scores.channels
+
+
+def by_attribute(work, way):
+    """A library's scores: means of its weights over each attribute's scoring images."""
+    sums = {layer: [] for layer in work.layers}
+    for k, count in enumerate(work.scored_for.sum(0).tolist()):
+        per_batch = [[weights.sum(0) for weights in layers] for layers in way(work, k)]
+        for layer, parts in zip(work.layers, zip(*per_batch, strict=True), strict=True):
+            sums[layer].append(sum(parts) / count)
+    return {layer: torch.stack(rows).cpu() for layer, rows in sums.items()}
+
+
+def by_torchcam(work, k):
+    """Yield the weights (N, C) of each layer, a list a batch."""
     from torchcam.methods import GradCAM
 
-    def work():
-        with GradCAM(model, layers) as extractor:
-            logits = model(images)
-            return [extractor._get_weights(k, logits, retain_graph=k < heads - 1) for k in range(heads)]
-
-    return work, lambda found: _means(found, layers)
+    with GradCAM(work.model, list(work.layers)) as extractor:
+        for images in work.batches(k):
+            yield extractor._get_weights(k, work.model(images))
 
 
-def by_grad_cam(model, layers, images, heads):
-    """Weights (N, C) per layer and attribute by pytorch-grad-cam."""
+def by_grad_cam(work, k):
+    """Yield the weights (N, C) of each layer, a list a batch."""
     from pytorch_grad_cam import GradCAM
 
-    modules = [model.get_submodule(layer) for layer in layers]
-
-    def work():
-        found = []
-        with GradCAM(model=model, target_layers=modules) as cam:
-            for k in range(heads):
-                logits = cam.activations_and_grads(images)
-                model.zero_grad()
-                logits[:, k].sum().backward()
-                gradients = [gradient.numpy() for gradient in cam.activations_and_grads.gradients]
-                found.append([cam.get_cam_weights(None, None, None, None, gradient) for gradient in gradients])
-        model.zero_grad()
-        return [[torch.from_numpy(weights) for weights in per_layer] for per_layer in found]
-
-    return work, lambda found: _means(found, layers)
+    modules = [work.model.get_submodule(layer) for layer in work.layers]
+    with GradCAM(model=work.model, target_layers=modules) as cam:
+        for images in work.batches(k):
+            logits = cam.activations_and_grads(images)
+            work.model.zero_grad()
+            logits[:, k].sum().backward()
+            gradients = [gradient.numpy() for gradient in cam.activations_and_grads.gradients]
+            yield [torch.from_numpy(cam.get_cam_weights(None, None, None, None, one)) for one in gradients]
+    work.model.zero_grad()
 
 
-def by_captum(model, layers, images, heads):
-    """Weights times maps (N, C, H, W) per layer and attribute by captum; its means are turned into weights to compare.
+def by_captum(work, k):
+    """Yield the weights (N, C) of each layer, a list a batch."""
+    from captum.attr import LayerGradientXActivation
 
-    A weight is the product over the map, at the position where the map is largest.
-    """
-    from captum.attr import LayerGradCam
-
-    def work():
-        return [
-            [
-                LayerGradCam(model, model.get_submodule(layer)).attribute(images, k, attr_dim_summation=False).detach()
-                for layer in layers
-            ]
-            for k in range(heads)
-        ]
-
-    def weights(found):
-        maps = maps_and_gradients(model, layers, images, model.attributes[0])[0]
-        return _means([[_divided(product, maps[layer][0]) for product, layer in zip(row, layers, strict=True)]
-                       for row in found], layers)  # fmt: skip
-
-    return work, weights
-
-
-def _divided(product, maps):
-    place = maps.flatten(2).abs().argmax(2, keepdim=True)
-    return (product.flatten(2).gather(2, place) / maps.flatten(2).gather(2, place)).squeeze(2)
-
-
-def _means(found, layers):
-    """{layer: (K, C)} from a list over attributes of lists over layers of (N, C)."""
-    return {
-        layer: torch.stack([per_layer[i].detach().mean(0).cpu() for per_layer in found])
-        for i, layer in enumerate(layers)
-    }
+    modules = [work.model.get_submodule(layer) for layer in work.layers]
+    explain = LayerGradientXActivation(work.model, modules, multiply_by_inputs=False)
+    for images in work.batches(k):
+        yield [gradient.detach().mean((2, 3)) for gradient in explain.attribute(images, target=k)]

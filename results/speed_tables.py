@@ -12,23 +12,28 @@ def speed_tables(lines):
 
 
 def scoring_table(lines):
-    """Markdown: a row a method, a pair of columns a number of attributes; later lines in the place of earlier ones."""
-    found = {line["attributes"]: line for line in lines}
-    columns = ["method"]
-    for heads in sorted(found):
-        columns += [f"K = {heads}, ms", "times ours", "by processor time", "largest difference"]
+    """Markdown: a table a size of images; later lines in the place of earlier ones."""
+    lines = {(line["img_size"], line["attributes"]): line for line in lines}
+    parts = []
+    for size in sorted({size for size, _ in lines}):
+        parts.append(_scoring_table({heads: line for (px, heads), line in sorted(lines.items()) if px == size}))
+    return "\n".join([*parts, _origins(lines.values()), ""])
+
+
+def _scoring_table(lines):
+    """A row a method, the ratios to ours without and with connections a number of attributes."""
+    columns = [f"{next(iter(lines.values()))['img_size']} px"]
+    for heads in lines:
+        columns += [f"K = {heads}, s", "times ours", "times ours with connections", "largest difference"]
     rows = []
-    for method in dict.fromkeys(name for heads in sorted(found) for name in found[heads]["median_seconds"]):
+    for method in dict.fromkeys(name for line in lines.values() for name in line["median_seconds"]):
         cells = [METHODS.get(method, method)]
-        for heads in sorted(found):
-            line = found[heads]
-            ours = method == "ours"
-            cells += [_figure(line["median_seconds"].get(method), "{:.1f}", 1000)]
-            cells += [_figure(line["times_ours"].get(method), "{:.2f}")]
-            cells += [_figure(line["times_ours_cpu"].get(method), "{:.2f}")]
-            cells += ["" if ours else _figure(line["largest_difference"].get(method), "{:.0e}")]
+        for line in lines.values():
+            cells += [_figure(line["median_seconds"].get(method), "{:.2f}")]
+            cells += [_figure(line[ratio].get(method), "{:.2f}") for ratio in ("times_ours", "times_ours_with_edges")]
+            cells += ["" if method == "ours" else _figure(line["largest_difference"].get(method), "{:.0e}")]
         rows.append(cells)
-    return _table(columns, rows) + f"\n{_origins(found.values())}\n"
+    return _table(columns, rows)
 
 
 def pipeline_table(lines):
