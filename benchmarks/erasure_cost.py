@@ -12,11 +12,13 @@ import statistics
 from functools import partial
 from pathlib import Path
 
-from utils.common import arguments, paths, run
+from utils.common import arguments, run
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
+from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings, erase
-from utils.network.loading import load_network, random_network
+from utils.network.loading import random_network
+from utils.report.run_record import dataset_name
 from utils.training.loop import fit
 from utils.training.recipe import TrainingSettings
 
@@ -25,42 +27,37 @@ def get_args_parser():
     """The flags; edit the defaults here."""
     parser = arguments.Parser(description=__doc__, prog="benchmarks.erasure_cost")
     arguments.add_task_arguments(parser)
-    arguments.add_target_arguments(parser)
+    arguments.add_network_arguments(parser)
     arguments.add_data_arguments(parser)
     add = parser.add_argument
     add("--epochs", type=arguments.positive_int, default=20, metavar="E", help="epochs of the oracle compared with")
     add("--repeats", type=arguments.positive_int, default=3, metavar="N", help="times each of the two is measured")
     add("--erase_images", type=arguments.positive_int, default=1536, metavar="N", help="images passed in an erasure")
     add("--out", default="results/lines/erasure_cost.jsonl", metavar="FILE", help="file that gets the line")
-    arguments.add_common_arguments(parser)
+    arguments.add_run_arguments(parser)
     return parser
 
 
 def main(args):
     """Erase, train an epoch, erase, train an epoch, …; write the line."""
-    run.seed_everything(args.seed)
-    device = run.pick_device(args.device)
-    targets = arguments.resolve_targets(args.task_labels, args.target_class, args.target)
-    kept = [name for name in args.task_labels if name not in targets]
-    name = paths.run_name(args.task_labels, args.run_name)
-    network = load_network(paths.checkpoint_file(args.save_path, name, "original"), args.task_labels, device=device)
-    data = open_dataset(**arguments.data_options(args, network.img_size))
-    oracle_data = open_dataset(**arguments.data_options(args, network.img_size, kept))
-    rows = data.rows("train")
-    data.prepare(rows)
+    task = open_task(**vars(args))
+    network, device, targets = task.network, task.device, task.forgotten
+    data = task.open_data()
+    oracle_data = open_dataset(attributes=task.kept, **task.data_options)
+    rows = data.prepare(data.rows("train"))
     settings, augment = ErasureSettings(images=args.erase_images, seed=args.seed), Augmentation(degrees=10.0)
     one_epoch = TrainingSettings(epochs=1, seed=args.seed)
     erasures, epochs = [], []
     for _ in range(args.repeats):
-        model, fresh = copy.deepcopy(network.model), random_network(network.name, kept, args.seed, device)
+        model, fresh = copy.deepcopy(network.model), random_network(network.name, task.kept, args.seed, device)
         erasures.append(_measure_seconds(device, partial(erase, model, data, targets, settings, device=device)))
         train = partial(fit, fresh, oracle_data, one_epoch, device, augment=augment)
         epochs.append(_measure_seconds(device, train))
     erasure, oracle = statistics.median(erasures), args.epochs * statistics.median(epochs)
     line = {
-        "run": name,
+        "run": task.run,
         "forgotten": targets,
-        "dataset": arguments.dataset_name(args),
+        "dataset": dataset_name(args.data_path),
         "model": network.name,
         "img_size": network.img_size,
         "train_images": len(rows),
@@ -74,7 +71,7 @@ def main(args):
     }
     run.append_result(Path(args.out), line)
     share = f"{100 * line['ratio']:.2f} % of an oracle of {args.epochs} epochs"
-    print(f"{name}, {' '.join(targets)}: erasure {erasure:.2f} s, {share} ({oracle:.0f} s)")
+    print(f"{task.run}, {' '.join(targets)}: erasure {erasure:.2f} s, {share} ({oracle:.0f} s)")
 
 
 def _measure_seconds(device, work):

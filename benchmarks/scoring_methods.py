@@ -1,51 +1,71 @@
-"""Ways to the same channel weights: ours, the bare passes, and three libraries by their own interfaces.
+"""Ways to the channel scores of step 2: ours, and three libraries through their own interfaces.
 
-torchcam: `GradCAM` over all layers at once, one forward pass, `_get_weights` per attribute (what its call does before
-it sums maps). pytorch-grad-cam: `GradCAM` over all layers, per attribute a forward and a backward pass through its own
-`activations_and_grads`, then `get_cam_weights` per layer (what its call does before it scales maps). captum:
-`LayerGradCam.attribute` without summation, one call per layer and attribute, which is the only form it has; it gives
-weights times maps, so it is compared by the products' means.
+A library explains one attribute at a time, so it goes through the attributes and for each through the batches of its
+scoring images. Each is used in its fastest form: all layers at once, weights only, no heat map summed, scaled or drawn.
+
+torchcam: `GradCAM` over all layers, a forward pass, then `_get_weights` (what its call does before it sums maps).
+pytorch-grad-cam: `GradCAM` over all layers, a forward and a backward pass through its own `activations_and_grads`, then
+`get_cam_weights` per layer (what its call does before it scales maps). captum: `LayerGradientXActivation` over all
+layers without the product, whose means over positions are the weights; its `LayerGradCam` takes one layer a call.
 """
 
-from importlib import import_module, metadata
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
 
 import torch
 
-from models import build_model
-from utils.graph.dataflow import trace_dataflow
-from utils.graph.importance import maps_and_gradients, score_network
+from utils.graph.dataflow import Dataflow, trace_dataflow
+from utils.graph.importance import score_network
+from utils.graph.scoring_images import ScoringImages, choose_scoring_images
+from utils.network.loading import random_network
+
+TorchCam = LibraryGradCam = LayerGradient = None  # optional: what is not installed is left out
+with suppress(ImportError):
+    from torchcam.methods import GradCAM as TorchCam
+with suppress(ImportError):
+    from pytorch_grad_cam import GradCAM as LibraryGradCam
+with suppress(ImportError):
+    from captum.attr import LayerGradientXActivation as LayerGradient
 
 
-def make_methods(model_name, heads, count, images):
-    """({name: (function, what turns its result into {layer: (K, C) means})}, {library: version}), ours first."""
-    names = [f"attribute_{k}" for k in range(heads)]
-    model = stir_statistics(build_model(model_name, names).to(images.device).eval())
-    flow = trace_dataflow(model)
-    layers = list(flow.last_layers(count))
-    images = images.to(memory_format=torch.channels_last)
-    batch = [(tuple(range(heads)), images)]
-    methods = {
-        "ours": (lambda: score_network(model, layers, [], batch), lambda scores: scores.channels),
-        "ours, with edges": (
-            lambda: score_network(model, layers, flow.links_between(layers), batch),
-            lambda scores: scores.channels,
-        ),
-        "bare passes": (lambda: bare_passes(model, layers, images, heads), None),
-    }
-    versions = {}
-    for library, package, make in (
-        ("torchcam", "torchcam", by_torchcam),
-        ("pytorch_grad_cam", "grad-cam", by_grad_cam),
-        ("captum", "captum", by_captum),
-    ):
-        try:
-            import_module(library)
-        except ImportError as error:
-            print(f"{package} is left out: {error}; pip install -r benchmarks/requirements.txt")
-            continue
-        versions[package] = metadata.version(package)
-        methods[package] = make(model, layers, images, heads)
-    return methods, versions
+@dataclass(frozen=True)
+class Work:
+    """What step 2 has when it scores: network, data flow, names of the scored layers, scoring images."""
+
+    model: torch.nn.Module
+    dataflow: Dataflow
+    layers: list
+    images: ScoringImages
+    batch_size: int
+    device: torch.device
+
+    def batches(self, k):
+        """Batches of the scoring images of attribute k."""
+        rows = self.images.rows[self.images.scored_for[:, k]]
+        for images, _ in self.images.data.batches(rows, self.batch_size, self.device):
+            yield images
+
+    def describe(self):
+        """What there is to do, for the results line."""
+        batches, count = self.images.batches(self.batch_size, self.device), len(self.images.rows)
+        return {
+            "images": count,
+            "images_and_attributes": int(self.images.scored_for.sum()),
+            "forward_passes": math.ceil(count / self.batch_size),
+            "backward_passes": sum(int(part.sum(1).max()) for _, part in batches),
+            "batch_size": self.batch_size,
+        }
+
+
+def prepare_work(data, model_name, count, num_images, batch_size, seed, device):
+    """Work on a network of random weights, its last `count` convolutions without the last; the images are decoded."""
+    model = stir_statistics(random_network(model_name, data.attributes, seed, device))
+    dataflow = trace_dataflow(model)
+    images = choose_scoring_images(data, num_images)
+    data.prepare(images.rows)
+    return Work(model, dataflow, list(dataflow.last_layers(count)), images, batch_size, device)
 
 
 def stir_statistics(model):
@@ -57,89 +77,59 @@ def stir_statistics(model):
     return model
 
 
-def bare_passes(model, layers, images, heads):
-    """One forward pass and a backward pass per attribute down to the first layer, as PyTorch does them; no scores."""
-    maps = []
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    listen = [
-        model.get_submodule(layer).register_forward_hook(lambda _m, _i, out: maps.append(out.requires_grad_()))
-        for layer in layers
-    ]
-    model.requires_grad_(False)
-    logits = model(images)
-    for handle in listen:
-        handle.remove()
-    for k in range(heads):
-        torch.autograd.grad(logits[:, k].sum(), maps, retain_graph=k < heads - 1)
-    for parameter in trainable:
-        parameter.requires_grad_(True)
+def make_methods(work):
+    """({name: function that returns {layer: (K, C)}}, {library: version}), ours first; what is absent is left out."""
+    methods = {"ours": lambda: by_rounds(work, edges=False), "ours, with edges": lambda: by_rounds(work, edges=True)}
+    ways = {"torchcam": (TorchCam, by_torchcam), "grad-cam": (LibraryGradCam, by_grad_cam)}
+    versions = {}
+    for package, (library, way) in (ways | {"captum": (LayerGradient, by_captum)}).items():
+        if library is None:
+            print(f"{package} is left out: pip install -r benchmarks/requirements.txt")
+            continue
+        versions[package] = metadata.version(package)
+        methods[package] = lambda way=way: by_attribute(work, way)
+    return methods, versions
 
 
-def by_torchcam(model, layers, images, heads):
-    """Weights (N, C) per layer and attribute by torchcam."""
-    from torchcam.methods import GradCAM
-
-    def work():
-        with GradCAM(model, layers) as extractor:
-            logits = model(images)
-            return [extractor._get_weights(k, logits, retain_graph=k < heads - 1) for k in range(heads)]
-
-    return work, lambda found: _means(found, layers)
+def by_rounds(work, edges):
+    """Our scores, as step 2 makes them; without edges there are no links to score."""
+    links = work.dataflow.links_between(work.layers) if edges else ()
+    return score_network(work.model, work.layers, links, work.images.batches(work.batch_size, work.device)).channels
 
 
-def by_grad_cam(model, layers, images, heads):
-    """Weights (N, C) per layer and attribute by pytorch-grad-cam."""
-    from pytorch_grad_cam import GradCAM
-
-    modules = [model.get_submodule(layer) for layer in layers]
-
-    def work():
-        found = []
-        with GradCAM(model=model, target_layers=modules) as cam:
-            for k in range(heads):
-                logits = cam.activations_and_grads(images)
-                model.zero_grad()
-                logits[:, k].sum().backward()
-                gradients = [gradient.numpy() for gradient in cam.activations_and_grads.gradients]
-                found.append([cam.get_cam_weights(None, None, None, None, gradient) for gradient in gradients])
-        model.zero_grad()
-        return [[torch.from_numpy(weights) for weights in per_layer] for per_layer in found]
-
-    return work, lambda found: _means(found, layers)
+def by_attribute(work, way):
+    """A library's scores: means of its weights over each attribute's scoring images."""
+    sums = {layer: [] for layer in work.layers}
+    for k, count in enumerate(work.images.counts.values()):
+        per_batch = [[weights.sum(0) for weights in layers] for layers in way(work, k)]
+        for layer, parts in zip(work.layers, zip(*per_batch, strict=True), strict=True):
+            sums[layer].append(sum(parts) / count)
+    return {layer: torch.stack(rows).cpu() for layer, rows in sums.items()}
 
 
-def by_captum(model, layers, images, heads):
-    """Weights times maps (N, C, H, W) per layer and attribute by captum; its means are turned into weights to compare.
-
-    A weight is the product over the map, at the position where the map is largest.
-    """
-    from captum.attr import LayerGradCam
-
-    def work():
-        return [
-            [
-                LayerGradCam(model, model.get_submodule(layer)).attribute(images, k, attr_dim_summation=False).detach()
-                for layer in layers
-            ]
-            for k in range(heads)
-        ]
-
-    def weights(found):
-        maps = maps_and_gradients(model, layers, images, model.attributes[0])[0]
-        return _means([[_divided(product, maps[layer][0]) for product, layer in zip(row, layers, strict=True)]
-                       for row in found], layers)  # fmt: skip
-
-    return work, weights
+def by_torchcam(work, k):
+    """Yield the weights (N, C) of each layer, a list a batch."""
+    with TorchCam(work.model, list(work.layers)) as extractor:
+        for images in work.batches(k):
+            yield extractor._get_weights(k, work.model(images))
 
 
-def _divided(product, maps):
-    place = maps.flatten(2).abs().argmax(2, keepdim=True)
-    return (product.flatten(2).gather(2, place) / maps.flatten(2).gather(2, place)).squeeze(2)
+def by_grad_cam(work, k):
+    """Yield the weights (N, C) of each layer, a list a batch."""
+    modules = [work.model.get_submodule(layer) for layer in work.layers]
+    with LibraryGradCam(model=work.model, target_layers=modules) as cam:
+        for images in work.batches(k):
+            logits = cam.activations_and_grads(images)
+            work.model.zero_grad()
+            logits[:, k].sum().backward()
+            gradients = [gradient.numpy() for gradient in cam.activations_and_grads.gradients]
+            yield [torch.from_numpy(cam.get_cam_weights(None, None, None, None, one)) for one in gradients]
+    work.model.zero_grad()
 
 
-def _means(found, layers):
-    """{layer: (K, C)} from a list over attributes of lists over layers of (N, C)."""
-    return {
-        layer: torch.stack([per_layer[i].detach().mean(0).cpu() for per_layer in found])
-        for i, layer in enumerate(layers)
-    }
+def by_captum(work, k):
+    """Yield the weights (N, C) of each layer, a list a batch."""
+    modules = [work.model.get_submodule(layer) for layer in work.layers]
+    explain = LayerGradient(work.model, modules, multiply_by_inputs=False)
+    for images in work.batches(k):
+        yield [gradient.detach().mean((2, 3)) for gradient in explain.attribute(images, target=k)]

@@ -1,4 +1,4 @@
-"""The benchmarks of scoring run on tiny inputs and write what they say."""
+"""The benchmark of scoring runs on tiny inputs and writes what it measured; the table of a GPU needs one."""
 
 import json
 import statistics
@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import ROOT, run_step
 
-from benchmarks import gpu_table, scoring_methods, scoring_speed
-from results.make_tables import make_tables
+from benchmarks import gpu_table, scoring, scoring_methods
+from utils.datasets.dataset import open_dataset
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
@@ -19,33 +19,46 @@ def lines_of(path):
     return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_scoring_beside_the_bare_passes_gives_ratios_of_medians(tmp_path):
-    out = tmp_path / "scoring_speed.jsonl"
-    words = ["--attributes", 2, "--images", 4, "--img_size", 32, "--repeats", 2, "--device", "cpu", "--out", out]
-    run_step("benchmarks.scoring_speed", *words)
+def test_scoring_as_step_2_does_it_gives_ratios_of_medians(tiny_celeba, tmp_path):
+    out = tmp_path / "scoring.jsonl"
+    words = ["--attributes", 2, "--num_images", 4, "--batch_size", 3, "--img_size", 32, "--repeats", 2]
+    words += ["--data_path", tiny_celeba, "--cache_path", tmp_path, "--device", "cpu"]
+    run_step("benchmarks.scoring", *words, "--out", out)
     (line,) = lines_of(out)
-    medians = {name: statistics.median(times) for name, times in line["repeat_seconds"].items()}
-    assert line["median_seconds"] == medians and {"ours", "bare passes"} <= set(medians)
-    assert line["times_ours"]["bare passes"] == medians["bare passes"] / medians["ours"]
-    assert all(difference < 1e-4 for difference in line["largest_difference"].values())
-    table = make_tables([out])["scoring_speed"]
-    assert "| bare passes |" in table and f"{line['times_ours']['bare passes']:.2f}" in table
+    medians = {name: statistics.median(times[1:]) for name, times in line["turn_seconds"].items()}
+    assert line["median_seconds"] == medians and {"ours", "ours, with edges"} <= set(medians)
+    for base, ratios in (("ours", line["times_ours"]), ("ours, with edges", line["times_ours_with_edges"])):
+        assert ratios == {name: median / medians[base] for name, median in medians.items()}
+    assert line["images_and_attributes"] == 8 and 4 <= line["images"] <= 8
+    assert line["forward_passes"] == -(-line["images"] // 3) <= line["backward_passes"]
+    assert all(difference < 1e-5 for difference in line["largest_difference"].values())
+
+
+@pytest.fixture(scope="module")
+def work(tiny_celeba, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    data = open_dataset(tiny_celeba, ["Bald", "Eyeglasses"], img_size=32, cache_path=cache)
+    return scoring_methods.prepare_work(data, "resnet18", 3, 5, 4, 0, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("library", ["torchcam", "grad-cam", "captum"])
-def test_a_library_gives_our_weights(library):
+def test_a_library_gives_our_scores_and_leaves_no_gradient(work, library):
     pytest.importorskip({"grad-cam": "pytorch_grad_cam"}.get(library, library))
-    methods, _ = scoring_methods.make_methods("resnet18", 2, 3, torch.randn(2, 3, 32, 32))
-    picked = {name: methods[name] for name in ("ours", library)}
-    _, _, differences = scoring_speed.measure(picked, 1, 1e9, torch.device("cpu"))
-    assert differences[library] < 1e-4
+    methods, _ = scoring_methods.make_methods(work)
+    turns, differences = scoring.measure({name: methods[name] for name in ("ours", library)}, 1, 1e9, work.device)
+    assert differences[library] < 1e-5 and len(turns[library]) == 2
+    assert all(parameter.grad is None for parameter in work.model.parameters())
+    assert not any(module._forward_hooks for module in work.model.modules())
 
 
-def test_bare_passes_leave_no_trace_on_the_network():
-    methods, _ = scoring_methods.make_methods("resnet18", 2, 3, torch.randn(2, 3, 32, 32))
-    model = scoring_methods.build_model("resnet18", ["a", "b"]).eval()
-    scoring_methods.bare_passes(model, ["layer4.1.conv1"], torch.randn(1, 3, 32, 32), 2)
-    assert not model.layer4[1].conv1._forward_hooks and model.fc.weight.requires_grad and model.fc.weight.grad is None
+def test_a_slow_method_takes_no_turn_after_its_warm_up():
+    scores = {"layer": torch.ones(2, 3)}
+    turns, _ = scoring.measure({"ours": lambda: scores}, 3, 0.0, torch.device("cpu"))
+    assert len(turns["ours"]) == 1
+    assert scoring.summary(turns | {"ours, with edges": [(2.0, 1.0), (3.0, 2.0)]})["median_seconds"] == {
+        "ours": turns["ours"][0][0],
+        "ours, with edges": 3.0,
+    }
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
