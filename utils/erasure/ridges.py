@@ -87,9 +87,12 @@ def cross_fitted_auc(features, labels, groups):
 
 
 def untrained_like(model, seed=0):
-    """A copy of a network whose parameters were drawn anew by each layer's own rule, in eval mode, on its device."""
+    """Copy a network and draw its parameters anew by each layer's own rule, on the CPU whatever the device.
+
+    Returns: the copy, in eval mode, on the model's device
+    """
     device = next(model.parameters()).device
-    fresh = copy.deepcopy(model).cpu()  # drawn on the CPU: the same numbers whatever the device
+    fresh = copy.deepcopy(model).cpu()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every GPU
         for module in fresh.modules():
