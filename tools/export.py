@@ -6,7 +6,7 @@ Writes  --onnx         ONNX (pip install -r requirements-extras.txt), heads and 
 
 The file does not normalise: normalisation is metadata, images must be prepared so.
 
-    python -m tools.export --checkpoint checkpoints/Bald_Mouth_Slightly_Open/unlearned_Bald.pth --onnx bald.onnx
+    python -m tools.export --checkpoint checkpoints/Bald_Mouth_Slightly_Open/pruned_Bald.pth --onnx bald.onnx
 """
 
 from utils.common import arguments

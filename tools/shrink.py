@@ -5,7 +5,7 @@ Writes  --out          the smaller network as an exported program (.pt2), for to
 
 Torch-Pruning (pip install -r requirements-extras.txt) finds what goes together: of a sum, a channel of every summand.
 
-    python -m tools.shrink --checkpoint checkpoints/Bald_Mouth_Slightly_Open/unlearned_Bald.pth --out bald.pt2
+    python -m tools.shrink --checkpoint checkpoints/Bald_Mouth_Slightly_Open/pruned_Bald.pth --out bald.pt2
 """
 
 import copy

@@ -17,7 +17,7 @@ STAGES = ("top",)
 
 @pytest.fixture(autouse=True)
 def small_level(monkeypatch):
-    monkeypatch.setitem(setup.LEVELS, "quick", setup.AuditLevel(600, (16, 64), ()))
+    monkeypatch.setitem(setup.LEVELS, "quick", setup.AuditLevel("quick", 600, (16, 64), ()))
 
 
 def random_net():

@@ -28,7 +28,7 @@ def networks():
 def sweep(networks, data=None, strengths=(STRONG, MILD)):
     options = {"stages": ("top",), "resamples": 100, "progress": False}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.LEVELS, "quick", setup.AuditLevel(600, (16, 64), ()))
+        patch.setitem(setup.LEVELS, "quick", setup.AuditLevel("quick", 600, (16, 64), ()))
         data = PlainFaces(2500, 1500) if data is None else data
         return sweep_on_validation(networks, data, ["Bald"], SETTINGS, strengths, **options)
 

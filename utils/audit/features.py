@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from models.heads import get_heads
 from utils.common.errors import InputError
-from utils.network.modes import evaluating
+from utils.network.modes import evaluating, exact_float32
 
 #: name of the last features, the ones the heads see
 LAST = "features"
@@ -115,7 +115,7 @@ def extract_features(model, data, rows, *, stages=None, batch_size=256, device="
         return lambda module, inputs, output: latest.__setitem__(name, _pooled(inputs[0] if name == LAST else output))
 
     total, disable = math.ceil(len(rows) / batch_size), None if progress else True
-    with evaluating(model), _hooked(modules, keep), torch.no_grad():
+    with evaluating(model), exact_float32(), _hooked(modules, keep), torch.no_grad():
         batches = data.batches(rows, batch_size, device)
         for images, _ in tqdm(batches, total=total, desc=label, leave=False, disable=disable):
             logits.append(model(images).float())

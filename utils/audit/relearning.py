@@ -17,7 +17,7 @@ from models.heads import head_inputs
 from utils.audit.features import LAST
 from utils.audit.probes import fit_logistic
 from utils.evaluation.bootstrap import auc_contrast
-from utils.network.modes import evaluating
+from utils.network.modes import evaluating, exact_float32
 
 #: scikit-learn's C of the refitted head: 16 images could not choose it, and one value for all networks compares them
 HEAD_C = 0.01
@@ -131,7 +131,7 @@ def whole_network_curve(model, data, features, labels, test_rows, plan, *, devic
 
 
 def _scores(model, weight, bias, data, rows, device, batch_size=256):
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), exact_float32(), torch.no_grad():
         parts = [head_inputs(model, images) @ weight + bias for images, _ in data.batches(rows, batch_size, device)]
     return torch.cat(parts).cpu().numpy()
 

@@ -8,23 +8,15 @@ import copy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-import numpy as np
-
-from utils.audit.comparison import probe_gaps
-from utils.audit.features import extract_features
+from utils.audit.comparison import kept_changes, probe_gaps
+from utils.audit.features import Features, extract_features
 from utils.audit.probes import one_thread
 from utils.audit.readouts import NetworkReadouts, read_out_probes, score_figure
 from utils.audit.setup import LEVELS, AuditSetup, balanced_subset
-from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, PROBE_TOLERANCE, decide
+from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, PROBE_TOLERANCE, decide, head_rates
 from utils.erasure.erasure import erase
 from utils.erasure.strength import choose_strength, sweep_strengths, validation_rows
-from utils.evaluation.bootstrap import paired_changes
 from utils.evaluation.metrics import figures_per_head
-
-_RATES = {
-    "tpr_all_positive": ("n_all_positive", "true-positive rate on all-positive images"),
-    "tpr": ("n_positive", "true-positive rate"),
-}
 
 
 @dataclass(frozen=True)
@@ -33,13 +25,13 @@ class ValidationReference:
 
     setups: {target: `AuditSetup` whose "test" images are the M validation rows}
     readings: {target: `NetworkReadouts` of the reference network}; kind: "oracle" or "random", what that network is
-    logits: (M, K) of the original; options: of `utils.audit.features.extract_features`
+    original: `Features` of the original on those rows; options: of `utils.audit.features.extract_features`
     """
 
     setups: dict
     readings: dict
     kind: str
-    logits: np.ndarray
+    original: Features
     options: dict
 
 
@@ -62,10 +54,10 @@ def make_validation_reference(networks, data, targets, rows, *, seed=0, stages=N
         setups[target] = AuditSetup(data, target, fitted, held_out, *labels, LEVELS["quick"], seed, **how)
     first = setups[targets[0]]
     options = {"batch_size": first.batch_size, "device": first.device, "progress": progress}
-    logits = extract_features(networks["original"], data, held_out, stages=(), **options).logits
+    original = extract_features(networks["original"], data, held_out, stages=(), **options)
     options["stages"] = stages
     readings = {target: _read_probes(networks[kind], setup, options) for target, setup in setups.items()}
-    return ValidationReference(setups, readings, kind, logits, options)
+    return ValidationReference(setups, readings, kind, original, options)
 
 
 def _read_probes(model, setup, options):
@@ -90,7 +82,8 @@ def measure(model, reference):
     targets, kept = {}, None
     for target, setup in reference.setups.items():
         reading = _read_probes(model, setup, reference.options)
-        kept = _kept_changes(reading, reference, setup) if kept is None else kept
+        heads = [head for head in reading.test.attributes if head not in reference.setups]
+        kept = kept_changes(reference.original, reading.test, heads, setup) if kept is None else kept
         targets[target] = _measure_target(reading, reference, target, kept)
     losses = [-figure["value"] for head in kept.values() for figure in head.values() if figure["value"] is not None]
     gaps = [figure["value"] for one in targets.values() for figure in one["gaps"].values()]
@@ -101,26 +94,12 @@ def measure(model, reference):
     return point | {"excess": excess(point)}
 
 
-def _kept_changes(reading, reference, setup):
-    """{head: changes of AUC and accuracy since the original} of the kept heads."""
-    heads = [head for head in reading.test.attributes if head not in reference.setups]
-    places = [reading.test.attributes.index(head) for head in heads]
-    labels = setup.test_labels[:, setup.columns(heads)]
-    before, after = reference.logits[:, places], reading.test.logits[:, places]
-    return paired_changes(before, after, labels, heads, setup.resamples, setup.seed)
-
-
 def _measure_target(reading, reference, target, kept):
     """Figures of one target, and the word that `utils.audit.verdict` gives for them."""
     setup, names, logits = reference.setups[target], reading.test.attributes, reading.test.logits
     gaps, other_gaps = probe_gaps(reading, reference.readings[target], setup)
     labels = setup.test_labels[:, setup.columns(names)]
-    before, after = (figures_per_head(some, labels, names)[target] for some in (reference.logits, logits))
-    rates = [
-        {"name": words, "before": before[key], "after": after[key], "n": after[count]}
-        for key, (count, words) in _RATES.items()
-        if after[key] is not None
-    ]
+    rates = head_rates(*(figures_per_head(some, labels, names)[target] for some in (reference.original.logits, logits)))
     head = score_figure(logits[:, names.index(target)], setup)
     probes = {s: {k: figure[k] for k in ("value", "interval")} for s, figure in reading.record["probes"].items()}
     figures = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "other_gaps": other_gaps, "kept": kept}

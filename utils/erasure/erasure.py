@@ -24,6 +24,7 @@ from utils.erasure.reference_activations import output_curvature, record_activat
 from utils.erasure.ridges import site_ridges, untrained_like
 from utils.erasure.samples import choose_images, make_conditional_shift
 from utils.erasure.sites import Runner, find_sites
+from utils.network.modes import exact_float32
 from utils.training.recipe import resolve_amp
 
 BATCH_SIZE = 64  # images among which the targets are shared out
@@ -72,7 +73,7 @@ def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progr
     # a copy is edited: whatever stops the erasure, the network is as it was
     edited = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), exact_float32():
             ridges = _edit_network(edited, data, sample, targets, settings, device, progress)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
     except torch.linalg.LinAlgError:  # its input was not finite

@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from utils.common import distributed
 from utils.evaluation.metrics import figures_per_head
-from utils.network.modes import evaluating
+from utils.network.modes import evaluating, exact_float32
 
 
 def predict(model, data, rows, batch_size, device, bf16=False):
@@ -20,7 +20,8 @@ def predict(model, data, rows, batch_size, device, bf16=False):
     steps = -(-len(mine) // batch_size)
     nothing = torch.zeros((0, len(model.attributes)), device=device)
     logits, labels = [nothing], [nothing]
-    with torch.no_grad(), evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    with torch.no_grad(), evaluating(model), exact_float32(), autocast:
         batches = data.batches(mine, batch_size, device)
         for images, batch_labels in progress_bar(batches, "evaluate", steps):
             logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
