@@ -44,16 +44,15 @@ def get_args_parser():
 
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
-    from utils.common import run  # one block, here, so that --help answers at once
+    from tools.audit import audit_networks  # one block, here, so that --help answers at once
+    from tools.choose_strength import choose_settings
+    from utils.common import run
     from utils.datasets.task import open_task
     from utils.erasure.erasure import erase
     from utils.evaluation.predict import evaluate
     from utils.graph.dataflow import trace_dataflow
-    from utils.pruning.channels import zero_channels
-    from utils.pruning.nodes import read_nodes
+    from utils.pruning.channels import read_nodes, zero_channels
     from utils.report import run_record
-    from utils.report.audit_report import audit_networks
-    from utils.report.strength_report import choose_settings
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from utils.common.errors import InputError
-from utils.common.files import write_atomically
+from utils.common.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)

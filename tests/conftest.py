@@ -10,6 +10,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from models.heads import find_heads  # noqa: E402 (the path above comes first)
+
 SHARED = ROOT.parent / "shared"
 STEP_1, STEP_2, STEP_3 = (
     f"unlearning_multi_celeba_resnet18_{step}" for step in ("original", "generate_graph", "unlearning")
@@ -58,3 +60,20 @@ def run_command(script, *words, folder):
     """Run a step as a person does, in `folder`; returns the finished process."""
     command = [sys.executable, str(ROOT / f"{script}.py"), *(str(word) for word in words)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def same_values_share(model_a, model_b):
+    """Largest share, over weights with more than one axis, of elements that are equal in both networks.
+
+    Batch norms are left out: fresh ones are all alike. Heads are compared attribute by attribute.
+    """
+    shares = [0.0]
+    (name_a, heads_a), (_, heads_b) = find_heads(model_a), find_heads(model_b)
+    for name in set(heads_a.attributes) & set(heads_b.attributes):
+        shares.append((heads_a.head(name)[0] == heads_b.head(name)[0]).float().mean().item())
+    others = dict(model_b.named_parameters())
+    for name, weight in model_a.named_parameters():
+        comparable = name in others and others[name].shape == weight.shape and weight.dim() > 1
+        if comparable and name != f"{name_a}.weight":
+            shares.append((weight == others[name]).float().mean().item())
+    return max(shares)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import STEP_1, STEP_2, STEP_3, run_command, run_step
+from conftest import STEP_1, STEP_2, STEP_3, run_command, run_step, same_values_share
 
 from utils.graph.essential_graph import read_graph
 from utils.network.checkpoint import load_checkpoint
@@ -123,7 +123,6 @@ def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained
     from models import build_model
     from utils.common.run import seed_everything
     from utils.network.checkpoint import restore
-    from utils.training.loop import same_values_share
     from utils.training.recipe import first_weights_seed
 
     monkeypatch.chdir(trained)

@@ -6,7 +6,14 @@ Writes  <--out>/audit_<target>.json and pictures beside it, and a line of --resu
     python -m tools.audit --unlearned A.pth --original B.pth --oracle C.pth --task Bald Smiling --target Bald
 """
 
+from pathlib import Path
+
+from utils.audit.audit import audit
 from utils.common import arguments as a
+from utils.common import paths, run
+from utils.datasets.task import open_networks
+from utils.report.audit_report import results_line, summary, write_audit
+from utils.report.run_record import dataset_name
 
 
 def get_args_parser():
@@ -30,13 +37,6 @@ def get_args_parser():
 
 def main(args):
     """Load the networks, audit each target, append a results line."""
-    from pathlib import Path  # one block, here, so that --help answers at once
-
-    from utils.common import paths, run
-    from utils.datasets.task import open_networks
-    from utils.report.audit_report import audit_networks
-    from utils.report.run_record import dataset_name
-
     device = run.start_run(args.seed, args.device)
     forgotten = a.resolve_targets(args.task_labels, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
@@ -49,6 +49,27 @@ def main(args):
     line |= {"method": args.method_name or Path(args.unlearned).stem, "model": network.name, "seed": args.seed}
     line |= {"attributes": list(args.task_labels), "forgotten": forgotten, "img_size": network.img_size}
     run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args))})
+
+
+def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256):
+    """Audit each target; write audit_<target>.json and pictures to a folder, and print the summaries.
+
+    Args:
+        networks: {"unlearned": network, and any of "original", "oracle", "random"}, on `device`
+        data: `utils.datasets.dataset.ImageDataset`; forgotten: names of the targets
+        folder: where the files go; level: "quick" or "full"
+    Returns: what a results line keeps: {"heads": {name: {"before", "after"}}, "verdict" and "audit" of each target}
+    Raises: InputError as `utils.audit.audit.audit`
+    """
+    for split in ("train", "test"):
+        data.prepare(data.rows(split))
+    options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
+    for target in forgotten:
+        results[target] = audit(networks, data, target, forgotten=forgotten, **options)
+        write_audit(folder, results[target])
+        print(summary(results[target]))
+        print(f"wrote {folder}/audit_{target}.json and pictures")
+    return results_line(results)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from importlib import import_module, util
 import torch
 
 from utils.common.errors import InputError
-from utils.common.files import write_atomically
+from utils.common.paths import write_atomically
 
 TOLERANCE = 1e-4  # logits
 FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")

@@ -6,7 +6,7 @@ import pytest
 
 from models import build_model
 from utils.common.errors import InputError
-from utils.pruning.nodes import read_nodes
+from utils.pruning.channels import read_nodes
 
 
 def test_released_votes_of_another_network_are_refused(tmp_path):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from utils.report.strength_report import choice_in_words, summary, write_strengths
+from tools.choose_strength import choice_in_words, summary, write_strengths
 
 VERDICT = {"word": "SILENCED", "qualifier": "no oracle", "reason": ""}
 

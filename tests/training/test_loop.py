@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import same_values_share
 from small_training import QUICK, TURN, Net, Pixels
 from torch import nn
 
@@ -15,7 +16,7 @@ from utils.common.errors import InputError
 from utils.evaluation.predict import predict
 from utils.network.modes import keeping_modes
 from utils.training import loop
-from utils.training.loop import fit, rows_of_epoch, same_values_share, train_epoch
+from utils.training.loop import fit, rows_of_epoch, train_epoch
 from utils.training.recipe import TrainingSettings
 
 

@@ -1,6 +1,7 @@
-"""Every path that one step hands to another, one function each; a name can't lead out of its folder."""
+"""Every path that one step hands to another, a function each that can't lead out of its folder; writing files whole."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from utils.common.errors import InputError
@@ -66,3 +67,24 @@ def _checked(name, what):
     if leaves or len(name.encode("utf-8", "surrogatepass")) > 200:
         raise InputError(f"{what} {name[:60]!r} can't name a file: use a short name without '/', '\\' and '..'")
     return name
+
+
+def write_atomically(path, content):
+    """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
+
+    A process that is killed on the way leaves what stood under the final name. Missing folders are made.
+    Returns: the path
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

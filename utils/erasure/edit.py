@@ -17,7 +17,7 @@ the least over its own.
 
 With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of LEACE, Belrose et al. 2023, here for each
 position at once and through the weights of the network itself); with ridge -> infinity what is left is the regression
-of u' on the input, which takes out a part of the shift only. M is of low rank (`utils.erasure.solve`).
+of u' on the input, which takes out a part of the shift only. M is of low rank (`solve_edit`).
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from utils.erasure.solve import solve_edit
-
+LEAST_CURVATURE = 1e-4  # of the mean: a direction that moves no kept output still costs a little
 LEAST_GAIN = 0.02  # of a batch norm's mean gain: below it a channel is as good as off and left alone
 COVARIANCE_RIDGE = 1e-6  # on the inputs' covariance, in mean variances
 FEW_POSITIONS = 64  # of a map that are used for the covariance, at least
@@ -181,3 +180,40 @@ def _flatten_shifts(shifts):
 def _rows(maps):
     """(N, C, H, W) to (N * H * W, C) float32."""
     return maps.permute(0, 2, 3, 1).flatten(0, 2).float()
+
+
+def solve_edit(gram, covariance, right, ridge, curvature=None, rank=None):
+    """M (C, D) float32 of M gram + ridge * G M covariance = right.
+
+    With a curvature G the equation falls apart into one for each of its eigenvectors, with a ridge of its own; after
+    whitening the inputs the same eigenvectors of `gram` serve all of them.
+
+    Args:
+        gram: (D, D) positive semidefinite; covariance: (D, D) positive definite, of the inputs; right: (C, D)
+        ridge: positive number; curvature: (C, C) G, positive semidefinite; None: the identity
+        rank: highest rank of M; of a higher one the part is kept that moves the values most; None: any
+    Raises: torch.linalg.LinAlgError if the covariance is not positive definite, or numbers are not finite
+    """
+    if curvature is None:
+        change = torch.linalg.solve(gram + ridge * covariance, right.T).T
+    else:
+        curvatures, directions = torch.linalg.eigh(curvature)
+        curvatures = curvatures.clamp_min(LEAST_CURVATURE)
+        factor = torch.linalg.cholesky(covariance)
+        half = torch.linalg.solve_triangular(factor, gram, upper=False)
+        shifts, basis = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
+        whitened = torch.linalg.solve_triangular(factor.T, basis, upper=True)  # (D, D): its columns see variance 1
+        rotated = (directions.T @ right @ whitened) / (shifts + ridge * curvatures[:, None])
+        change = directions @ rotated @ whitened.T
+    return change if rank is None or rank >= min(change.shape) else reduce_rank(change, covariance, rank)
+
+
+def reduce_rank(change, covariance, rank):
+    """The matrix of at most some rank whose outputs differ least from those of `change`, for inputs of a covariance.
+
+    Args: change: (C, D); covariance: (D, D)
+    Returns: (C, D)
+    """
+    _, vectors = torch.linalg.eigh(change @ covariance @ change.T)
+    strongest = vectors[:, -rank:]
+    return strongest @ (strongest.T @ change)

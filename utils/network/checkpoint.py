@@ -17,7 +17,7 @@ from models import build_model, load_weights
 from utils.common import distributed
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
-from utils.common.files import write_atomically
+from utils.common.paths import write_atomically
 
 NORMALISATION = "(x / 255 - 0.5) / 0.5"
 FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size", "seed": "--seed"}

@@ -3,36 +3,14 @@
 import json
 from pathlib import Path
 
-from utils.audit.audit import audit
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE, Verdict
 from utils.common import run
-from utils.common.files import write_atomically
+from utils.common.paths import write_atomically
 from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
 from utils.report.tables import format_figure
 
 NAMES = {"random": "random initialisation", "drop_head": "drop the head"}
 FIGURE = ("value", "interval", "n", "n_positive")  # of a figure, what a results line keeps
-
-
-def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256):
-    """Audit each target; write audit_<target>.json and pictures to a folder, and print the summaries.
-
-    Args:
-        networks: {"unlearned": network, and any of "original", "oracle", "random"}, on `device`
-        data: `utils.datasets.dataset.ImageDataset`; forgotten: names of the targets
-        folder: where the files go; level: "quick" or "full"
-    Returns: what a results line keeps: {"heads": {name: {"before", "after"}}, "verdict" and "audit" of each target}
-    Raises: InputError as `utils.audit.audit.audit`
-    """
-    for split in ("train", "test"):
-        data.prepare(data.rows(split))
-    options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
-    for target in forgotten:
-        results[target] = audit(networks, data, target, forgotten=forgotten, **options)
-        write_audit(folder, results[target])
-        print(summary(results[target]))
-        print(f"wrote {folder}/audit_{target}.json and pictures")
-    return results_line(results)
 
 
 def write_audit(folder, result):

@@ -17,7 +17,6 @@ from utils.report.style import (
     legend_below,
     mark_tick_labels,
     marked,
-    net_styles,
     number,
     picture,
     readable,
@@ -163,37 +162,3 @@ def _attribute_legend(attributes, forgotten, colours):
         handles.append(Line2D([], [], color=colours[kept[0]], linewidth=1.6))
         labels.append(f"the {len(kept)} other heads")
     return handles, labels
-
-
-def draw_comparison(path, networks, target, title=""):
-    """Networks side by side on one target: does the head still answer, does it rank, do the features still tell?
-
-    Args:
-        networks: {network: {"rate": true-positive rate of the head, "head": its AUC, "probe": AUC of a linear probe of
-            the last features, "kept": accuracy of the worst kept head}}, fractions, None where undefined
-        target: name of the forgotten attribute
-    """
-    captions = {
-        "rate": f"{readable(target)} found\n(true-positive rate)",
-        "head": "its head still ranks\n(AUC, chance = 0.5)",
-        "probe": "its features still tell\n(AUC of a linear probe)",
-        "kept": "kept heads\n(worst accuracy)",
-    }
-    styles, names = net_styles(networks), list(networks)
-    with picture(path, 10.4, 1.7 + 0.42 * len(names), title) as figure:
-        panels = figure.subplots(1, len(captions), sharey=True)
-        for panel, (measure, caption) in zip(panels, captions.items(), strict=True):
-            for row, name in enumerate(names):
-                value = number(networks[name][measure])
-                colour, _, marker = styles[name]
-                panel.hlines(row, 0, value, color=colour, linewidth=5, alpha=0.35)
-                panel.plot([value], [row], marker=marker, markersize=8, color=colour)
-                words = "no head" if math.isnan(value) else f"{value:.2f}"
-                place = 0.04 if math.isnan(value) else value - 0.05 if value > 0.5 else value + 0.05
-                side = "right" if value > 0.5 else "left"
-                panel.text(place, row - 0.28, words, ha=side, va="bottom", fontsize=8.5, color=colour)
-            panel.set(title=caption, xlim=(-0.04, 1.08), ylim=(len(names) - 0.5, -0.8))
-            panel.set_xticks([0, 0.5, 1])
-            panel.tick_params(axis="y", length=0)
-            panel.grid(axis="y", visible=False)
-        panels[0].set_yticks(range(len(names)), names)

@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils.common.files import write_atomically
+from utils.common.paths import write_atomically
 
 # Okabe and Ito's palette (2008): told apart with any common colour blindness
 INK, GREY, PALE = "#222222", "#8c8c8c", "#d9d9d9"

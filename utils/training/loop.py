@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from models.heads import find_heads
 from utils.common import distributed
 from utils.common.errors import InputError
 from utils.evaluation.predict import progress_bar
@@ -160,23 +159,6 @@ def rows_of_epoch(rows, settings, epoch):
     if not len(mine):
         raise InputError(f"{len(rows)} training images are too few for {processes} processes: at least 2 for each")
     return mine, batch_size
-
-
-def same_values_share(model_a, model_b):
-    """Largest share, over weights with more than one axis, of elements that are equal in both networks.
-
-    Batch norms are left out: fresh ones are all alike. Heads are compared attribute by attribute.
-    """
-    shares = [0.0]
-    (name_a, heads_a), (_, heads_b) = find_heads(model_a), find_heads(model_b)
-    for name in set(heads_a.attributes) & set(heads_b.attributes):
-        shares.append((heads_a.head(name)[0] == heads_b.head(name)[0]).float().mean().item())
-    others = dict(model_b.named_parameters())
-    for name, weight in model_a.named_parameters():
-        comparable = name in others and others[name].shape == weight.shape and weight.dim() > 1
-        if comparable and name != f"{name_a}.weight":
-            shares.append((weight == others[name]).float().mean().item())
-    return max(shares)
 
 
 def training_batches(data, rows, settings, epoch, augment, device):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from utils.common import files
-from utils.common.files import write_atomically
+from utils.common import paths
+from utils.common.paths import write_atomically
 
 
 def test_text_and_bytes_are_written_and_missing_folders_are_made(tmp_path):
@@ -22,7 +22,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_temporary_one(tmp_pa
     def fail(_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(paths.os, "fsync", fail)
     with pytest.raises(OSError, match="no space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
