@@ -137,7 +137,8 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
             for name in consumers:
                 _add_relevance(relevance[name], model.get_submodule(name), inputs[name], history.pop(name), rank)
             counts += scored_for.sum(0)
-            maps.clear(), inputs.clear()  # the next forward pass needs the memory
+            maps.clear()  # the next forward pass needs the memory
+            inputs.clear()
     return _means(model, links, channels, relevance, counts)
 
 
