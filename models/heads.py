@@ -52,7 +52,7 @@ def get_heads(model):
 
 
 def replace_heads(model, heads):
-    """Put `heads` where the network's last linear layer is, in place."""
+    """Put `heads`, an `AttributeHeads`, where the network's last linear layer is. Raises: ValueError if it has none."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise ValueError("the network has no linear layer to replace by attribute heads")

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         self._conditions.append((flag, other, value))
 
     def parse_args(self, words=None, namespace=None):
-        """Parse; a mistyped flag gets a hint; --setting only changes defaults, so that given flags win over it."""
+        """The namespace of some `words` (the command line's); --setting changes defaults only, so given flags win."""
         parsed, unknown = self.parse_known_args(words, namespace)
         if getattr(parsed, "setting", None):
             known = {action.dest for action in self._actions}

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,11 @@ import numpy
 import torch
 
 from utils.common.errors import InputError
+
+fcntl = resource = None
+with suppress(ImportError):  # not on Windows
+    import fcntl
+    import resource
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pandas", "scikit-learn", "matplotlib")
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,16 +146,15 @@ def peak_rss_bytes():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # not on Windows
+    if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def append_result(path, record):
-    """Append one JSON line, keys sorted, with `command`, `versions`, `hardware`, `commit` and `date` added.
+    """Append `record` as one JSON line to the file `path`, keys sorted, with `command`, `versions`,
+    `hardware`, `commit` and `date` added.
 
     Safe with several processes; a line that a killed process left unfinished is closed first.
     Raises: ValueError if a figure is NaN or infinite (None is how an undefined one is written)
@@ -172,11 +176,8 @@ def append_result(path, record):
 
 def _lock(file):
     """Hold the file alone until it is closed, where the system can."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def table(rows, columns):

@@ -129,7 +129,7 @@ def images_present(image_folder, image_ids):
 
 
 def missing_images_message(image_folder, image_ids, present):
-    """One line on the images that are not there."""
+    """One line on the images that are not there: `image_ids` (N,) str, `present` (N,) bool."""
     others = next((entry.name for entry in os.scandir(image_folder)), None)
     seen = f"; the folder holds files such as {others}" if others and not present.any() else ""
     return (

@@ -30,7 +30,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
 
 
 def progress_bar(batches, label, steps):
-    """`batches` under a progress bar that vanishes; off where stderr is no terminal, and in all but the main process."""
+    """`batches` under a progress bar that vanishes; off where stderr is no terminal, and beside the main process."""
     return tqdm(batches, label, steps, unit="batch", disable=None if distributed.is_main() else True, leave=False)
 
 

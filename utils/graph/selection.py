@@ -89,7 +89,7 @@ def nodes_to_prune(essential, forgotten, balance=True):
 
 
 def released_nodes_to_prune(tally, num_attributes):
-    """The released rule: channels whose vote exceeds K - 1, K the number of attributes."""
+    """The released rule: channels whose vote in `tally` (C ints) exceeds `num_attributes` - 1."""
     return [channel for channel, vote in enumerate(tally) if vote > num_attributes - 1]
 
 

@@ -77,7 +77,10 @@ def load_network(path, attributes, *, weights=None, name=None, img_size=None, de
 
 
 def random_network(name, attributes, seed, device="cpu"):
-    """A network that was never trained, in eval mode: what its features tell, any network's do."""
+    """A network that was never trained, in eval mode on `device`: what its features tell, any network's do.
+
+    Args: name: architecture; attributes: heads; seed: the weights differ from those of the original and the oracle
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 2_000_003)  # neither the original's first weights nor the oracle's
         return build_model(name, attributes).to(device).eval()

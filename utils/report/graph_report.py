@@ -49,7 +49,7 @@ def made_by(network, images, flags):
 
 
 def write_graph(graph, task, released_txt=False):
-    """Write the JSON, and GraphML and a picture beside it; the released text too if it is asked for."""
+    """Write a `graph` of a `task` as JSON, GraphML and a picture, and with `released_txt` as the released text."""
     file = task.graph_file
     write_atomically(file, graph.to_json())
     write_atomically(file.with_suffix(".graphml"), graph.to_graphml())

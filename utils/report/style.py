@@ -115,6 +115,6 @@ def number(value):
 
 
 def legend_below(figure, handles, labels, columns=4):
-    """One legend under all panels, so that it never covers a curve."""
+    """One legend of `handles` and `labels` under all panels of a `figure`, so that it never covers a curve."""
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)))

@@ -114,7 +114,7 @@ def make_scheduler(name, optimizer, lr, epochs, steps_per_epoch):
 
 
 def weight_layout(device, amp):
-    """Order of the weights' axes: channels last, but not in bfloat16 on a processor.
+    """`torch.memory_format` of the weights: channels last, but not with `amp` (bfloat16) on the CPU.
 
     There both orders are equally fast on one machine (ResNet-18 at 64 px, images with channels last), and on another of
     the same kind with a later PyTorch gradients of channels-last kernels took twice as long.
@@ -125,17 +125,17 @@ def weight_layout(device, amp):
 def settings_from_flags(
     *, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, **_
 ):
-    """`TrainingSettings` from step 1's flags of these names; other flags are not looked at."""
+    """`TrainingSettings` from step 1's flags of these names, such as `epoch` and `lr`; others are not looked at."""
     steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp}
     how = {"shuffle": not as_released, "compile": compile, "seed": seed}
     return TrainingSettings(epochs=epoch, batch_size=batch_size, lr=lr, **steps, **how)
 
 
 def augmentation_from_flags(*, hflip, vflip, rotation, as_released, **_):
-    """`Augmentation` from step 1's flags of these names; other flags are not looked at."""
+    """`Augmentation` from step 1's flags `hflip`, `vflip`, `rotation` and `as_released`; others are not looked at."""
     return Augmentation(hflip=hflip, vflip=vflip or as_released, degrees=rotation, nearest=as_released)
 
 
 def first_weights_seed(seed, left_out):
-    """Seed of the first weights: an oracle starts from others than the original did, so that it shares no value."""
+    """Seed of the first weights by `seed`: an oracle, with columns `left_out`, shares no value with the original."""
     return seed + 1_000_003 if left_out else seed
