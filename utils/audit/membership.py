@@ -26,9 +26,12 @@ def attack_features(logits, labels):
 
 
 def matched(member_labels, other_labels, seed=0):
-    """Equally many members and others of each class, at random: two sorted index arrays.
+    """Equally many members and others of each class, at random.
 
     Without this an attacker would win by a difference of base rates, which has nothing to do with training.
+
+    Args: member_labels (N,) and other_labels (M,), both 0/1
+    Returns: two sorted arrays of n places each, in `member_labels` and in `other_labels`
     """
     generator = np.random.default_rng([seed, 1])
     members, others = [], []

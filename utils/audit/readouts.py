@@ -100,7 +100,7 @@ def _read_out_relearning(model, readouts, setup, progress):
 
 
 def read_out_heads(readouts, setup):
-    """Figures of every head, with intervals, and of the target's as it was shipped, go into the record."""
+    """Figures of every head, with intervals, and of the target's as it was shipped, go into `readouts.record`."""
     record, names = readouts.record, readouts.test.attributes
     labels, all_positive = setup.test_labels[:, setup.columns(names)], setup.test_labels.all(1)
     scored = readouts.test.logits, labels, names, all_positive
@@ -116,7 +116,7 @@ def read_out_heads(readouts, setup):
 
 
 def read_out_membership(readouts, setup):
-    """Figure of the attack on the target's labels goes into the record; None if there is nothing to attack."""
+    """Figure of the attack on the target's labels goes into `readouts.record`; None if there is nothing to attack."""
     names, figure = readouts.test.attributes, None
     # a network without the head never saw the labels, and images in both parts are no others
     if setup.target in names and not np.isin(setup.train, setup.test).any():

@@ -36,7 +36,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
 
 
 def progress_bar(batches, label, steps):
-    """A progress bar that vanishes; off where stderr is no terminal, and in all processes but the main one."""
+    """`batches` under a progress bar that vanishes; off without a terminal, and in all but the main process."""
     return tqdm(batches, label, steps, unit="batch", disable=None if distributed.is_main() else True, leave=False)
 
 

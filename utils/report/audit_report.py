@@ -20,10 +20,10 @@ def write_audit(folder, result):
     """
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
     write_atomically(Path(folder) / f"audit_{result['target']}.json", text)
-    draw_audit(folder, result)
+    _draw_audit(folder, result)
 
 
-def draw_audit(folder, result):
+def _draw_audit(folder, result):
     """ROC, probes by stage, relearning curves and, if heads were kept, their changes, as audit_<target>_….png."""
     target, networks = result["target"], {NAMES.get(name, name): record for name, record in result["nets"].items()}
     stem = str(Path(folder) / f"audit_{target}")
