@@ -80,7 +80,7 @@ def main(args):
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device}
-        line |= audit_networks(networks, data, task.forgotten, folder, **options)
+        line = audit_networks(networks, data, task.forgotten, folder, **options) | line
     run_record.report_unlearning(line, folder, args.results)
 
 

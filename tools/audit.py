@@ -40,7 +40,7 @@ def main(args):
     device = run.start_run(args.seed, args.device)
     forgotten = a.resolve_targets(args.task_labels, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
-    network, networks, data = open_networks(files, forgotten, device, **vars(args))
+    network, networks, data = open_networks(files, forgotten, **{**vars(args), "device": device})
     facts = {"networks": ", ".join(networks), "model": f"{network.name} at {network.img_size} px"}
     run.header("audit", {**facts, "forgotten": " ".join(forgotten), "level": args.level})
     options = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}

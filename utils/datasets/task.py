@@ -132,7 +132,7 @@ def open_training_data(
     return data
 
 
-def open_networks(files, forgotten, device, *, task_labels, model, img_size, seed, data_path, split, cache_path, **_):
+def open_networks(files, forgotten, *, device, task_labels, model, img_size, seed, data_path, split, cache_path, **_):
     """Networks of any files for an audit, with the images to audit them on, by flags of these names.
 
     Args:
