@@ -117,10 +117,12 @@ def test_without_an_environment_of_ones_own_make_installs_one_first():
 
 def test_the_demo_draws_faces_and_runs_the_three_scripts_in_order_with_one_seed_then_erases():
     called = make_commands("demo", "PYTHON=python", "SEED=7")
-    run = [line.split()[1] for line in called]
+    run = [line.split()[1] if "-m" not in line else line.split()[2] for line in called]
     steps = [f"unlearning_multi_celeba_resnet18_{step}.py" for step in ("original", "generate_graph", "unlearning")]
-    assert run == ["data/make_synthetic_celeba.py", *steps, steps[-1]]  # pruned, then erased
-    assert called[-1].split()[1] == steps[-1]  # the before/after table is the last thing on the screen
+    train, score, unlearn = steps
+    order = ["data/make_synthetic_celeba.py", train, train, score, unlearn, unlearn, "tools.compare"]
+    assert run == order  # original and oracle, pruned, erased, one table at the end
+    assert "--leave_out Bald" in called[2] and "--method erase" in called[5]
     scripts = [line for line in called if "unlearning_multi" in line]
     assert all("--seed 7" in line and "--data_path data/synthetic_celeba" in line for line in scripts)
 
@@ -145,7 +147,7 @@ def test_git_ignores_what_is_made_and_keeps_what_is_shown():
         "results/results.jsonl",
         "utils/__pycache__/a.pyc",
     ]
-    kept = ["data/README.md", "data/make_synthetic_celeba.py", "results/celeba_5k.jsonl", "results/tables.md"]
+    kept = ["data/README.md", "data/make_synthetic_celeba.py", "results/lines/audit.jsonl", "results/tables.md"]
     kept += ["results/pictures/graph.png", "results/make_tables.py", "models/resnet18.py"]
     command = ["git", "check-ignore", "--no-index", *made, *kept]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

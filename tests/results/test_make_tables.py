@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from results.make_tables import fill_markers, main, make_tables, read_lines, write_cell
 from utils.common.errors import InputError
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 FRAME = {"hardware": "2 cores", "commit": "0123456789abcdef", "date": "2026-01-02T03:04:05"}
 
 
