@@ -129,7 +129,7 @@ def images_present(image_folder, image_ids):
 
 
 def missing_images_message(image_folder, image_ids, present):
-    """One line on the images that are not there."""
+    """One line on the images of (N,) names that are not there; `present`: (N,) bool, see `images_present`."""
     others = next((entry.name for entry in os.scandir(image_folder)), None)
     seen = f"; the folder holds files such as {others}" if others and not present.any() else ""
     return (
@@ -139,7 +139,7 @@ def missing_images_message(image_folder, image_ids, present):
 
 
 def write_tables(folder, table, partition=None):
-    """Write a table, and if given a (N,) partition, in the official and the CSV form."""
+    """Write an AttributeTable, and if given a (N,) int partition, in the official and the CSV form."""
     folder, ids = Path(folder), table.image_ids.tolist()
     signs = np.where(table.labels, 1, -1).tolist()
     with open(folder / TABLE_FILES[0], "w", encoding="utf-8", errors="surrogateescape") as file:
