@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
+from torchvision import datasets
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -72,10 +73,8 @@ def download(folder):
     folder = Path(folder)
     root = folder.parent if folder.name == "celeba" else folder  # torchvision makes a folder celeba/ in its root
     try:
-        from torchvision.datasets import CelebA  # here: nothing else in this script needs torch
-
         root.mkdir(parents=True, exist_ok=True)
-        CelebA(str(root), split="all", download=True)
+        datasets.CelebA(str(root), split="all", download=True)
     except Exception as error:  # the downloader fails in many ways (quota pages, checksums, no network): one cure
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"the download failed ({reason}): {BY_HAND.format(folder=folder)}") from None

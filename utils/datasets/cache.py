@@ -1,10 +1,9 @@
 """Images decoded and resized once: a file of uint8 pixels that is filled as images are asked for, then mapped.
 
-In the file lie the pixels of N images, then a byte for each: 1 once its pixels are on the disk. Only marked images are
-believed, so a killed filling is gone on with. While images are lacking, each machine has a file of its own, `.partial`,
-that its processes may fill together: they write the same bytes to the same places, and none takes a mark away. Its
-final name is a fingerprint of all that the pixels depend on, so a stale file is never opened. What else lies in the
-folder, such as the `*.cache` of earlier versions, can be deleted.
+In it lie the pixels of N images, then a mark for each: a byte that is 1 once its pixels are on the disk. Only marked
+images are believed, so a killed filling is gone on with. A machine fills a `.partial` of its own, several processes
+together: they write the same bytes to the same places and take no mark away. Complete, it becomes the `.pixels` of all.
+The name is a fingerprint of what the pixels depend on: no stale file is opened. Old `*.cache` files can be deleted.
 """
 
 import errno
@@ -36,7 +35,7 @@ class ImageCache:
 
     def __init__(self, paths, size, folder, workers=2, note=print):
         self.paths, self.size, self.workers, self._note = np.asarray(paths), size, workers, note
-        self._folder, self._keeps = folder and Path(folder), folder is not None
+        self._folder, self._keeps = Path(folder or ""), folder is not None
         self.file, self._opened = None, None  # path and handle of the cache file, once it is open
         self._count, self._row_bytes, self._lock = len(self.paths), 3 * size**2, threading.RLock()
         self._done = np.zeros(self._count, bool)  # marked, as far as is known
@@ -77,7 +76,7 @@ class ImageCache:
         kept = self._done[rows]
         if kept.any():
             pixels, _ = self._map()  # anew each time: touched pages of a mapping count as the process's memory
-            for place in np.flatnonzero(kept):  # without a copy between
+            for place in np.flatnonzero(kept):
                 out[place] = pixels[rows[place]]
         lacking = np.flatnonzero(~kept)
 

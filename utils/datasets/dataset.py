@@ -118,7 +118,10 @@ class ImageDataset:
         return self.splits.get(split, np.zeros(0, np.int64))
 
     def positives(self, attribute, split="train"):
-        """Rows of a split that have the attribute, in table order. Raises: InputError if there is none."""
+        """Rows of a split that have the attribute, in table order: (n,) int64.
+
+        Raises: InputError if there is none; KeyError for an unknown attribute
+        """
         if attribute not in self.attributes:
             raise KeyError(f"no attribute {attribute!r} in this data set of {self.attributes}")
         rows = self.splits[split]
@@ -131,7 +134,7 @@ class ImageDataset:
         return found
 
     def all_positive(self, split="test"):
-        """Rows of a split that have all attributes, in table order; may be empty."""
+        """Rows of a split that have all attributes, in table order: (n,) int64, may be empty."""
         rows = self.splits[split]
         return rows[self.labels[rows].all(1)]
 
@@ -154,8 +157,9 @@ class ImageDataset:
         """Iterate over some rows in their order; the next batch is read while one is in use.
 
         Args: rows: (n,) row numbers; batch_size: images a batch, the last may have fewer; device: where they shall be
-        Returns: iterator of images (B, 3, H, W) float32 in [-1, 1], channels-last, and labels (B, K) float32
-        Raises: InputError naming an unreadable image
+        Returns: iterator of images (B, 3, H, W) float32 in [-1, 1], and labels (B, K) float32; resized bytes come in
+            channels-last memory, exactly resized images in contiguous memory
+        Raises: ValueError for a batch size below 1; then InputError naming an unreadable image
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
