@@ -38,7 +38,7 @@ def run_export(folder, *words):
 
 
 def test_an_exported_program_takes_any_number_of_images_and_says_what_its_outputs_are(model, tmp_path):
-    path = tmp_path / "net.pt2"
+    path = tmp_path / "bald.pt2"
     assert formats.write_network(path, model, 32, FACTS, formats.to_program) <= formats.TOLERANCE
     facts = {"network.json": ""}
     program = torch.export.load(path, extra_files=facts).module()
@@ -52,14 +52,14 @@ def test_an_exported_program_takes_any_number_of_images_and_says_what_its_output
 @pytest.mark.parametrize("name", ["resnet18", "customresnet", "mobilenet_v3_small"])
 def test_onnx_gives_the_same_logits_for_any_number_of_images(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    net = stir_batch_norms(build_model(name, ["Bald", "Smiling"]))
-    assert formats.write_network(tmp_path / "net.onnx", net, 32, FACTS, formats.to_onnx) <= formats.TOLERANCE
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    network = stir_batch_norms(build_model(name, ["Bald", "Smiling"]))
+    assert formats.write_network(tmp_path / "bald.onnx", network, 32, FACTS, formats.to_onnx) <= formats.TOLERANCE
+    session = onnxruntime.InferenceSession(str(tmp_path / "bald.onnx"), providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map["attributes"] == "Bald Smiling"
     assert [part.name for part in session.get_inputs()] == ["images"]
     for count in (1, 7):
         (logits,) = session.run(["logits"], {"images": images(count).numpy()})
-        assert torch.allclose(torch.from_numpy(logits), net(images(count)), atol=1e-4)
+        assert torch.allclose(torch.from_numpy(logits), network(images(count)), atol=1e-4)
 
 
 def test_without_the_optional_packages_one_line_says_what_to_install(model, monkeypatch, tmp_path):
@@ -68,7 +68,7 @@ def test_without_the_optional_packages_one_line_says_what_to_install(model, monk
     with pytest.raises(InputError, match=line):
         formats.load_optional("--onnx", *formats.FOR_ONNX)
     with pytest.raises(InputError, match=line):
-        formats.write_network(tmp_path / "net.onnx", model, 32, FACTS, formats.to_onnx)
+        formats.write_network(tmp_path / "bald.onnx", model, 32, FACTS, formats.to_onnx)
     assert formats.load_optional("--onnx", "json") == [json]
 
 
@@ -78,20 +78,20 @@ def test_a_network_that_cannot_be_exported_says_so(tmp_path):
             return x if x.sum() > 0 else -x
 
     with pytest.raises(InputError, match="PyTorch can't export this network"):
-        formats.write_network(tmp_path / "net.pt2", Branching(), 32, {}, formats.to_program)
+        formats.write_network(tmp_path / "bald.pt2", Branching(), 32, {}, formats.to_program)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("moved", "told"), [(0.001, r"1\.\de-03"), (float("nan"), "nan")])
-def test_logits_that_moved_are_refused_and_what_stood_there_stays(model, tmp_path, moved, told):
+@pytest.mark.parametrize(("moved", "shown"), [(0.001, r"1\.\de-03"), (float("nan"), "nan")])
+def test_logits_that_moved_are_refused_and_what_stood_there_stays(model, tmp_path, moved, shown):
     def export(model, images, facts):
         return b"other", lambda batch: model(batch) + moved
 
-    (tmp_path / "net.pt2").write_bytes(b"before")
-    with pytest.raises(InputError, match=rf"net.pt2: the logits .* differ by {told}: nothing is written"):
-        formats.write_network(tmp_path / "net.pt2", model, 32, {}, export)
+    (tmp_path / "bald.pt2").write_bytes(b"before")
+    with pytest.raises(InputError, match=rf"bald.pt2: the logits .* differ by {shown}: nothing is written"):
+        formats.write_network(tmp_path / "bald.pt2", model, 32, {}, export)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
-    assert formats.compare_logits(model, model, 32, "net.pt2") == 0
+    assert formats.compare_logits(model, model, 32, "bald.pt2") == 0
 
 
 def test_the_script_exports_a_checkpoint_and_asks_for_a_file(model, tmp_path):
