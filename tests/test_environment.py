@@ -117,7 +117,7 @@ def test_without_an_environment_of_ones_own_make_installs_one_first():
 
 def test_the_demo_draws_faces_and_runs_the_three_scripts_in_order_with_one_seed_then_erases():
     called = make_commands("demo", "PYTHON=python", "SEED=7")
-    run = [line.split()[1] if "-m" not in line else line.split()[2] for line in called]
+    run = [line.split()[1] if " -m " not in line else line.split()[2] for line in called]
     steps = [f"unlearning_multi_celeba_resnet18_{step}.py" for step in ("original", "generate_graph", "unlearning")]
     train, score, unlearn = steps
     order = ["data/make_synthetic_celeba.py", train, train, score, unlearn, unlearn, "tools.compare"]
