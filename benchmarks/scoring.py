@@ -81,7 +81,7 @@ def measure(methods, repeats, slowest, device):
     """Let the methods take turns.
 
     Args: methods: {name: function that returns {layer: (K, C)}}, "ours" first
-    Returns: ({name: [(seconds, seconds of processor time) of each turn, the warm-up first]}, {name: largest difference
+    Returns: ({name: [(seconds, seconds of CPU time) of each turn, the warm-up first]}, {name: largest difference
         from ours, in units of the layer's largest score})
     """
     turns, differences, ours = {name: [] for name in methods}, {}, None
@@ -99,7 +99,7 @@ def measure(methods, repeats, slowest, device):
 
 
 def timed(work, device):
-    """((seconds, seconds of processor time of all threads), result) of a call, with what it queued on the device.
+    """((seconds, seconds of CPU time of all threads), result) of a call, with what it queued on the device.
 
     Processor time depends less on what else the machine does.
     """

@@ -16,7 +16,7 @@ class AttributeHeads(nn.Linear):
         self.attributes = tuple(attributes)
 
     def index(self, attribute):
-        """Row of `attribute`. Raises KeyError, naming the heads there are, if the net has no such head."""
+        """Row of `attribute`. Raises KeyError, naming the heads there are, if the network has no such head."""
         if attribute not in self.attributes:
             raise KeyError(f"no head for {attribute!r}: this network has {', '.join(self.attributes)}")
         return self.attributes.index(attribute)

@@ -13,7 +13,7 @@ from pathlib import Path
 from utils.common import arguments as a
 from utils.common.errors import InputError
 from utils.common.run import table
-from utils.report.style import net_styles, number, picture, readable
+from utils.report.style import network_styles, number, picture, readable
 from utils.report.tables import format_figure
 
 
@@ -117,7 +117,7 @@ def draw_comparison(path, networks, target, title=""):
         "probe": "its features still tell\n(AUC of a linear probe)",
         "kept": "kept heads\n(worst accuracy)",
     }
-    styles, names = net_styles(networks), list(networks)
+    styles, names = network_styles(networks), list(networks)
     with picture(path, 10.4, 1.7 + 0.42 * len(names), title) as figure:
         panels = figure.subplots(1, len(captions), sharey=True)
         for panel, (measure, caption) in zip(panels, captions.items(), strict=True):

@@ -37,7 +37,7 @@ def test_more_processes_than_cards_is_the_user_s_mistake(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(InputError, match="process 2 has no card, there are 2: start torchrun with --nproc_per_node 2"):
+    with pytest.raises(InputError, match="process 2 has no GPU, there are 2: start torchrun with --nproc_per_node 2"):
         distributed.start("cuda")
 
 

@@ -154,7 +154,7 @@ def _is_silenced(rate):
 def _head_at_chance(head, probes, gaps, other_gaps, reference, losses):
     """(word, reason) of a head at chance: SILENCED if a probe is above the reference's, DAMAGED or ERASED."""
     if not gaps or any(gap["value"] is None for gap in gaps.values()):
-        return "UNDECIDED", f"{head}, but there are no probes to compare: an oracle or a random net is needed"
+        return "UNDECIDED", f"{head}, but there are no probes to compare: an oracle or a random network is needed"
     states = {stage: above(gap, PROBE_TOLERANCE) for stage, gap in gaps.items()}
     over = [stage for stage, state in states.items() if state]
     unsure = [stage for stage, state in states.items() if state is None]

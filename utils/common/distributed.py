@@ -20,18 +20,18 @@ def start(device="cpu"):
     Call it once. All but the first process print nothing from here on. The group is left when the program ends.
 
     Args:
-        device: what the user asked for; "cuda" becomes this process's own card
+        device: what the user asked for; "cuda" becomes this process's own GPU
     Returns: the torch.device of this process
-    Raises: InputError if there are more processes than cards
+    Raises: InputError if there are more processes than GPUs
     """
     device = torch.device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         return device
     if device.type == "cuda":
-        local, cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= cards:
+        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= gpus:
             raise InputError(
-                f"process {local} has no card, there are {cards}: start torchrun with --nproc_per_node {cards}"
+                f"process {local} has no GPU, there are {gpus}: start torchrun with --nproc_per_node {gpus}"
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)

@@ -50,9 +50,9 @@ def pick_device(name="auto"):
     except RuntimeError:
         raise InputError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda":
-        cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= cards:
-            found = f"{cards} found" if cards else "none found"
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= gpus:
+            found = f"{gpus} found" if gpus else "none found"
             raise InputError(f"--device {name}: no such CUDA device, {found}; use --device cpu or auto")
     elif device.type != "cpu":
         raise InputError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N")
@@ -71,14 +71,14 @@ def environment():
 
 
 def hardware():
-    """Processor and GPU, if there is one, in words: "AMD EPYC, 2 cores, NVIDIA H200"."""
-    processor = platform.processor() or platform.machine()
+    """CPU and GPU, if there is one, in words: "AMD EPYC, 2 cores, NVIDIA H200"."""
+    cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         named = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        processor = named[0] if named else processor
+        cpu = named[0] if named else cpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    words = [processor, f"{cores} cores"]
+    words = [cpu, f"{cores} cores"]
     if torch.cuda.is_available():
         words.append(torch.cuda.get_device_name())
     return ", ".join(words)

@@ -94,16 +94,16 @@ def check_matches(checkpoint, path, **asked):
 
     Raises: InputError naming both sides and the cure; KeyError if there is no such field
     """
-    for name, wanted in asked.items():
+    for name, expected in asked.items():
         if name not in {part.name for part in fields(Checkpoint)}:
             raise KeyError(f"a checkpoint has no {name!r}")
         found = getattr(checkpoint, name)
-        wanted = tuple(wanted) if isinstance(wanted, list) else wanted
-        if found != wanted:
+        expected = tuple(expected) if isinstance(expected, list) else expected
+        if found != expected:
             what, flag = name.replace("_", " "), FLAGS.get(name, f"--{name}")
             cure = f"pass {flag} {_words(found)}" if name in FLAGS else "use the one that belongs here"
             raise InputError(
-                f"checkpoint {path} has {what} {_words(found)}, asked for is {_words(wanted)}: {cure}, or {_cure(path)}"
+                f"checkpoint {path} has {what} {_words(found)}, asked for is {_words(expected)}: {cure}, or {_cure(path)}"
             )
 
 
@@ -157,11 +157,14 @@ def read_tensors(path, cure):
 
 def sha256_of(path):
     """Hex digest of a file. Raises: InputError if it can't be read."""
+    digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+            while block := file.read(1 << 20):
+                digest.update(block)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return digest.hexdigest()
 
 
 def _cure(path):
@@ -200,10 +203,3 @@ def _plain(value):
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(part) for part in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     return sys.intern(str(value))
-
-
-def _digest(file):
-    digest = hashlib.sha256()  # Python 3.10 has no file_digest
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -56,11 +56,11 @@ def zero_channels(model, channels, batch_norm):
 def _rows_of(model, channels, batch_norm):
     """[(parameter, rows to clear)] over the convolutions and their batch norms."""
     found = []
-    for layer, wanted in channels.items():
+    for layer, chosen in channels.items():
         convolution = model.get_submodule(layer)
-        if not len(wanted):
+        if not len(chosen):
             continue
-        rows = torch.as_tensor(wanted, dtype=torch.int64)
+        rows = torch.as_tensor(chosen, dtype=torch.int64)
         least, most = (int(end) for end in rows.aminmax())  # on the host still: no wait for the device
         if least < 0 or most >= convolution.out_channels:
             wrong = least if least < 0 else most

@@ -31,7 +31,7 @@ def importance_curve(model, dataflow, target_scores, evaluate, *, step=0.05, see
     shares = [round(step * i, 6) for i in range(1, round(1 / step) + 1)]
     untouched = evaluate(model)
     rows = [_row(order, 0.0, name, figures) for order in ORDERS for name, figures in untouched.items()]
-    bar = tqdm(total=len(ORDERS) * len(shares), desc="importance curve", unit="net", disable=None, leave=False)
+    bar = tqdm(total=len(ORDERS) * len(shares), desc="importance curve", unit="network", disable=None, leave=False)
     for order in ORDERS:
         pruned = copy.deepcopy(model)
         orders = {

@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from utils.report.style import FORGOTTEN, GREY, INK, KEPT, legend_below, net_styles, number, picture, readable
+from utils.report.style import FORGOTTEN, GREY, INK, KEPT, legend_below, network_styles, number, picture, readable
 
 CHANGES = {  # read-out: (caption, factor from fractions to the unit shown)
     "auc": ("AUC, change", 1.0),
@@ -17,7 +17,7 @@ def draw_roc(path, curves, title=""):
     Args:
         curves: {network: (fpr, tpr, auc)}, rates as sequences of fractions, auc a fraction or None
     """
-    styles = net_styles(curves)
+    styles = network_styles(curves)
     with picture(path, 5.6, 5.6, title) as figure:
         panel = figure.subplots()
         panel.plot([0, 1], [0, 1], color=GREY, linewidth=1.0, linestyle=":")
@@ -39,7 +39,7 @@ def draw_probe_stages(path, probes, caption="", title="", *, limits=None):
         caption: a line under the picture, e.g. what the limit is
         limits: {stage: AUC up to which the stage counts as erased}, drawn as a short line
     """
-    styles, limits = net_styles(probes), limits or {}
+    styles, limits = network_styles(probes), limits or {}
     stages = list(dict.fromkeys(stage for by_stage in probes.values() for stage in by_stage))
     with picture(path, max(6.4, 2.0 + 1.3 * len(stages)), 4.8, title) as figure:
         panel = figure.subplots()
@@ -72,7 +72,7 @@ def draw_relearning(path, head_only, whole_network, title=""):
     """
     panels = {"head alone refitted": head_only, "whole network fine-tuned": whole_network}
     panels = {caption: curves for caption, curves in panels.items() if curves} or panels
-    styles = net_styles(list(dict.fromkeys([*head_only, *whole_network])))
+    styles = network_styles(list(dict.fromkeys([*head_only, *whole_network])))
     with picture(path, 1.2 + 4.4 * len(panels), 4.4, title) as figure:
         axes, legend = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], {}
         for panel, (caption, curves) in zip(axes, panels.items(), strict=True):

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from utils.common.paths import write_atomically
 
-# Okabe and Ito's palette (2008): told apart with any common colour blindness
+# Okabe and Ito's palette (2008): distinct with any common colour blindness
 INK, GREY, PALE = "#222222", "#8c8c8c", "#d9d9d9"
 FORGOTTEN, KEPT, SHARED = "#d55e00", "#0072b2", "#e69f00"
 KEPT_COLOURS = (KEPT, "#009e73", "#56b4e9", "#cc79a7", "#8a7f00", SHARED)
-NET_STYLES = {  # colour, line, marker: a net looks the same in every picture
+NETWORK_STYLES = {  # colour, line, marker: a network looks the same in every picture
     "original": (INK, "-", "o"),
     "unlearned": (FORGOTTEN, "-", "s"),
     "pruned": (SHARED, "-", "s"),
@@ -102,11 +102,11 @@ def attribute_colours(attributes, forgotten):
     return {attribute: colours.get(attribute, FORGOTTEN) for attribute in attributes}
 
 
-def net_styles(names):
-    """{net: (colour, line style, marker)}: the known nets keep theirs, others take spare ones in turn."""
-    others = [name for name in names if name not in NET_STYLES]
+def network_styles(names):
+    """{network: (colour, line style, marker)}: the known ones keep theirs, others take spare ones in turn."""
+    others = [name for name in names if name not in NETWORK_STYLES]
     spare = {name: SPARE_STYLES[i % len(SPARE_STYLES)] for i, name in enumerate(others)}
-    return {name: NET_STYLES.get(name, spare.get(name)) for name in names}
+    return {name: NETWORK_STYLES.get(name, spare.get(name)) for name in names}
 
 
 def number(value):

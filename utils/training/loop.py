@@ -172,6 +172,6 @@ def training_batches(data, rows, settings, epoch, augment, device):
 def _for_training(model, device, compile):
     if distributed.active():
         # static graph: a network may own parameters that its output does not depend on
-        cards = [device.index] if device.type == "cuda" else None
-        model = DistributedDataParallel(model, device_ids=cards, static_graph=True)
+        devices = [device.index] if device.type == "cuda" else None
+        model = DistributedDataParallel(model, device_ids=devices, static_graph=True)
     return torch.compile(model) if compile else model

@@ -65,14 +65,14 @@ def resolve_amp(choice, device):
     """Whether to compute in bfloat16.
 
     Args:
-        choice: "auto" (where the processor or card has instructions for it), "off" or "bf16"
-    Raises: InputError if the card cannot do what is asked; ValueError for another choice
+        choice: "auto" (where the CPU or GPU has instructions for it), "off" or "bf16"
+    Raises: InputError if the GPU cannot do what is asked; ValueError for another choice
     """
     device = torch.device(device)
     if choice not in AMP:
         raise ValueError(f"unknown choice {choice!r}: one of {', '.join(AMP)}")
     if choice == "bf16" and device.type == "cuda" and not has_bfloat16(device):
-        raise InputError("--amp bf16: this card computes no bfloat16; use --amp off")
+        raise InputError("--amp bf16: this GPU computes no bfloat16; use --amp off")
     return choice == "bf16" or (choice == "auto" and has_bfloat16(device))
 
 
