@@ -140,10 +140,16 @@ def test_flags_are_checked_before_anything_is_read(flags, message):
         main(get_args_parser().parse_args(["--data_path", "nowhere", *flags]))
 
 
-def test_the_command_line_checks_copies_and_ends_with_two_on_bad_input(folder, tmp_path):
-    done = run("--data_path", folder, "--subset", 2, "--size", "20x25", "--out", tmp_path / "small")
-    assert done.returncode == 0 and "2 images of 20 x 25 pixels" in done.stdout
-    assert run("--data_path", tmp_path / "small").returncode == 0
+def test_the_command_line_copies_and_checks_the_copy(folder, tmp_path, capsys):
+    words = ["--data_path", folder, "--subset", 2, "--size", "20x25", "--out", tmp_path / "small"]
+    main(get_args_parser().parse_args([str(word) for word in words]))
+    assert "2 images of 20 x 25 pixels" in capsys.readouterr().out
+    main(get_args_parser().parse_args(["--data_path", str(tmp_path / "small")]))
+    with pytest.raises(SystemExit):
+        get_args_parser().parse_args(["--size", "89"])
+    assert "WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line_and_exit_code_two(tmp_path):
     wrong = run("--data_path", tmp_path / "nowhere")
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "no folder" in wrong.stderr
-    assert "WIDTHxHEIGHT" in run("--size", "89").stderr

@@ -78,12 +78,13 @@ def last_line(path):
 
 def test_auto_erases_with_what_the_sweep_chose_and_the_line_says_so(folder, tiny_celeba, monkeypatch, capsys):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("utils.erasure.strength.STRENGTHS", (2.0, 0.5))
     run_step(STEP_3, *flags(tiny_celeba, results="auto/results.jsonl"), *ERASE, "--strength", "auto")
     printed = capsys.readouterr().out
     assert "18 images of the training part" in printed and "strength | head AUC" in printed
     line, left = last_line(folder / "auto" / "results.jsonl"), folder / "auto" / NAME / "Bald" / "erased"
     found = json.loads((left / "strength.json").read_text())
-    assert [point["strength"] for point in found["points"]] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert [point["strength"] for point in found["points"]] == [0.5, 2.0]
     assert found["reference"] == "random" and line["graph"]["strength"] == found["chosen"]
     assert (left / "strength.png").is_file()
     chosen = load_checkpoint(folder / "checkpoints" / NAME / "erased_Bald.pth").state_dict
