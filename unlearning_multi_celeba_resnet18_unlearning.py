@@ -6,7 +6,7 @@ Reads   checkpoints/<run>/original.pth         (step 1, or your own weights by -
         graphs/<run>/<targets>.json            (step 2; --graph for another file, also in the released text format)
 Writes  checkpoints/<run>/pruned_<targets>.pth, or erased_<targets>.pth
         results/results.jsonl                  one line for this run
-        results/<run>/<targets>/               before_after_<method>.png; with --audit audit_<target>.json and pictures
+        results/<run>/<targets>/{pruned,erased}/  before_after.png; with --audit audit_<target>.json and pictures
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target_class 0
 """

@@ -101,7 +101,7 @@ def measure(methods, repeats, slowest, device):
 def timed(work, device):
     """((seconds, seconds of CPU time of all threads), result) of a call, with what it queued on the device.
 
-    Processor time depends less on what else the machine does.
+    CPU time depends less on what else the machine does.
     """
     watch, start = run.Stopwatch(device), time.process_time()
     with watch("work"):

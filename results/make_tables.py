@@ -3,8 +3,7 @@
 Reads   results/lines/*.jsonl    (lines of a tree with local changes, a commit with "+", are left out)
 Writes  results/tables.md, and in README.md and docs/*.md what is between <!-- table: NAME --> and <!-- end: NAME -->
 
-    python -m results.make_tables
-    python -m results.make_tables --check    # writes nothing; exit code 1 if a file is not up to date
+    python -m results.make_tables    # with --check it writes nothing: exit code 1 if a file is not up to date
 """
 
 import argparse
@@ -25,8 +24,8 @@ MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end: \2 -->)", re.DOTALL
 MISSING, NETWORKS = "–", ("original", "unlearned", "oracle")  # the networks of the tables `methods`
 HEAD = {"tpr_all_positive": "TPR, all-positive", "accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
 RUN, MACHINE = {"run": "run", "forgotten": "forgotten"}, {"px": "img_size", "hardware": "hardware"}
-AUDITED = {"head AUC": ".3f", "worst linear stage − oracle": "+.3f", "worst other attack − oracle": "+.3f"}
-AUDITED |= {"worst kept head, points of accuracy": "+.1f", "worst kept head, AUC": "+.3f"}
+AUDITED = {"head AUC": ".3f", "linear − oracle": "+.3f", "other − oracle": "+.3f"}
+AUDITED |= {"kept, points": "+.1f", "kept AUC": "+.3f"}
 # kind: (key that its lines have, dictionary whose items "*" stands for, {column that names a row: path},
 #        {column of figures: path and format}); a path leads into the line, "a : b" is a ratio, "a → b" a pair
 KINDS = {
@@ -46,8 +45,6 @@ KINDS = {
     "erasure_cost": ("erase_seconds", "", RUN | {"hardware": "hardware"},
         {"images": "erase_images ,.0f", "erasure, s": "erase_seconds .2f", "epoch of training, s": "epoch_seconds .2f",
          "oracle's epochs": "oracle_epochs .0f", "share of an oracle": "ratio .2%"}),
-    "erasure_ablations": ("setting", "targets", {"run": "run", "forgotten": "*", "setting": "setting"},
-        {"worst linear gap": "worst_gap +.3f", "kept loss": "kept_loss .3f", "verdict": "targets/*/verdict/word s"}),
     "gpu_table": ("stages", "stages", {"model": "model", "batch": "batch_size", "stage": "*", **MACHINE},
         {"s": "stages/*/seconds .4f", "images/s": "stages/*/images_per_second ,.0f",
          "peak memory, bytes": "stages/*/peak_bytes ,.0f", "waits of the host": "stages/*/waits ,.0f"}),
@@ -113,8 +110,8 @@ def audit_rows(line, short):
         forgotten = target if target == line["forgotten"] else f"{target} (of {line['forgotten']})"
         for name in [name for name in table.index if name in NETWORKS or not short]:
             network = f"**{line['method']}**" if name == "unlearned" else name.replace("_", " ")
-            row = {"run": line["run"], "forgotten": forgotten, "network": network, **table.loc[name].to_dict()}
-            yield row | {"_place": (*NETWORKS, name).index(name)}
+            keys = {"run": line["run"], "forgotten": forgotten, "network": network}
+            yield keys | table.loc[name].to_dict() | {"_place": (*NETWORKS, name).index(name)}
 
 
 def write_cell(values, form):
@@ -133,7 +130,7 @@ def write_cell(values, form):
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
-def markdown_table(frame, keys, forms):
+def markdown_table(frame, keys, forms, one_run=False):
     """Markdown of rows: those of equal keys become one, in which the last of each seed counts; below, their origin."""
     frame = frame.drop_duplicates([*keys, "_seed"], keep="last")
     frame = frame.sort_values([key for key in ("run", "forgotten", "_place") if key in frame], kind="stable")
@@ -141,9 +138,12 @@ def markdown_table(frame, keys, forms):
     cells = groups[figures].agg(lambda column: write_cell(column.tolist(), forms.get(column.name, ".3f")))
     cells = cells.loc[:, (cells != MISSING).any()]  # without columns that no row fills
     cells = (cells.assign(seeds=groups.size().astype(str)) if "run" in keys else cells).reset_index()
+    shared = [name for name in ("run", "forgotten", "seeds") if one_run and cells[name].nunique() == 1]
+    title = ", ".join([frame["_title"].iloc[0], *(f"{name}: {cells[name][0]}" for name in shared)])  # for all rows
+    cells = cells.drop(columns=[*shared, *["kept AUC"] * one_run], errors="ignore")  # a table that README has room for
     rows = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
     files, commits, hardware = (", ".join(frame[name].unique()) for name in ("_file", "_commit", "_hardware"))
-    days, title = " to ".join(frame["_day"].agg(["min", "max"]).unique()), frame["_title"].iloc[0]
+    days = " to ".join(frame["_day"].agg(["min", "max"]).unique())
     table = ["| " + " | ".join(row) + " |" for row in rows] + ["", f"*{files} · {commits} · {days} · {hardware}*", ""]
     return "\n".join(([f"**{title}**", ""] if title else []) + table)
 
@@ -158,7 +158,8 @@ def make_tables(files):
             rows += [{name: line[name] for name in line if name[0] == "_"} | row for row in made]
         for columns in PARTS.get(kind, [["_kind"]]) if rows else []:
             for values, part in pd.DataFrame(rows).assign(_kind="").groupby(columns, sort=False):
-                parts = [markdown_table(one, keys, forms) for _, one in part.groupby("_title", sort=False)]
+                by_title = part.groupby("_title", sort=False)
+                parts = [markdown_table(one, keys, forms, "run" in columns) for _, one in by_title]
                 tables[":".join(filter(None, (kind, *values))).removesuffix(".jsonl")] = "\n".join(parts)
     return tables
 

@@ -148,7 +148,7 @@ def test_git_ignores_what_is_made_and_keeps_what_is_shown():
         "utils/__pycache__/a.pyc",
     ]
     kept = ["data/README.md", "data/make_synthetic_celeba.py", "results/lines/audit.jsonl", "results/tables.md"]
-    kept += ["results/pictures/graph.png", "results/make_tables.py", "models/resnet18.py"]
+    kept += ["results/pictures/comparison.png", "results/make_tables.py", "models/resnet18.py"]
     command = ["git", "check-ignore", "--no-index", *made, *kept]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.stdout.splitlines() == made

@@ -61,7 +61,7 @@ def test_a_slow_method_takes_no_turn_after_its_warm_up():
     }
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_table_of_a_card_says_in_one_line_that_there_is_none():
     done = subprocess.run([sys.executable, "-m", "benchmarks.gpu_table"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2

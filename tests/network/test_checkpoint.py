@@ -11,7 +11,7 @@ from torch import nn
 
 from models import build_model
 from utils.common.errors import InputError
-from utils.network import checkpoint as room
+from utils.network import checkpoint as module
 from utils.network.checkpoint import (
     Checkpoint,
     check_matches,
@@ -47,7 +47,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 
 def test_the_returned_digest_is_that_of_the_file(tmp_path):
     digest = save_checkpoint(tmp_path / "a.pth", some())
-    assert digest == hashlib.sha256((tmp_path / "a.pth").read_bytes()).hexdigest() == room.sha256_of(tmp_path / "a.pth")
+    by_hand = hashlib.sha256((tmp_path / "a.pth").read_bytes()).hexdigest()
+    assert digest == by_hand == module.sha256_of(tmp_path / "a.pth")
 
 
 def test_any_program_can_open_it_with_weights_only(tmp_path):
@@ -219,4 +220,4 @@ def test_absent_weights_and_folders_are_told(tmp_path):
     with pytest.raises(InputError, match="no checkpoint at"):
         load_checkpoint(tmp_path)
     with pytest.raises(InputError, match="cannot read .*: Is a directory"):
-        room.sha256_of(tmp_path)
+        module.sha256_of(tmp_path)

@@ -176,7 +176,9 @@ def test_a_kept_head_that_lost_more_than_allowed_has_another_colour(drawn, tmp_p
 
 def test_a_network_looks_the_same_whatever_stands_beside_it():
     assert style.network_styles(["oracle"])["oracle"] == style.network_styles(["pruned", "mine", "oracle"])["oracle"]
-    assert len({style[0] for style in style.network_styles(["original", "unlearned", "oracle", "pruned"]).values()}) == 4
+    assert (
+        len({style[0] for style in style.network_styles(["original", "unlearned", "oracle", "pruned"]).values()}) == 4
+    )
 
 
 def test_the_overlay_is_the_heat_map_over_grey():

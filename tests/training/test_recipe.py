@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from utils.common.errors import InputError
-from utils.training import recipe as recipe_room
+from utils.training import recipe as recipe_module
 from utils.training.recipe import TrainingSettings, cosine_restarts, make_scheduler, resolve_amp
 
 
@@ -44,16 +44,16 @@ def test_an_unknown_choice_is_a_bug_of_the_caller():
 
 def test_automatic_precision_follows_what_the_device_has(monkeypatch):
     for has_it in (True, False):
-        monkeypatch.setattr(recipe_room, "has_bfloat16", lambda device, has_it=has_it: has_it)
+        monkeypatch.setattr(recipe_module, "has_bfloat16", lambda device, has_it=has_it: has_it)
         assert resolve_amp("auto", "cpu") is has_it
         assert resolve_amp("off", "cpu") is False and resolve_amp("bf16", "cpu") is True
-    with pytest.raises(InputError, match="--amp bf16: this card computes no bfloat16; use --amp off"):
+    with pytest.raises(InputError, match="--amp bf16: this GPU computes no bfloat16; use --amp off"):
         resolve_amp("bf16", "cuda")
     with pytest.raises(ValueError, match="unknown choice 'fp16'"):
         resolve_amp("fp16", "cpu")
 
 
-def test_a_processor_whose_instructions_are_not_known_counts_as_without(monkeypatch):
+def test_a_cpu_whose_instructions_are_not_known_counts_as_without(monkeypatch):
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert resolve_amp("auto", "cpu") is False
