@@ -41,7 +41,7 @@ KINDS = {
     "training": ("images_per_second", "", {"model": "model", "batch": "batch_size", **MACHINE},
         {"plain, images/s": "plain ,.0f", "ours": "ours ,.0f", "ratio": "ratio .2f", "compiled": "compiled ,.0f"}),
     "scoring": ("times_ours", "times_ours", MACHINE | {"attributes": "attributes", "method": "*"},
-        {"s": "median_seconds/* .4f", "times ours": "times_ours/* .2f"}),
+        {"times ours": "times_ours/* .2f", "in CPU time": "median_cpu_seconds/* : median_cpu_seconds/ours .2f"}),
     "erasure_cost": ("erase_seconds", "", RUN | {"hardware": "hardware"},
         {"images": "erase_images ,.0f", "erasure, s": "erase_seconds .2f", "epoch of training, s": "epoch_seconds .2f",
          "oracle's epochs": "oracle_epochs .0f", "share of an oracle": "ratio .2%"}),
@@ -124,9 +124,9 @@ def write_cell(values, form):
     if isinstance(known[0], str):
         words = Counter(known)
         return known[0] if words[known[0]] == len(values) else ", ".join(f"{n} × {word}" for word, n in words.items())
-    text = format(statistics.fmean(known), form)
     spread = len(known) > 1 and not (form.endswith(".0f") and len(set(known)) == 1)  # counts that agree have none
-    text += f" ± {statistics.stdev(known):{form.lstrip('+')}}" if spread else ""
+    spread = f" ± {statistics.stdev(known):{form.lstrip('+')}}" if spread else ""
+    text = format(statistics.fmean(known), form) + spread
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
@@ -141,9 +141,9 @@ def markdown_table(frame, keys, forms, one_run=False):
     shared = [name for name in ("run", "forgotten", "seeds") if one_run and cells[name].nunique() == 1]
     title = ", ".join([frame["_title"].iloc[0], *(f"{name}: {cells[name][0]}" for name in shared)])  # for all rows
     cells = cells.drop(columns=[*shared, *["kept AUC"] * one_run], errors="ignore")  # a table that README has room for
-    rows = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
     files, commits, hardware = (", ".join(frame[name].unique()) for name in ("_file", "_commit", "_hardware"))
     days = " to ".join(frame["_day"].agg(["min", "max"]).unique())
+    rows = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
     table = ["| " + " | ".join(row) + " |" for row in rows] + ["", f"*{files} · {commits} · {days} · {hardware}*", ""]
     return "\n".join(([f"**{title}**", ""] if title else []) + table)
 
