@@ -56,17 +56,20 @@ def main(args):
     images = choose_scoring_images(data, args.num_images or (1 if args.as_released else 64))
     header("step 2: essential graph", graph_report.describe(task, layers, images, vars(args)))
 
+    data.prepare(images.rows)
     with watch("score"):
         measure = args.importance if args.importance in MEASURES else "gradcam"  # a control ignores the scores
         how = {"measure": measure, "of_probability": args.as_released}
         batches = images.batches(args.batch_size, task.device)
+        how["total"] = -(-len(images.rows) // args.batch_size)
         scores = score_network(network.model, layers, dataflow.links_between(layers), batches, **how)
     with watch("select"):
         ties = {"collapse_ties": args.as_released}
         essential = selection.essential_sets(scores.channels, network.attributes, args.proportion, **ties)
         rule = selection.pruning_rule(args.importance, not args.no_balance, args.as_released)
-        prune = selection.choose_nodes(rule, essential, scores.channels, task.forgotten, network.model, args.seed)
-    made_by = graph_report.made_by(network, images, vars(args))
+        control = {"seed": args.seed, "balance": not args.no_balance}
+        prune = selection.choose_nodes(rule, essential, scores.channels, task.forgotten, network.model, **control)
+    made_by = graph_report.made_by(network, images, vars(args) | task.data_options)
     graph = build_graph(scores, essential, prune, task.forgotten, rule, made_by)
 
     graph_report.write_graph(graph, task, args.released_txt)

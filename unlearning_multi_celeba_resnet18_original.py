@@ -67,7 +67,8 @@ def main(args):
     files = resume.training_files(args.save_path, paths.run_name(args.task_labels, args.run_name), left_out)
     settings, augment = recipe.settings_from_flags(**vars(args)), recipe.augmentation_from_flags(**vars(args))
     data = open_training_data(heads, **vars(args))
-    test, held_out = data.rows("test"), data.rows("valid" if "valid" in data.splits else "test")
+    test = data.rows("test")
+    held_out = data.rows("valid") if "valid" in data.splits and len(data.rows("valid")) else test
 
     if args.evaluate_only:
         model = load_network(files.last, heads, name=args.model, img_size=args.img_size, device=device).model

@@ -33,6 +33,8 @@ def get_args_parser():
     add("--graph", metavar="FILE", help="graph to prune by; without it the one that step 2 wrote for this task")
     parser.only_with("strength", "method", "erase")
     parser.only_with("graph", "method", "prune")
+    for flag in ("strength", "graph"):  # what an evaluation alone would pass over
+        parser.only_with(flag, "evaluate_only", False)
     add("--audit", choices=["quick", "full"], default=None, help="attack the features and give a verdict")
     add("--evaluate_only", action="store_true", help="evaluate the checkpoint of this method that is there")
 
@@ -61,20 +63,20 @@ def main(args):
         method = network.load_unlearned(path)
     else:
         method = read_nodes(args.graph or task.graph_file, task) if args.method == "prune" else {"rule": "erase"}
-    data, watch = task.open_data(as_released=method.get("as_released")), run.Stopwatch(task.device)
+    data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
     run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
-    networks = {"original": original, "unlearned": network.model, **task.reference_networks(args.seed)}
+    networks = {"original": original, "unlearned": network.model}
+    networks |= task.reference_networks(args.seed) if args.audit or args.strength == "auto" else {}
     test = {"rows": data.prepare(data.rows("test")), "batch_size": args.batch_size, "device": task.device}
-
     before = evaluate(original, data, **test)
-    with watch(args.method):
-        if args.method == "prune" and not args.evaluate_only:
+    if args.method == "prune" and not args.evaluate_only:
+        with watch("prune"):
             zero_channels(network.model, method["pruned"], trace_dataflow(network.model).batch_norm)
-        elif not args.evaluate_only:
-            settings = choose_settings(args.strength, networks, data, task, folder, args.seed)
+    elif not args.evaluate_only:
+        settings = choose_settings(args.strength, networks, data, task, folder, args.seed)
+        with watch("erase"):
             method |= vars(settings) | erase(network.model, data, task.forgotten, settings, device=task.device)
     after = evaluate(network.model, data, **test)
-
     if not args.evaluate_only:
         run_record.save_unlearned(path, network, method, vars(args))
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))

@@ -1,5 +1,6 @@
 """Small data sets and networks that several test files share."""
 
+import gc
 import importlib
 import subprocess
 import sys
@@ -17,6 +18,19 @@ STEP_1, STEP_2, STEP_3 = (
     f"unlearning_multi_celeba_resnet18_{step}" for step in ("original", "generate_graph", "unlearning")
 )
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: a later collection need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def freed():
+    """Networks that hang in cycles, as in the traceback of an expected error, go after each test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

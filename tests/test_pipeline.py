@@ -93,7 +93,7 @@ def test_step_2_scores_several_targets_by_name_and_draws_on_request(trained, tin
     assert len(curve) == 1 + 3 * 21 * 3  # header; orders x shares x heads
 
 
-def test_evaluate_only_judges_what_is_there_and_changes_nothing(trained, tiny_celeba, monkeypatch, capsys):
+def test_evaluate_only_evaluates_what_is_there_and_changes_nothing(trained, tiny_celeba, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     run_step(STEP_2, *flags(tiny_celeba, num_images=8))
     run_step(STEP_3, *flags(tiny_celeba))

@@ -30,8 +30,8 @@ def get_args_parser():
     add("--level", default="quick", choices=["quick", "full"], help="full adds fine-tuning the whole network")
     add("--method_name", metavar="WORDS", help="how the network was unlearned, for tables; without it the file's name")
     a.add_data_arguments(parser)
-    run = a.add_run_arguments(parser, batch_size=256).add_argument
-    run("--out", default="results/audit", metavar="DIR", help="folder of the JSON and the pictures")
+    add = a.add_run_arguments(parser, batch_size=256).add_argument
+    add("--out", default="results/audit", metavar="DIR", help="folder of the JSON and the pictures")
     return parser
 
 

@@ -3,7 +3,7 @@
 Reads   checkpoints/<run>/original.pth             (step 1, or your own weights by --weights)
         checkpoints/<run>/oracle_<targets>.pth     (step 1 with --leave_out; without it the reference is a
                                                    network that was never trained)
-Writes  <folder of --results>/<run>/<targets>/strength.json and strength.png
+Writes  <folder of --results>/<run>/<targets>/erased/strength.json and strength.png
 
     python -m tools.choose_strength --task Bald Mouth_Slightly_Open --target Bald --strengths 0.5 1 2
 """
@@ -61,10 +61,10 @@ def choose_settings(strength, networks, data, task, folder, seed, strengths=()):
     Raises: InputError if no strength can be measured
     """
     settings = ErasureSettings(strength=1.0 if strength == "auto" else strength, seed=seed)
+    data.prepare(data.rows("train"))  # what an erasure reads too
     if strength != "auto":
         return settings
-    for split in ("train", "valid"):
-        data.prepare(data.rows(split))
+    data.prepare(data.rows("valid"))
     sweep = sweep_on_validation(networks, data, task.forgotten, settings, strengths, device=task.device)
     write_strengths(folder, sweep)
     print(f"{summary(sweep)}\nwrote {folder}/strength.json and strength.png")

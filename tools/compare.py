@@ -28,13 +28,13 @@ def main(args):
     """Read the audits, print a table for each target and what to look at."""
     audits = {}
     for path in sorted(Path(args.folder).glob("*/audit_*.json")):
-        audits.setdefault(path.stem.removeprefix("audit_"), {})[path.parent.name] = json.loads(path.read_text())
+        audits.setdefault(path.stem.removeprefix("audit_"), {})[path.parent.name] = _read(path)
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
         print(
-            f"forget {target} (attacks against the {reference}'s; the lower, the more is forgotten; 0: as the oracle)"
+            f"forget {target} (attacks against the {reference}'s; the lower, the more is forgotten; 0: as that one's)"
         )
         methods = {method: methods[method] for method in sorted(methods, reverse=True)}
         print(comparison_table(methods))
@@ -42,6 +42,13 @@ def main(args):
         draw_comparison(Path(args.folder) / f"comparison_{target}.png", compared_networks(methods), target, title)
     print("what to look at:")
     print(*(f"  {path}" for path in sorted(Path(args.folder).rglob("*.png"))), sep="\n")
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no audit ({error}): run step 3 with --audit again") from error
 
 
 def comparison_table(audits):

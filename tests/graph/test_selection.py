@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.graph.selection import (
+    choose_nodes,
     control_channels,
     essential_channels,
     essential_sets,
@@ -88,3 +89,11 @@ def test_controls_choose_as_many_channels_without_the_graph():
     assert chosen == control_channels("random", {"0": 3}, model, scores, 0) and len(set(chosen["0"])) == 3
     with pytest.raises(ValueError, match="unknown control 'best'"):
         control_channels("best", {"0": 1}, model, scores, 0)
+
+
+@pytest.mark.parametrize(("balance", "count"), [(True, 1), (False, 2)])
+def test_a_control_takes_as_many_channels_as_the_graph_beside_it(balance, count):
+    essential = {"0": {"Bald": [0, 1], "Smiling": [1, 2]}}  # channel 1 is essential to both: balanced away
+    scores = {"0": torch.tensor([[5.0, 4.0, 0.0, 1.0], [0.0, 4.0, 5.0, 1.0]])}
+    chosen = choose_nodes("lowest", essential, scores, ["Bald"], None, balance=balance)
+    assert len(chosen["0"]) == count

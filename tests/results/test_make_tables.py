@@ -170,7 +170,9 @@ def test_benchmarks_fill_the_columns_that_are_declared_for_them(tables_of):
     }
     cost |= {"erase_seconds": [3.0, 2.0, 4.0], "epoch_seconds": [9.0, 8.0, 10.0], "ratio": 3 / 180}
     loading = {"img_size": 64, "decode_only": 1e4, "plain": {"evaluation": 50.0}, "ours": {"later": 2000.0}}
-    tables = tables_of(FRAME | scoring | {"median_cpu_seconds": {"ours": 0.02, "a/b": 0.03}}, FRAME | cost, FRAME | loading)
+    tables = tables_of(
+        FRAME | scoring | {"median_cpu_seconds": {"ours": 0.02, "a/b": 0.03}}, FRAME | cost, FRAME | loading
+    )
     ours, other = rows_of(tables["scoring"])
     assert [ours[name] for name in ("px", "attributes", "in CPU time", "times ours")] == ["224", "40", "1.00", "1.00"]
     assert [other[name] for name in ("method", "in CPU time", "times ours")] == ["a/b", "1.50", "2.50"]

@@ -119,6 +119,8 @@ def test_an_oracle_that_is_there_is_the_reference(folder, tiny_celeba, monkeypat
         (["--strength", "auto"], "--strength is for --method erase"),
         (["--strength", "2"], "--strength is for --method erase"),
         ([*ERASE, "--graph", "a.json"], "--graph is for --method prune"),
+        ([*ERASE, "--strength", "2", "--evaluate_only"], "--strength does nothing with --evaluate_only"),
+        (["--graph", "a.json", "--evaluate_only"], "--graph does nothing with --evaluate_only"),
         ([*ERASE, "--strength", "much"], "expected a number above 0, or auto, got 'much'"),
         ([*ERASE, "--strength", "-1"], "expected a number above 0, or auto, got '-1'"),
     ],

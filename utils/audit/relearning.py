@@ -78,6 +78,7 @@ def head_curve(features, labels, test_features, plan):
     ]
 
 
+@exact_float32()
 def fine_tune(model, data, rows, labels, head, *, device="cpu", lr=2e-4, seed=0):
     """Train a copy of a network and a head of its own on some labelled images, everything adjustable.
 

@@ -60,7 +60,8 @@ class Parser(argparse.ArgumentParser):
             parsed, unknown = self.parse_known_args(words, namespace)
         for flag, other, value in self._conditions:
             if getattr(parsed, flag) != self.get_default(flag) and getattr(parsed, other) != value:
-                self.error(f"--{flag} is for --{other} {value}: leave one of the two out")
+                against = f"is for --{other} {value}" if value else f"does nothing with --{other}"
+                self.error(f"--{flag} {against}: leave one of the two out")
         if unknown:
             flags = [name for action in self._actions for name in action.option_strings]
             flag = unknown[0].split("=")[0]

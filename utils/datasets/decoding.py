@@ -26,7 +26,7 @@ def load_rgb(path):
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"unreadable image {path} ({reason}): fetch it again, or delete it and pass --allow_missing"
+            f"unreadable image {path} ({reason}): fetch it again, or delete it and train with --allow_missing"
         ) from None
 
 
@@ -71,7 +71,7 @@ def fingerprint(paths, size):
             status = os.stat(path)
             digest.update(os.fsencode(f"{path}\0{status.st_size} {status.st_mtime_ns}\n"))
     except FileNotFoundError as error:
-        raise InputError(f"image {error.filename} is gone: add it, or pass --allow_missing") from None
+        raise InputError(f"image {error.filename} is gone: add it, or train with --allow_missing") from None
     return digest.hexdigest()[:16]
 
 

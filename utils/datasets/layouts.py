@@ -134,7 +134,7 @@ def missing_images_message(image_folder, image_ids, present):
     seen = f"; the folder holds files such as {others}" if others and not present.any() else ""
     return (
         f"{(~present).sum():,} of {len(image_ids):,} images are missing in {image_folder} "
-        f"(first: {image_ids[present.argmin()]}{seen}): add them, or pass --allow_missing to use the others only"
+        f"(first: {image_ids[present.argmin()]}{seen}): add them, or train with --allow_missing to use the others only"
     )
 
 

@@ -33,14 +33,15 @@ class Task:
     save_path: str
     data_options: dict = field(default_factory=dict)
 
-    def open_data(self, as_released=False):
+    def open_data(self, as_released=None):
         """The images and labels of the network's heads, as `ImageDataset`.
 
         Args:
-            as_released: resize floats without rounding, as the released code does
+            as_released: resize floats without rounding, as the released code does; None: as in training
         Raises: InputError for what is wrong with the folder or the table
         """
-        return open_dataset(attributes=self.network.attributes, exact_resize=as_released, **self.data_options)
+        exact = self.network.arguments.get("as_released", False) if as_released is None else as_released
+        return open_dataset(attributes=self.network.attributes, exact_resize=exact, **self.data_options)
 
     def checkpoint_file(self, kind):
         """Path of a network of the run: "original", "pruned", "erased" or "oracle"; all but the first by target."""

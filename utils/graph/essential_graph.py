@@ -7,10 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from utils.common.errors import InputError
-from utils.graph.selection import nodes_to_prune, released_nodes_to_prune, votes
+from utils.graph.selection import CONTROLS, nodes_to_prune, released_nodes_to_prune, votes
 
 FORMAT = "essential-graph-1"
-_NO_RULE = ("random", "lowest", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class EssentialGraph:
                 for channel in channels
             ):
                 raise ValueError(f"{layer}: channels must be distinct, sorted and in 0 to {size - 1}")
-            if self.rule not in _NO_RULE and self.prune[layer] != self.expected_prune(layer):
+            if self.rule not in CONTROLS and self.prune[layer] != self.expected_prune(layer):
                 raise ValueError(f"{layer}: the nodes to prune do not follow from the essential sets ({self.rule})")
         for edge in self.edges:
             self._check_edge(edge)

@@ -29,7 +29,6 @@ class ScoringImages:
 
         Images scored for most attributes come first: a batch goes back as often as one of its images has attributes.
         """
-        self.data.prepare(self.rows)
         order = np.lexsort([*self.scored_for.T, self.scored_for.sum(1)])[::-1]  # equal sets of attributes side by side
         parts = torch.from_numpy(self.scored_for[order]).split(batch_size)
         for (images, _), part in zip(self.data.batches(self.rows[order], batch_size, device), parts, strict=True):

@@ -103,11 +103,11 @@ def pruning_rule(importance, balance=True, as_released=False):
     return "no_balance" if not balance else "released" if as_released else "balance"
 
 
-def choose_nodes(rule, essential, channel_scores, forgotten, model, seed=0):
+def choose_nodes(rule, essential, channel_scores, forgotten, model, seed=0, balance=True):
     """Channels to prune in every layer.
 
     Args:
-        rule: of `pruning_rule`; a control takes as many channels a layer as the balance would
+        rule: of `pruning_rule`; a control takes as many channels a layer as the graph would, by `balance`
         essential: {layer: {attribute: channels}} of all K attributes, in head order
         channel_scores: {layer: (K, C)}; forgotten: names; model: the scored network, for the control "magnitude"
         seed: of the control "random"
@@ -119,7 +119,7 @@ def choose_nodes(rule, essential, channel_scores, forgotten, model, seed=0):
             tally = votes(sets, channel_scores[layer].shape[1], forgotten)
             nodes[layer] = released_nodes_to_prune(tally, len(attributes))
         else:
-            nodes[layer] = nodes_to_prune(sets, forgotten, balance=rule != "no_balance")
+            nodes[layer] = nodes_to_prune(sets, forgotten, balance=balance and rule != "no_balance")
     if rule not in CONTROLS:
         return nodes
     targets = [attributes.index(name) for name in forgotten]

@@ -102,8 +102,8 @@ def check_matches(checkpoint, path, **asked):
         if found != expected:
             what, flag = name.replace("_", " "), FLAGS.get(name, f"--{name}")
             cure = f"pass {flag} {_words(found)}" if name in FLAGS else "use the one that belongs here"
-            asked = f"asked for is {_words(expected)}"
-            raise InputError(f"checkpoint {path} has {what} {_words(found)}, {asked}: {cure}, or {_cure(path)}")
+            wanted = f"asked for is {_words(expected)}"
+            raise InputError(f"checkpoint {path} has {what} {_words(found)}, {wanted}: {cure}, or {_cure(path)}")
 
 
 def restore(checkpoint, device="cpu"):

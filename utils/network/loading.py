@@ -39,6 +39,8 @@ class LoadedNetwork:
         if checkpoint.parent_sha256 != self.sha256:
             sides = f"{str(checkpoint.parent_sha256)[:12]}…, but {self.path} has sha256 {self.sha256[:12]}…"
             raise InputError(f"{path} descends from a checkpoint of sha256 {sides}: run step 3 without --evaluate_only")
+        if "unlearning" not in checkpoint.arguments:
+            raise InputError(f"{path} does not say how it was unlearned: run step 3 without --evaluate_only")
         self.model.load_state_dict(checkpoint.state_dict)
         return checkpoint.arguments["unlearning"]
 
@@ -63,10 +65,8 @@ def load_network(path, attributes, *, weights=None, name=None, img_size=None, de
         img_size = img_size or (own.img_size if own else 224)
         model = build_model(name, attributes)
         model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
-        recorded = own.arguments if own else {}
-        return LoadedNetwork(
-            model, name, tuple(attributes), img_size, str(weights), sha256_of(weights), arguments=recorded
-        )
+        details = {"seed": own.seed, "epoch": own.epoch, "arguments": own.arguments} if own else {}
+        return LoadedNetwork(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights), **details)
     checkpoint = load_checkpoint(path)
     check_matches(checkpoint, path, **asked)
     details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch, "arguments": checkpoint.arguments}
@@ -82,5 +82,5 @@ def random_network(name, attributes, seed, device="cpu"):
     Args: name: architecture; attributes: heads; seed: the weights differ from those of the original and the oracle
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 2_000_003)  # neither the original's first weights nor the oracle's
+        torch.default_generator.manual_seed(seed + 2_000_003)  # neither the original's first weights nor the oracle's
         return build_model(name, attributes).to(device).eval()

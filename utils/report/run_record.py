@@ -68,9 +68,10 @@ def original_checkpoint(model, epoch, kind, flags):
 def save_unlearned(path, network, method, flags):
     """Write the unlearned checkpoint of a `LoadedNetwork`.
 
-    Args: method: what made it, JSON-ready, see `utils.pruning.nodes` and `ErasureSettings`; flags: {flag: value}
+    Args: method: what made it, JSON-ready, see `utils.pruning.channels` and `ErasureSettings`; flags: {flag: value}
     """
     asked = {flag: value for flag, value in recorded_flags(flags).items() if value is not None}
+    before = network.arguments.get("unlearning")  # of an earlier unlearning that this one goes on from
     checkpoint = Checkpoint(
         state_dict=network.model.state_dict(),
         model=network.name,
@@ -78,7 +79,7 @@ def save_unlearned(path, network, method, flags):
         img_size=network.img_size,
         seed=network.seed,
         epoch=network.epoch,
-        arguments={**network.arguments, **asked, "unlearning": method},
+        arguments={**network.arguments, "unlearning": method | {"arguments": asked, "before": before}},
         versions=run.environment(),
         parent_sha256=network.sha256,
         kind=path.stem,
@@ -118,7 +119,7 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
         "forgotten": list(task.forgotten),
         "method": method_name(method),
         "proportion": method.get("proportion"),
-        "graph": {name: value for name, value in method.items() if name != "pruned"},
+        "graph": {name: value for name, value in method.items() if name not in ("pruned", "arguments", "before")},
         "model": network.name,
         "img_size": network.img_size,
         "heads": {head: {"before": before[head], "after": after[head]} for head in network.attributes},
@@ -127,7 +128,7 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
         "peak_rss_bytes": run.peak_rss_bytes(),
         "parent_sha256": network.sha256,
         "checkpoint_sha256": sha256_of(path),
-        "arguments": recorded_flags(flags),
+        "arguments": recorded_flags(flags | task.data_options),
         "seed": flags["seed"] if network.seed is None else network.seed,
     }
 

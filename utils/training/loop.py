@@ -68,7 +68,7 @@ def train_epochs(model, optimizer, data, settings, device="cpu", *, augment=None
         model: on the device; optimizer: of its parameters, see `TrainingSettings.make_optimizer`
         data: a `utils.datasets.dataset.ImageDataset`, or what has its `rows` and `batches`
         settings: a `TrainingSettings`
-        augment: function of (images on the device, CPU generator), see `datasets.augmentation`; None: unchanged
+        augment: function of (images on the device, CPU generator), see `utils.datasets.augmentation`; None: unchanged
         train_rows: rows to train on; None: all of data's "train"
         state: of a stopped training, to go on from; one of a finished training trains no more
     Yields: Progress

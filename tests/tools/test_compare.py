@@ -1,0 +1,18 @@
+from types import SimpleNamespace
+
+import pytest
+
+from tools.compare import main
+from utils.common.errors import InputError
+
+
+def test_a_folder_without_audits_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="run step 3 with --audit quick first"):
+        main(SimpleNamespace(folder=str(tmp_path)))
+
+
+def test_a_damaged_audit_is_named(tmp_path):
+    (tmp_path / "erased").mkdir()
+    (tmp_path / "erased" / "audit_Bald.json").write_text('{"nets": {', encoding="utf-8")
+    with pytest.raises(InputError, match="audit_Bald.json is no audit"):
+        main(SimpleNamespace(folder=str(tmp_path)))
