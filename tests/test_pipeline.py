@@ -199,5 +199,6 @@ def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba
     again = run_command(STEP_3, *words, folder=trained)
     assert again.returncode == 0
     assert (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes() == first
+    words = flags(tiny_celeba, method="erase", run_name="erased")  # the checkpoint says how strong it was
     evaluated = run_command(STEP_3, *words, "--evaluate_only", folder=trained)
     assert evaluated.returncode == 0 and "0.500" in evaluated.stdout
