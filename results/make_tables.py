@@ -45,6 +45,7 @@ KINDS = {
     "erasure_cost": ("erase_seconds", "", RUN | {"hardware": "hardware"},
         {"images": "erase_images ,.0f", "erasure, s": "erase_seconds .2f", "epoch of training, s": "epoch_seconds .2f",
          "oracle's epochs": "oracle_epochs .0f", "share of an oracle": "ratio .2%"}),
+    "erasure_ablations": ("worst_gap", "", RUN | {"edited": "setting"}, {"linear − oracle": "worst_gap +.3f"}),
     "gpu_table": ("stages", "stages", {"model": "model", "batch": "batch_size", "stage": "*", **MACHINE},
         {"s": "stages/*/seconds .4f", "images/s": "stages/*/images_per_second ,.0f",
          "peak memory, bytes": "stages/*/peak_bytes ,.0f", "waits of the host": "stages/*/waits ,.0f"}),
@@ -122,11 +123,10 @@ def write_cell(values, form):
     if not known:
         return MISSING
     if isinstance(known[0], str):
-        words = Counter(known)
-        return known[0] if words[known[0]] == len(values) else ", ".join(f"{n} × {word}" for word, n in words.items())
-    spread = len(known) > 1 and not (form.endswith(".0f") and len(set(known)) == 1)  # counts that agree have none
-    spread = f" ± {statistics.stdev(known):{form.lstrip('+')}}" if spread else ""
-    text = format(statistics.fmean(known), form) + spread
+        return known[0] if len({*values}) == 1 else ", ".join(f"{n} × {word}" for word, n in Counter(known).items())
+    single = len(known) == 1 or (form.endswith(".0f") and len(set(known)) == 1)  # counts that agree have no spread
+    spread = "" if single else f" ± {statistics.stdev(known):{form.lstrip('+')}}"
+    text = f"{statistics.fmean(known):{form}}{spread}"
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
