@@ -1,7 +1,12 @@
 """Small data sets and networks that several test files share."""
 
+import contextlib
+import ctypes
 import gc
 import importlib
+import io
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,19 +23,26 @@ STEP_1, STEP_2, STEP_3 = (
     f"unlearning_multi_celeba_resnet18_{step}" for step in ("original", "generate_graph", "unlearning")
 )
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU C library's
+FROZEN = {"modules": 0}
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: a later collection need not look at it again."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """After each test networks in cycles go, as in the traceback of an expected error; after each file, free memory.
+
+    What tests have imported stays: once it is there, a later collection need not look at it again.
+    """
+    if len(sys.modules) > FROZEN["modules"]:
+        gc.collect()
+        gc.freeze()
+        FROZEN["modules"] = len(sys.modules)
+    done = yield
     gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def freed():
-    """Networks that hang in cycles, as in the traceback of an expected error, go after each test."""
-    yield
-    gc.collect()
+    if TRIM and (nextitem is None or nextitem.path != item.path):
+        TRIM(0)
+    return done
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +88,19 @@ def run_step(script, *words):
     """Run a step in this process, as its command line would."""
     step = importlib.import_module(script)
     step.main(step.get_args_parser().parse_args([str(word) for word in words]))
+
+
+def run_here(script, *words, folder):
+    """Run a step or tool as `run_command` would, but in this process, which saves the seconds of a start."""
+    words, out, err, code = [str(word) for word in words], io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [f"{script}.py", *words])
+        try:
+            runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code or 0
+    return subprocess.CompletedProcess([script, *words], code, out.getvalue(), err.getvalue())
 
 
 def run_command(script, *words, folder):
