@@ -17,6 +17,7 @@ import torch
 
 from utils.common import arguments, run
 from utils.common.errors import InputError
+from utils.common.outputs import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.graph.dataflow import trace_dataflow
@@ -46,6 +47,7 @@ def get_args_parser():
 
 def main(args):
     """Measure each stage on the GPU."""
+    check_outputs(vars(args), out=args.out)
     if not torch.cuda.is_available():
         raise InputError("no CUDA device here: this table is for a GPU (nothing was measured)")
     device = run.start_run(args.seed, args.device)

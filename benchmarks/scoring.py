@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.scoring_methods import make_methods, prepare_work
 from utils.common import arguments, run
+from utils.common.outputs import check_outputs
 from utils.datasets.dataset import open_dataset
 from utils.datasets.layouts import ATTRIBUTES
 from utils.report.run_record import dataset_name
@@ -47,6 +48,7 @@ def get_args_parser():
 
 def main(args):
     """A line for every number of attributes."""
+    check_outputs(vars(args), out=args.out)
     device = run.pick_device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)

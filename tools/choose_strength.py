@@ -17,6 +17,7 @@ from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
 from utils.common import run
+from utils.common.outputs import check_outputs
 from utils.common.paths import write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
@@ -46,9 +47,11 @@ def get_args_parser():
 def main(args):
     """Open the task, sweep, write, print."""
     task = open_task(**vars(args))
+    folder = task.results_folder(args.results, "erase")
+    written = [folder / "strength.json", folder / "strength.png"]
+    check_outputs(vars(args) | {"checkpoint": task.network.path}, results=written)
     run.header("choose the strength", describe_task(task))
     networks = {"original": task.network.model, **task.reference_networks(args.seed)}
-    folder = task.results_folder(args.results, "erase")
     choose_settings("auto", networks, task.open_data(), task, folder, args.seed, args.strengths)
 
 

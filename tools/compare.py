@@ -12,6 +12,7 @@ from pathlib import Path
 
 from utils.common import arguments as a
 from utils.common.errors import InputError
+from utils.common.outputs import check_outputs
 from utils.common.run import table
 from utils.report.style import network_styles, number, picture, readable
 from utils.report.tables import format_figure
@@ -31,6 +32,7 @@ def main(args):
         audits.setdefault(path.stem.removeprefix("audit_"), {})[path.parent.name] = _read(path)
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
+    check_outputs(vars(args), folder=[Path(args.folder) / f"comparison_{target}.png" for target in audits])
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
         print(

@@ -27,8 +27,10 @@ def main(args):
     """Load, export, compare, write."""
     from tools import formats
     from utils.common.errors import InputError
+    from utils.common.outputs import check_outputs
     from utils.network.checkpoint import load_checkpoint, restore, sha256_of
 
+    check_outputs(vars(args), onnx=args.onnx, exported=args.exported)
     exporters = {args.onnx: formats.to_onnx, args.exported: formats.to_program}
     exporters.pop(None, None)
     if not exporters:

@@ -17,6 +17,7 @@ from models.heads import get_heads
 from tools import formats
 from utils.common import arguments
 from utils.common.errors import InputError
+from utils.common.outputs import check_outputs
 from utils.network.checkpoint import load_checkpoint, restore, sha256_of
 
 
@@ -30,6 +31,7 @@ def get_args_parser():
 
 def main(args):
     """Load, take out, compare, write."""
+    check_outputs(vars(args), out=args.out)
     (torch_pruning,) = formats.load_optional("tools.shrink", "torch_pruning")
     checkpoint = load_checkpoint(args.checkpoint)
     model, size = restore(checkpoint), checkpoint.img_size

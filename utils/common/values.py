@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 
 
 def _number(text, kind, holds, expected):
@@ -49,9 +50,19 @@ def share(text):
     return _number(text, float, lambda value: 0 < value <= 1, "a share above 0 and at most 1")
 
 
+def path(text):
+    """A path; `~` and `~user` in front are home folders: the shell reads them so, but not behind `--out=`.
+
+    Raises: argparse.ArgumentTypeError if it is empty
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+    return os.path.expanduser(text)
+
+
 def optional_path(text):
     """A path, or None for the word "none"."""
-    return None if text.lower() == "none" else text
+    return None if text.lower() == "none" else path(text)
 
 
 def head_or_place(text):
