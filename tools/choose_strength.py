@@ -11,8 +11,6 @@ Writes  <folder of --results>/<run>/<targets>/erased/strength.json and strength.
 import json
 from dataclasses import replace
 
-from matplotlib.ticker import NullLocator
-
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
@@ -162,7 +160,7 @@ def _draw_stages(panel, points):
     panel.axhline(0, color=GREY, linewidth=1.0, linestyle=":")
     panel.set_xscale("log", base=2)
     panel.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
-    panel.xaxis.set_minor_locator(NullLocator())
+    panel.minorticks_off()
 
 
 def _stages_by_curve(points, target):

@@ -14,7 +14,7 @@ from utils.common import arguments as a
 from utils.common.errors import InputError
 from utils.common.outputs import check_outputs
 from utils.common.run import table
-from utils.report.style import network_styles, number, picture, readable
+from utils.report.style import network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure
 
 
@@ -143,7 +143,7 @@ def draw_comparison(path, networks, target, title=""):
             panel.set_xticks([0, 0.5, 1])
             panel.tick_params(axis="y", length=0)
             panel.grid(axis="y", visible=False)
-        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_yticks(range(len(names)), [plain(name) for name in names])
 
 
 if __name__ == "__main__":
