@@ -9,8 +9,11 @@ Writes  a JSON line to --out: seconds of each erasure and of each training epoch
 
 import copy
 import statistics
+import sys
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments, run
 from utils.common.outputs import check_outputs

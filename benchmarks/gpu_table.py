@@ -10,10 +10,13 @@ Without a GPU it ends with exit code 2 and one line. It was not run on a GPU so 
 
 import copy
 import statistics
+import sys
 import warnings
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments, run
 from utils.common.errors import InputError

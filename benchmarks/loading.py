@@ -10,13 +10,17 @@ Reads   --data_path   Writes  a JSON line an image size to --out
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
+from pathlib import Path
 
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments, run
 from utils.common.outputs import check_outputs

@@ -12,10 +12,13 @@ the cached images to the means (K, C) of five layers; reading the batches is par
 """
 
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from benchmarks.scoring_methods import make_methods, prepare_work
 from utils.common import arguments, run

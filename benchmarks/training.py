@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from models import build_model
 from utils.common import arguments, run
 from utils.common.outputs import check_outputs

@@ -6,7 +6,10 @@ Writes  <--out>/audit_<target>.json and pictures beside it, and a line of --resu
     python -m tools.audit --unlearned A.pth --original B.pth --oracle C.pth --task Bald Smiling --target Bald
 """
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.audit.audit import audit
 from utils.common import arguments as a

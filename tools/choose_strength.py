@@ -9,7 +9,11 @@ Writes  <folder of --results>/<run>/<targets>/erased/strength.json and strength.
 """
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE

@@ -8,7 +8,10 @@ Writes  comparison_<target>.png in that folder; the table goes to the terminal
 
 import json
 import math
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments as a
 from utils.common.errors import InputError

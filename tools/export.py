@@ -9,6 +9,11 @@ The file does not normalise: normalisation is metadata, images must be prepared 
     python -m tools.export --checkpoint checkpoints/Bald_Mouth_Slightly_Open/pruned_Bald.pth --onnx bald.onnx
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.common import arguments
 
 

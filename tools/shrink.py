@@ -9,9 +9,13 @@ Torch-Pruning (pip install -r requirements-extras.txt) finds what goes together:
 """
 
 import copy
+import sys
+from pathlib import Path
 
 import torch
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from models.heads import get_heads
 from tools import formats
