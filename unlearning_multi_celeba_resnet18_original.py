@@ -65,6 +65,7 @@ def main(args):
     device = distributed.start(run.start_run(args.seed, args.device))
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
     files = resume.training_files(args.save_path, paths.run_name(args.task_labels, args.run_name), left_out)
+    run_record.check_training_outputs(files, vars(args))
     settings, augment = recipe.settings_from_flags(**vars(args)), recipe.augmentation_from_flags(**vars(args))
     data = open_training_data(heads, **vars(args))
     test = data.rows("test")

@@ -1,6 +1,21 @@
-"""The one error that a user can cause: the scripts print its line and end with exit code 2."""
+"""Errors in one line: the mistake of a user, and what the machine could not do; the scripts end with exit code 2."""
 
 import difflib
+import errno
+
+CURES = {
+    **dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), "make room there, or name another folder"),
+    **dict.fromkeys(("EACCES", "EPERM", "EROFS"), "name a place where you may read and write"),
+    **dict.fromkeys(("ENOTDIR", "EEXIST"), "a file stands where a folder must be; name another path, or move the file"),
+    "EISDIR": "a folder stands where a file must be; name another path",
+    "ENOENT": "check the path",
+    "ENAMETOOLONG": "name a shorter path",
+    "EIO": "the disk or the file server fails; look at the system's log, or name another folder",
+    "ESTALE": "the file server fails; run the same command again",
+    "EMFILE": "raise the number of open files (ulimit -n), or use fewer --num_workers",
+}
+MEMORY = "out of memory ({}): use a smaller --batch_size or --img_size"
+NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "alloc_failed", "bad_alloc")
 
 
 class InputError(ValueError):
@@ -11,3 +26,21 @@ def did_you_mean(name, names):
     """A hint such as `: did you mean Bald?` for a mistyped name, or an empty text if nothing is near."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f": did you mean {near[0]}?" if near else ""
+
+
+def explain(error):
+    """What the machine could not do and the cure, in one line; None for an error that is a bug of the program.
+
+    Args: error: an exception of the system (files, disks) or for want of memory, on the CPU or a GPU
+    """
+    text = str(error)
+    lacks_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    if isinstance(error, RuntimeError):  # PyTorch's, by its words: naming its classes would import it
+        lacks_memory = any(words in text.lower() for words in NO_MEMORY)
+    if lacks_memory:
+        return MEMORY.format(" ".join(text.split())[:160].rstrip(". ") or type(error).__name__)
+    if isinstance(error, OSError):
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        cure = CURES.get(errno.errorcode.get(error.errno), "")
+        return ": ".join(filter(None, [error.strerror or text or type(error).__name__, " -> ".join(names), cure]))
+    return None

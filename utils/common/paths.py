@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import platform
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from utils.common.errors import InputError
@@ -72,19 +75,63 @@ def _checked(name, what):
 def write_atomically(path, content):
     """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
 
-    A process that is killed on the way leaves what stood under the final name. Missing folders are made.
+    A process that is killed on the way leaves what stood under the final name; what such a one left beside it is
+    removed by the next to write that file. Missing folders are made.
     Returns: the path
+    Raises: OSError with the path in it, also for a full disk
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    short = path.name if len(os.fsencode(path.name)) <= 150 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    temporary = path.with_name(f".{short}.{os.getpid()}@{platform.node()[:40]}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path.parent, f".{short}.")
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):  # the name that the user knows
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
     return path
+
+
+def sync_folder(folder):
+    """Flush the names in a folder to disk, where the system can: a new file also survives a loss of power."""
+    with suppress(OSError):  # Windows opens no folder, some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_left_over(folder, start):
+    """Remove temporary files of one final name whose process on this machine is gone, or that are a day old."""
+    for name in os.listdir(folder):
+        process, _, node = name.removeprefix(start).removesuffix(".tmp").partition("@")
+        if name.startswith(start) and name.endswith(".tmp") and process.isdecimal():
+            here = node == platform.node()[:40] and int(process) != os.getpid()
+            with suppress(OSError):  # another one removed it first
+                if here and not _is_alive(int(process)) or time.time() - os.stat(folder / name).st_mtime > 86400:
+                    os.unlink(folder / name)
+
+
+def _is_alive(process):
+    """Whether a process of this number runs; yes where that can't be asked harmlessly (Windows)."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
