@@ -25,14 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.common.errors import InputError  # noqa: E402
 from utils.datasets.decoding import load_rgb, run_on_threads  # noqa: E402
+from utils.datasets.folders import IMAGES, check_folder, find_files, find_image_folder, find_images  # noqa: E402
 from utils.datasets.layouts import (  # noqa: E402 (the path above comes first)
-    IMAGES,
     PARTITION_FILES,
     AttributeTable,
-    check_folder,
-    find_file,
-    find_image_folder,
-    images_present,
     read_attribute_table,
     read_partition,
     write_tables,
@@ -116,14 +112,15 @@ def verify(folder, workers=2):
     """
     table = read_attribute_table(folder)
     lines = [f"{table.source}: {len(table.image_ids):,} rows, {len(table.names)} attributes"]
-    if find_file(folder, PARTITION_FILES):
+    if find_files(folder, PARTITION_FILES):
         counts = np.bincount(read_partition(folder, table.image_ids), minlength=3)
         lines.append("partition: {:,} train, {:,} validation, {:,} test".format(*counts))
     else:
         lines.append("no partition file (only --split official needs it)")
     image_folder = find_image_folder(folder)
-    present = images_present(image_folder, table.image_ids)
-    damaged = find_unreadable(image_folder, table.image_ids[present], workers)
+    files = find_images(image_folder, table.image_ids)
+    present = files != ""
+    damaged = find_unreadable(image_folder, files[present], workers)
     for message in damaged:
         print(message, file=sys.stderr)
     if damaged or not present.all():
@@ -163,7 +160,7 @@ def write_subset(folder, out, count, start=0, size=(89, 109), quality=75, worker
     if start + count > len(table.image_ids):
         raise InputError(f"rows {start} to {start + count - 1} asked for, {table.source} has {len(table.image_ids):,}")
     chosen = table.rows(slice(start, start + count))
-    partition = read_partition(folder, chosen.image_ids) if find_file(folder, PARTITION_FILES) else None
+    partition = read_partition(folder, chosen.image_ids) if find_files(folder, PARTITION_FILES) else None
     image_folder = find_image_folder(folder)
     names = np.array([f"{os.path.splitext(name)[0]}.jpg" for name in chosen.image_ids.tolist()])
     part = out.with_name(f".{out.name}.{os.getpid()}.part")

@@ -9,13 +9,8 @@ import torch
 from utils.common.errors import InputError
 from utils.datasets.cache import ImageCache
 from utils.datasets.decoding import load_exact, run_on_threads
-from utils.datasets.layouts import (
-    find_image_folder,
-    images_present,
-    missing_images_message,
-    read_attribute_table,
-    read_partition,
-)
+from utils.datasets.folders import find_image_folder, find_images, missing_images_message
+from utils.datasets.layouts import read_attribute_table, read_partition
 
 SPLITS = ("released", "official", "all")
 
@@ -59,7 +54,8 @@ def open_dataset(
     if limit is not None:
         table = table.rows(slice(limit))
     image_folder = find_image_folder(data_path)
-    present = images_present(image_folder, table.image_ids)
+    files = find_images(image_folder, table.image_ids)
+    present = files != ""
     if not present.all():
         if not (allow_missing and present.any()):
             raise InputError(missing_images_message(image_folder, table.image_ids, present))
@@ -67,9 +63,9 @@ def open_dataset(
             f"using {present.sum():,} of {len(present):,} table rows: "
             f"{(~present).sum():,} have no image in {image_folder}"
         )
-        table = table.rows(present)
+        table, files = table.rows(present), files[present]
     splits = _split_rows(split, data_path, table.image_ids)
-    paths = np.char.add(os.path.join(image_folder, ""), table.image_ids)
+    paths = np.char.add(os.path.join(image_folder, ""), files)
     cache = None if exact_resize else ImageCache(paths, img_size, cache_path, workers, note)
     return ImageDataset(attributes, img_size, table.image_ids, paths, table.columns(attributes), splits, cache, workers)
 
