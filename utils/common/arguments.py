@@ -7,7 +7,7 @@ import argparse
 import math
 from argparse import BooleanOptionalAction
 
-from utils.common.errors import InputError, did_you_mean
+from utils.common.errors import InputError, did_you_mean, explain
 
 IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")  # scores, then controls
 # the rows of the paper: attributes, targets by place, proportion
@@ -20,7 +20,7 @@ SETTINGS = {
 # where things lie and what computes them: files carry none of it, so they are equal wherever they are made
 NOT_RECORDED = (
     "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
-    "training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
+    "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
 ).split()
 SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
 LABELS = "attributes, one head each, in head order"
@@ -58,6 +58,10 @@ class Parser(argparse.ArgumentParser):
             row = SETTINGS[parsed.setting]
             self.set_defaults(**{flag: value for flag, value in row.items() if flag in known})
             parsed, unknown = self.parse_known_args(words, namespace)
+        blank = argparse.Namespace(**{action.dest: self for action in self._actions})  # a value that no flag has
+        parsed.given = {
+            flag for flag, value in vars(self.parse_known_args(words, blank)[0]).items() if value is not self
+        }
         for flag, other, value in self._conditions:
             if getattr(parsed, flag) != self.get_default(flag) and getattr(parsed, other) != value:
                 against = f"is for --{other} {value}" if value else f"does nothing with --{other}"
@@ -83,12 +87,10 @@ def run_script(main, parser):
     flags = parser.parse_args()
     try:
         main(flags)
-    except InputError as error:
-        parser.error(error)
-    except OSError as error:
-        if error.filename is None:
+    except Exception as error:
+        if explain(error) is None:
             raise
-        parser.error(f"{error.strerror}: {error.filename}")  # no permission, no space: the reader's to mend
+        parser.error(explain(error))
     except KeyboardInterrupt:
         parser.exit(130, "stopped\n")
 

@@ -2,9 +2,39 @@
 
 import difflib
 
+#: what systems, PyTorch, its libraries and numpy say when memory is used up
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "unable to allocate", "bad_alloc", "alloc_failed")
+
 
 class InputError(ValueError):
     """Something the user passed is wrong; the message says what, where and how to mend it, in one line."""
+
+
+def explain(error):
+    """What to tell a user about an exception in one line; None for one that is a fault of the program.
+
+    Args: error: `InputError`, an OSError on some file, PyTorch's OutOfMemoryError, its RuntimeError of an allocator, …
+    Returns: the line, or None
+    """
+    text = str(error).lower()
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+        where = "the GPU's memory" if "cuda" in text else "memory"
+        return f"{where} is used up: use a smaller --batch_size (or --img_size)"
+    if "can't start new thread" in text:
+        return "no thread can be started, memory or processes are used up: allow more of them (ulimit -v, ulimit -u)"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"  # no permission, no space: the reader's to mend
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return f"--compile: torch.compile failed ({first_line(error)}): leave out --compile"
+    return None
+
+
+def first_line(error, most=160):
+    """The first line of an exception's message that says something, or its kind; at most `most` characters of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:most]
 
 
 def did_you_mean(name, names):

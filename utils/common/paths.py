@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import platform
+from contextlib import suppress
 from pathlib import Path
 
 from utils.common.errors import InputError
@@ -72,13 +74,16 @@ def _checked(name, what):
 def write_atomically(path, content):
     """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
 
-    A process that is killed on the way leaves what stood under the final name. Missing folders are made.
+    A process that is killed on the way leaves what stood under the final name; its temporary file goes when the file is
+    written again. Missing folders are made.
     Returns: the path
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    start = f".{path.name}.{platform.node()}."
+    _remove_leftovers(path.parent, start)
+    temporary = path.with_name(f"{start}{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -88,3 +93,24 @@ def write_atomically(path, content):
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _remove_leftovers(folder, start):
+    """Remove the temporary files `start`PID.tmp of processes of this machine that are dead."""
+    for name in os.listdir(folder):
+        number = name.removeprefix(start).removesuffix(".tmp")
+        if name == f"{start}{number}.tmp" and number.isdecimal() and not _is_alive(int(number)):
+            with suppress(FileNotFoundError):
+                (folder / name).unlink()
+
+
+def _is_alive(process):
+    """Whether there is a process of that number; True where nobody tells."""
+    try:
+        if os.name == "posix":  # elsewhere signal 0 would end it
+            os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
