@@ -103,7 +103,7 @@ def test_a_truncated_image_is_named_before_training_starts(refuse, tiny_celeba, 
     data = copy_of(tiny_celeba, tmp_path)
     broken = data / "img_align_celeba" / "000007.jpg"
     broken.write_bytes(broken.read_bytes()[:700])
-    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, "--force", data=data)
 
 
 def test_a_row_with_a_wrong_column_count_is_named(refuse, tiny_celeba, tmp_path):

@@ -15,7 +15,7 @@ CURES = {
     "EMFILE": "raise the number of open files (ulimit -n), or use fewer --num_workers",
 }
 MEMORY = "out of memory ({}): use a smaller --batch_size or --img_size"
-NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "alloc_failed", "bad_alloc")
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "unable to allocate", "bad_alloc", "alloc_failed")
 
 
 class InputError(ValueError):
@@ -38,9 +38,19 @@ def explain(error):
     if isinstance(error, RuntimeError):  # PyTorch's, by its words: naming its classes would import it
         lacks_memory = any(words in text.lower() for words in NO_MEMORY)
     if lacks_memory:
-        return MEMORY.format(" ".join(text.split())[:160].rstrip(". ") or type(error).__name__)
+        return MEMORY.format(first_line(error).rstrip(". "))
+    if "can't start new thread" in text:
+        return "no thread can be started, memory or processes are used up: allow more of them (ulimit -v, ulimit -u)"
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return f"--compile: torch.compile failed ({first_line(error)}): leave out --compile"
     if isinstance(error, OSError):
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         cure = CURES.get(errno.errorcode.get(error.errno), "")
         return ": ".join(filter(None, [error.strerror or text or type(error).__name__, " -> ".join(names), cure]))
     return None
+
+
+def first_line(error, most=160):
+    """The first line of an exception's message that says something, or its kind; at most `most` characters of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:most]

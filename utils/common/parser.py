@@ -69,9 +69,9 @@ class Parser(argparse.ArgumentParser):
             parsed, unknown = self.parse_known_args(words, namespace)
         if unknown:
             self.error(f"unknown argument {unknown[0]}{self._hint(unknown[0].split('=')[0])}")
-        given = self._given(words)
+        parsed.given = self._given(words)
         for flag, other, value in self._conditions:
-            if flag in given and getattr(parsed, other) != value:
+            if flag in parsed.given and getattr(parsed, other) != value:
                 against = f"is for --{other} {value}" if value else f"does nothing with --{other}"
                 self.error(f"--{flag} {against}: leave one of the two out")
         return parsed
