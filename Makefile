@@ -9,7 +9,7 @@ SEED = 0
 
 # flags of the demo: forget Bald, keep Mouth_Slightly_Open (the task of Setting I), short training on the drawn faces
 DEMO_FACES = --num_images 6000 --seed 0 --rate Bald=0.1
-DEMO_TRAIN = --epoch 5 --scheduler onecycle --lr 2e-3 --rotation 10 --img_size 64
+DEMO_TRAIN = --force --epoch 5 --scheduler onecycle --lr 2e-3 --rotation 10 --img_size 64
 DEMO_GRAPH = --no_balance --proportion 0.25
 DEMO_SHARED = --setting I --data_path $(FACES) --seed $(SEED)
 

@@ -9,6 +9,7 @@ Writes  graphs/<run>/<targets>.json            (read by step 3), .graphml and .p
 """
 
 from utils.common import arguments as a
+from utils.common import locks
 
 
 def get_args_parser():
@@ -38,6 +39,7 @@ def get_args_parser():
     return parser
 
 
+@locks.one_at_a_time
 def main(args):
     """Score the channels, take each attribute's essential set, balance them, write the graph."""
     from utils.common.run import Stopwatch, header  # one block, here, so that --help answers at once

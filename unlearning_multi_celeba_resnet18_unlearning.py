@@ -14,6 +14,7 @@ Writes  checkpoints/<run>/pruned_<targets>.pth, or erased_<targets>.pth
 import copy
 
 from utils.common import arguments as a
+from utils.common import locks
 
 
 def get_args_parser():
@@ -44,6 +45,7 @@ def get_args_parser():
     return parser
 
 
+@locks.one_at_a_time
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
     from tools.audit import audit_networks  # one block, here, so that --help answers at once

@@ -103,7 +103,7 @@ def test_a_truncated_image_is_named_before_training_starts(refuse, tiny_celeba, 
     data = copy_of(tiny_celeba, tmp_path)
     broken = data / "img_align_celeba" / "000007.jpg"
     broken.write_bytes(broken.read_bytes()[:700])
-    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, "--force", data=data)
 
 
 def test_a_row_with_a_wrong_column_count_is_named(refuse, tiny_celeba, tmp_path):
@@ -197,7 +197,7 @@ ABSENT = "no/such/data"  # what is wrong with an output is said before the data 
 RUN = "checkpoints/Bald_Eyeglasses"
 UNWRITABLE = [
     (STEP_1, ["--save_path", "checkpoints/Bald_Eyeglasses/original.pth"], "--save_path"),
-    (STEP_1, ["--save_path", "p" * 300], "--save_path"),
+    (STEP_1, ["--save_path", "p" * 300], "name a shorter path"),
     (STEP_1, ["--cache_path", f"{RUN}/original.pth", "--save_path", "new"], "--cache_path"),
     (
         STEP_1,

@@ -4,9 +4,10 @@ Nothing slow is imported here, so `--help` answers at once.
 """
 
 from utils.common.errors import InputError, did_you_mean
-from utils.common.parser import SETTINGS, Parser  # noqa: F401 - a script takes all that its flags need from here
-from utils.common.script import run_script  # noqa: F401
-from utils.common.values import (  # noqa: F401
+from utils.common.interrupts import run_script  # noqa: F401 - a script takes all that its flags need from here
+from utils.common.parser import (  # noqa: F401
+    SETTINGS,
+    Parser,
     head_or_place,
     non_negative_float,
     non_negative_int,
@@ -22,7 +23,7 @@ IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")
 # where things lie and what computes them: files carry none of it, so they are equal wherever they are made
 NOT_RECORDED = (
     "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
-    "training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
+    "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
 ).split()
 SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
 LABELS = "attributes, one head each, in head order"

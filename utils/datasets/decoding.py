@@ -78,7 +78,7 @@ def fingerprint(paths, size):
 def run_on_threads(step, count, workers, bar=None):
     """Call step(0) … step(count - 1) on threads and advance a tqdm bar; the first error ends the rest and is raised.
 
-    Decoders and resizers work outside the interpreter's lock.
+    Without `workers` (0) this thread does it all. Decoders and resizers work outside the interpreter's lock.
     """
 
     def run_piece(start):
@@ -89,7 +89,8 @@ def run_on_threads(step, count, workers, bar=None):
 
     with ThreadPoolExecutor(max(1, int(workers))) as pool:
         try:
-            for done in pool.map(run_piece, range(0, count, PIECE)):
+            pieces = range(0, count, PIECE)
+            for done in pool.map(run_piece, pieces) if workers else map(run_piece, pieces):
                 if bar is not None:
                     bar.update(done)
         except BaseException:

@@ -123,14 +123,43 @@ def open_training_data(
 
     Args: heads: names of the attributes to train, in head order
     Returns: ImageDataset
-    Raises: InputError for what is wrong with the folder, and if an attribute has no positive image in a part
+    Raises: InputError for what is wrong with the folder, and if no training image has an attribute
     """
     options = {"split": split, "limit": limit, "allow_missing": allow_missing, "cache_path": cache_path}
     data = open_dataset(data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options)
     for head in heads:
-        for part in ("train", "test"):
-            data.positives(head, part)
+        data.positives(head, "train")
+    _warn_of_missing_classes(data)
     return data
+
+
+def open_trained(file, heads, *, given, device, data_path, cache_path, num_workers, **flags):
+    """A network that step 1 has trained, and its images as they were in training, but for the flags that are `given`.
+
+    Args:
+        file: of the network; heads: names, in head order; given: names of flags of step 1 that win over the file's
+    Returns: (LoadedNetwork, ImageDataset)
+    Raises: InputError if the file is absent or does not fit, or for what is wrong with the folder
+    """
+    asked = {flag: flags[flag] for flag in ("model", "img_size", "as_released", *SPLIT_FLAGS) if flag in given}
+    kind = {"name": asked.pop("model", None), "img_size": asked.pop("img_size", None)}
+    network = load_network(file, heads, device=device, **kind)
+    exact = asked.pop("as_released", network.arguments.get("as_released", False))
+    options = _data_options(network, data_path, None, cache_path) | asked
+    data = open_dataset(attributes=network.attributes, exact_resize=exact, workers=num_workers, **options)
+    _warn_of_missing_classes(data)
+    return network, data
+
+
+def _warn_of_missing_classes(data):
+    """Say which attributes all images of a part have, or none: figures that need both classes are not defined there."""
+    for part, rows in data.splits.items():
+        for head, count in zip(data.attributes, data.labels[rows].sum(0), strict=True):
+            if count in (0, len(rows)) and len(rows):
+                which = "none" if count == 0 else "all"
+                print(
+                    f"warning: {which} of the {len(rows):,} {part} images have {head}: figures such as its AUC are '-'"
+                )
 
 
 def open_networks(files, forgotten, *, device, task_labels, model, img_size, seed, data_path, split, cache_path, **_):

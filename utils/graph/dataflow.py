@@ -59,7 +59,10 @@ class Dataflow:
         """
         if not 1 <= count < len(self.convolutions):
             most = len(self.convolutions) - 1
-            raise InputError(f"cannot score {count} layers: this network has {most} convolutions before its last one")
+            cure = f"; use --layers {most}" if most else ""
+            raise InputError(
+                f"cannot score {count} layers: this network has {max(most, 0)} convolutions before its last one{cure}"
+            )
         return self.convolutions[-count - 1 : -1]
 
     def choose_layers(self, chosen=("5",)):

@@ -1,6 +1,7 @@
 """The essential graph on disk: nodes, edges and votes; checked when it is built; JSON, GraphML and released text."""
 
 import ast
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -112,6 +113,7 @@ class EssentialGraph:
     def to_json(self):
         """The graph as JSON text: one line per entry, the same graph always the same bytes."""
         body = {"format": FORMAT, **asdict(self), "votes": {layer: self.votes(layer) for layer in self.layers}}
+        body["sha256"] = _checksum(body)
         return json.dumps(body, allow_nan=False, separators=(",", ":")).replace(',"', ',\n"') + "\n"
 
     def to_graphml(self):
@@ -194,14 +196,21 @@ def read_graph(path):
         raise InputError(f"no graph at {path}: run step 2 first (python {script}) with the same attributes and target")
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        if body.pop("format") != FORMAT:
+        if body["format"] != FORMAT:
             raise ValueError(f"format is not {FORMAT}")
-        body.pop("votes")
+        if "sha256" in body and body.pop("sha256") != _checksum(body):  # earlier graphs have none
+            raise ValueError("its checksum does not fit its content")
+        del body["format"], body["votes"]
         return EssentialGraph(
             **{**body, "attributes": tuple(body["attributes"]), "forgotten": tuple(body["forgotten"])}
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a whole essential graph ({error}): make it again with step 2") from error
+
+
+def _checksum(body):
+    """Hex digest of a JSON object, whatever its order and spaces."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_released_text(path):

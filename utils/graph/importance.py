@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
+from utils.evaluation.predict import check_finite
 from utils.network.modes import evaluating, exact_float32
 
 MEASURES = ("gradcam", "gradient_activation")
@@ -111,7 +112,7 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         of_probability: differentiate the sigmoid of the logit, which vanishes where the network is confident
         total: number of batches, for the progress bar
     Returns: Scores
-    Raises: ValueError for an unknown measure or a layer that is no convolution
+    Raises: ValueError for an unknown measure or a layer that is no convolution; InputError if a score is not finite
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
@@ -211,7 +212,10 @@ def _means(model, links, channels, relevance, counts):
         matrix = connection_matrix(mean, model.get_submodule(link.consumer).groups)
         width = model.get_submodule(link.producer).out_channels
         edges[link.producer, link.consumer] = matrix[:, link.offset : link.offset + width]
-    return Scores({layer: sums.cpu() * share for layer, sums in channels.items()}, edges, counts)
+    channels = {layer: sums.cpu() * share for layer, sums in channels.items()}
+    for values in (*channels.values(), *edges.values()):
+        check_finite(values, "scores")
+    return Scores(channels, edges, counts)
 
 
 def gradcam_maps(model, layers, images, attribute):

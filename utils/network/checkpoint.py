@@ -1,6 +1,8 @@
 """A network on disk: a plain dictionary of tensors and what made them, opened with weights_only=True.
 
-The same content gives the same bytes: no path, device, time or file name goes in.
+The same content gives the same bytes: no path, device, time or file name goes in. A file is a zip archive, as torch
+writes it, and the archive's comment is a checksum of all that stands before it: a file of which a bit is wrong is not
+opened. Files without a comment, of others and of earlier versions, are opened as they are.
 """
 
 import hashlib
@@ -22,6 +24,7 @@ from utils.common.paths import write_atomically
 NORMALISATION = "(x / 255 - 0.5) / 0.5"
 FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size", "seed": "--seed"}
 SCRIPT = "unlearning_multi_celeba_resnet18"
+END, COMMENT = b"PK\5\6", 7 + 64  # how the last record of a zip archive begins; bytes of "sha256:" and the digest
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,9 @@ def write_tensors(path, content):
     """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes."""
     buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
     torch.save(content, buffer)
+    buffer.seek(-2, io.SEEK_END)  # the length of the comment ends the archive
+    buffer.write(COMMENT.to_bytes(2, "little"))
+    buffer.write(_checksum(buffer.getbuffer()))
     if distributed.is_main():  # all processes hold the same
         write_atomically(path, buffer.getbuffer())
     return buffer.getbuffer()
@@ -144,7 +150,11 @@ def read_tensors(path, cure):
     Raises: InputError that ends in `cure` if the file can't be read so; one of its own for a whole pickled network
     """
     try:
+        if not _is_whole(path):
+            raise InputError(f"{path} is damaged, its checksum does not fit its content: {cure}")
         return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
@@ -152,6 +162,18 @@ def read_tensors(path, cure):
             cure = "it may run code when it is opened; save only the weights with torch.save(model.state_dict(), FILE)"
             raise InputError(f"{path} holds more than tensors, a whole pickled network perhaps: {cure}") from None
         raise InputError(f"{path} is damaged or no PyTorch file: {cure}") from None
+
+
+def _checksum(content):
+    return b"sha256:" + hashlib.sha256(content).hexdigest().encode()
+
+
+def _is_whole(path):
+    """Whether a file fits the checksum at its end, or has none."""
+    content = memoryview(Path(path).read_bytes())
+    body, comment = content[:-COMMENT], bytes(content[-COMMENT:])
+    marked = comment.startswith(b"sha256:") or bytes(body[-22:]).startswith(END)
+    return not marked or comment == _checksum(body)
 
 
 def sha256_of(path):

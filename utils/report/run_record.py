@@ -4,7 +4,9 @@ import os
 
 from utils.common import run
 from utils.common.arguments import recorded_flags
-from utils.common.outputs import check_outputs
+from utils.common.errors import InputError
+from utils.common.paths import check_outputs
+from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
 from utils.report.figures import draw_before_after
@@ -24,14 +26,44 @@ def describe_training(model, data, settings, left_out, flags):
         flags: {flag: value} of step 1
     """
     parameters, device = sum(parameter.numel() for parameter in model.parameters()), next(model.parameters()).device
-    counts = ", ".join(f"{len(data.rows(split))} {split}" for split in data.splits)
     return {
         "network": f"{flags['model']}, {parameters:,} parameters, {flags['img_size']} px, on {device}",
         "heads": " ".join(model.attributes) + (f", left out: {' '.join(left_out)}" if left_out else ""),
-        "images": f"{counts} ({flags['split']} split of {flags['data_path']})",
+        "images": _images(data, flags["split"], flags["data_path"]),
+        "afterwards": steps_to_come(model),
         "settings": f"{settings.epochs} epochs, {settings.optimizer}, {settings.scheduler}, lr {settings.lr:g}, "
         f"batch {settings.batch_size}",
     }
+
+
+def describe_trained(network, data, flags):
+    """Header of step 1 with --evaluate_only: {what: value}.
+
+    Args: network: `LoadedNetwork`; data: `ImageDataset`; flags: {flag: value}, the network's own where none was given
+    """
+    split = flags["split"] if "split" in flags["given"] else network.arguments.get("split", flags["split"])
+    return {
+        "network": f"{network.name} from {network.path}, {network.img_size} px, {network.epoch} epochs",
+        "heads": " ".join(network.attributes),
+        "images": _images(data, split, flags["data_path"]),
+    }
+
+
+def _images(data, split, data_path):
+    counts = ", ".join(f"{len(data.rows(part))} {part}" for part in data.splits)
+    return f"{counts} ({split} split of {data_path})"
+
+
+def steps_to_come(model, layers=5):
+    """What steps 2 and 3 will be able to do with a network: score so many `layers`, as step 2 does unasked, or why not.
+
+    Returns: it in words
+    """
+    try:
+        trace_dataflow(model).choose_layers([layers])
+    except InputError as error:
+        return f"steps 2 and 3 cannot: {error}"
+    return f"steps 2 and 3 can score {layers} layers"
 
 
 def describe_task(task):

@@ -1,18 +1,74 @@
-"""How a script starts and ends: output that never stops it, its errors in one line each, an end that was asked for."""
+"""What breaks into a script: signals, a reader that closed the pipe, errors; told in one line, hours of work kept."""
 
 import errno
 import os
+import shlex
 import signal
 import sys
+import threading
 from contextlib import contextmanager, suppress
 
-from utils.common.errors import InputError, explain
-
-STOPPED = "stopped: run the same command again\n"
+from utils.common.errors import explain
 
 
-class Terminated(KeyboardInterrupt):
-    """The system asked this process to end (SIGTERM); like Ctrl-C, so that what cleans up after one does for both."""
+class Stopped(KeyboardInterrupt):
+    """A signal asked this program to stop; `code` is its exit code: 143 for SIGTERM, 130 for Ctrl-C."""
+
+    def __init__(self, number):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.code = 128 + number
+
+
+class Stopping:
+    """As a context it takes SIGTERM and Ctrl-C: each raises `Stopped`, but the first one waits inside `finishing`.
+
+    Outside of the context, and in other threads than the main one, it changes nothing.
+    """
+
+    def __init__(self):
+        self.number, self._waits, self._before = None, False, {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._come)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    @property
+    def requested(self):
+        """Whether a signal came."""
+        return self.number is not None
+
+    @contextmanager
+    def finishing(self, waits=True):
+        """The first signal inside is noted only: ask `requested` where stopping is cheap; with `waits` False it is not.
+
+        A signal that nobody asked for is raised at the end. Raises: Stopped
+        """
+        self._waits = waits
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self.requested:
+            raise Stopped(self.number)
+
+    def _come(self, number, _frame):
+        first, self.number = self.number is None, self.number or number
+        if not (first and self._waits):
+            raise Stopped(number)
+
+
+def command_again(add, drop=()):
+    """The shell command that started this program with the words of `add` behind it and without those of `drop`."""
+    words = [word for word in sys.argv[1:] if word not in (*add, *drop)]
+    start = "torchrun …" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "python"
+    return f"{start} {shlex.join([sys.argv[0], *words, *add])}"
 
 
 def run_script(main, parser):
@@ -23,10 +79,8 @@ def run_script(main, parser):
     with lasting_output(), _catching_sigterm():
         try:
             main(parser.parse_args())
-        except InputError as error:
-            parser.error(error)
         except KeyboardInterrupt as stop:
-            parser.exit(143 if isinstance(stop, Terminated) else 130, STOPPED)
+            parser.exit(getattr(stop, "code", 130), "stopped: run the same command again\n")
         except Exception as error:
             line = explain(error)
             if line is None:
@@ -87,11 +141,11 @@ class _Lasting:
 
 @contextmanager
 def _catching_sigterm():
-    """SIGTERM raises `Terminated` in the main thread, where the system knows signals."""
+    """SIGTERM raises `Stopped` in the main thread, where the system knows signals."""
 
     def stop(number, _):
         signal.signal(number, signal.SIG_IGN)  # once is enough; SIGKILL is left for who cannot wait
-        raise Terminated
+        raise Stopped(number)
 
     before = None
     with suppress(AttributeError, ValueError):  # no such signal; not the main thread
