@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from utils.common import arguments, run
 from utils.common.errors import InputError
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.graph.dataflow import trace_dataflow

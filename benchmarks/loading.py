@@ -23,7 +23,7 @@ from torchvision import transforms
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments, run
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.datasets.decoding import decode, run_on_threads

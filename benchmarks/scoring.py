@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from benchmarks.scoring_methods import make_methods, prepare_work
 from utils.common import arguments, run
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.datasets.dataset import open_dataset
 from utils.datasets.layouts import ATTRIBUTES
 from utils.report.run_record import dataset_name

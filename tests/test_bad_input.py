@@ -197,7 +197,7 @@ ABSENT = "no/such/data"  # what is wrong with an output is said before the data 
 RUN = "checkpoints/Bald_Eyeglasses"
 UNWRITABLE = [
     (STEP_1, ["--save_path", "checkpoints/Bald_Eyeglasses/original.pth"], "--save_path"),
-    (STEP_1, ["--save_path", "p" * 300], "--save_path"),
+    (STEP_1, ["--save_path", "p" * 300], "name a shorter path"),
     (STEP_1, ["--cache_path", f"{RUN}/original.pth", "--save_path", "new"], "--cache_path"),
     (
         STEP_1,

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.audit.audit import audit
 from utils.common import arguments as a
 from utils.common import paths, run
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.report.audit_report import results_line, summary, write_audit
 from utils.report.run_record import dataset_name

@@ -19,8 +19,7 @@ from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
 from utils.common import run
-from utils.common.outputs import check_outputs
-from utils.common.paths import write_atomically
+from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
 from utils.report.run_record import describe_task

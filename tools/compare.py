@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from utils.common import arguments as a
 from utils.common.errors import InputError
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.common.run import table
 from utils.report.style import network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure

@@ -32,7 +32,7 @@ def main(args):
     """Load, export, compare, write."""
     from tools import formats
     from utils.common.errors import InputError
-    from utils.common.outputs import check_outputs
+    from utils.common.paths import check_outputs
     from utils.network.checkpoint import load_checkpoint, restore, sha256_of
 
     check_outputs(vars(args), onnx=args.onnx, exported=args.exported)

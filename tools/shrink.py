@@ -21,7 +21,7 @@ from models.heads import get_heads
 from tools import formats
 from utils.common import arguments
 from utils.common.errors import InputError
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.network.checkpoint import load_checkpoint, restore, sha256_of
 
 

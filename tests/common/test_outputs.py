@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from utils.common import outputs
+from utils.common import paths
 from utils.common.errors import InputError
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_read_only_folder_is_refused(here, monkeypatch):
     def refuse(dir):
         raise PermissionError(13, "Permission denied", str(dir))
 
-    monkeypatch.setattr(outputs.tempfile, "TemporaryFile", refuse)  # who runs the tests may be allowed everything
+    monkeypatch.setattr(paths.tempfile, "TemporaryFile", refuse)  # who runs the tests may be allowed everything
     with pytest.raises(InputError, match="--out: can't write folder/x: Permission denied: folder: name a place"):
         check_outputs({}, out="folder/x")
 
@@ -70,7 +70,7 @@ def test_an_output_that_is_an_input_is_refused_also_through_links(way, here):
     os.symlink("file", "link")
     os.link("file", "hard")
     os.symlink(".", "linked")
-    for flag in outputs.INPUTS:
+    for flag in paths.INPUTS:
         with pytest.raises(InputError, match=rf"--out would overwrite {way}, which is read \(--{flag}\)"):
             check_outputs({flag: "file"}, out=way)
         check_outputs({flag: None}, out=way)

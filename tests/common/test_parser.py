@@ -78,7 +78,7 @@ def test_a_default_that_cannot_be_is_one_line(script, flag, default, line, capsy
 def test_the_scripts_own_defaults_are_taken_as_they_are(script):
     made = parser(script)
     before = {action.dest: action.default for action in made._actions if action.dest != "help"}
-    assert vars(made.parse_args([])) == before
+    assert vars(made.parse_args([])) == before | {"given": set()}
 
 
 @pytest.mark.parametrize("flag", ["save_path", "results", "data_path", "cache_path", "weights", "graph"])

@@ -37,14 +37,14 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_temporary_one(tmp_pa
 
 def processes_file(name, process, node=None):
     """Name of the temporary file that a process leaves beside `name`."""
-    return f".{name}.{process}@{platform.node()[:40] if node is None else node}.tmp"
+    return f".{name}.{platform.node()[:40] if node is None else node}.{process}.tmp"
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_live_one_writes_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "_is_alive", lambda process: process != 7)
     dead, old = processes_file("a.txt", 7), processes_file("a.txt", 7, "another-machine")
     kept = [processes_file("a.txt", 8), processes_file("a.txt", 7, "yet-another"), processes_file("b.txt", 7)]
-    kept += [".a.txt.x@y.tmp", ".a.txt.tmp", "a.txt.7@.tmp"]
+    kept += [".a.txt.y.x.tmp", ".a.txt.tmp", "a.txt.y.7.tmp"]
     for name in [dead, old, *kept]:
         (tmp_path / name).write_text("half")
     os.utime(tmp_path / old, (1, 1))

@@ -4,9 +4,10 @@ Nothing slow is imported here, so `--help` answers at once.
 """
 
 from utils.common.errors import InputError, did_you_mean
-from utils.common.parser import SETTINGS, Parser  # noqa: F401 - a script takes all that its flags need from here
-from utils.common.script import run_script  # noqa: F401
-from utils.common.values import (  # noqa: F401
+from utils.common.interrupts import run_script  # noqa: F401 - a script takes all that its flags need from here
+from utils.common.parser import (  # noqa: F401
+    SETTINGS,
+    Parser,
     head_or_place,
     non_negative_float,
     non_negative_int,

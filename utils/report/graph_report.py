@@ -5,8 +5,7 @@ import torch
 
 from utils.common import paths, run
 from utils.common.arguments import recorded_flags
-from utils.common.outputs import check_outputs
-from utils.common.paths import write_atomically
+from utils.common.paths import check_outputs, write_atomically
 from utils.evaluation.predict import evaluate
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import gradcam_maps

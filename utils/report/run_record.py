@@ -5,7 +5,7 @@ import os
 from utils.common import run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
-from utils.common.outputs import check_outputs
+from utils.common.paths import check_outputs
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.common import arguments, errors, script
+from utils.common import arguments, errors, interrupts
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "ENOSPC EACCES EROFS EISDIR ENOTDIR EIO ENAMETOOLONG EDQUOT EEXIST ENOENT EMFILE ESTALE ENOSYS".split()
@@ -77,7 +77,7 @@ def test_an_error_of_the_system_without_a_number_is_one_line_too(monkeypatch, ca
 def test_out_of_memory_says_what_to_make_smaller(error, monkeypatch, capsys):
     code, said = end_of(raising(error), monkeypatch, capsys)
     assert code == 2 and said.count("\n") == 1
-    assert said.startswith("error: out of memory (") and "use a smaller --batch_size or --img_size" in said
+    assert "memory is used up: use a smaller --batch_size (or --img_size)" in said
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("bug"), KeyError("x")])
@@ -103,7 +103,7 @@ def test_sigterm_and_ctrl_c_clean_up_and_say_how_to_go_on(monkeypatch, capsys):
 
 
 def test_a_system_without_sigterm_runs_scripts(monkeypatch):
-    monkeypatch.delattr(script.signal, "SIGTERM")
+    monkeypatch.delattr(interrupts.signal, "SIGTERM")
     monkeypatch.setattr(sys, "argv", ["step.py"])
     ran = []
     arguments.run_script(ran.append, arguments.Parser())
