@@ -105,7 +105,11 @@ def test_continuous_integration_runs_make_test_and_make_test_runs_lint_and_pytes
     assert commands[0] == "set -euo pipefail"
     assert commands[-1] == "make test"
     called = make_commands("test", "PYTHON=python")
-    assert called == ["python -m ruff check .", "python -m ruff format --check .", "python -m pytest -n 2 --dist worksteal"]
+    assert called == [
+        "python -m ruff check .",
+        "python -m ruff format --check .",
+        "python -m pytest -n 2 --dist worksteal",
+    ]
 
 
 def test_without_an_environment_of_ones_own_make_installs_one_first():
