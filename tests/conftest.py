@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import io
@@ -17,6 +18,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from models.heads import find_heads  # noqa: E402 (the path above comes first)
+from utils.erasure.erasure import ErasureSettings  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 STEP_1, STEP_2, STEP_3 = (
@@ -84,20 +86,29 @@ def narrowed(model):
     return model
 
 
+def erase_with_few_images(patch):
+    """Let step 3 and tools.choose_strength erase with fewer images than they do by default."""
+    patch.setattr("tools.choose_strength.ErasureSettings", functools.partial(ErasureSettings, images=256))
+
+
 def run_step(script, *words):
     """Run a step in this process, as its command line would."""
     step = importlib.import_module(script)
     step.main(step.get_args_parser().parse_args([str(word) for word in words]))
 
 
-def run_here(script, *words, folder):
-    """Run a step or tool as `run_command` would, but in this process, which saves the seconds of a start."""
+def run_here(script, *words, folder, root=ROOT):
+    """Run a step, or a tool by its module's name, as a person does in `folder`, but in this process.
+
+    Returns what `run_command` does, without the seconds that a start takes.
+    """
+    path = root / f"{script.replace('.', '/')}.py"
     words, out, err, code = [str(word) for word in words], io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.chdir(folder)
-        patch.setattr(sys, "argv", [f"{script}.py", *words])
+        patch.setattr(sys, "argv", [str(path), *words])
         try:
-            runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+            runpy.run_path(str(path), run_name="__main__")
         except SystemExit as ended:
             code = ended.code or 0
     return subprocess.CompletedProcess([script, *words], code, out.getvalue(), err.getvalue())
