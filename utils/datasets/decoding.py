@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -85,18 +86,28 @@ def load_exact(path, size):
 
 
 def fingerprint(paths, size):
-    """Digest, 16 hex digits, of all that `load_resized` depends on: names, sizes and times of the files, size, rule.
+    """Digest, 16 hex digits, of which images `load_resized` makes to what: their names, the size, the rule."""
+    digest = hashlib.sha256(f"{RULE}, {size} px".encode())
+    for path in paths:
+        digest.update(os.fsencode(f"{path}\0"))
+    return digest.hexdigest()[:16]
+
+
+def stamps_of(paths):
+    """A number above 0 for the state of each file, from its size and time: (N,) uint32.
 
     Raises: InputError if an image is gone
     """
-    digest = hashlib.sha256(f"{RULE}, {size} px".encode())
+    stamps = np.empty(len(paths), np.uint32)
     try:
-        for path in paths:
+        for place, path in enumerate(paths):
             status = os.stat(path)
-            digest.update(os.fsencode(f"{path}\0{status.st_size} {status.st_mtime_ns}\n"))
-    except FileNotFoundError as error:
-        raise InputError(f"image {error.filename} is gone: add it, or train with --allow_missing") from None
-    return digest.hexdigest()[:16]
+            stamps[place] = zlib.crc32(b"%d %d" % (status.st_size, status.st_mtime_ns)) or 1
+    except OSError as error:
+        raise InputError(
+            f"image {shown(error.filename)} is gone ({error.strerror}): add it, or train with --allow_missing"
+        ) from None
+    return stamps
 
 
 def run_on_threads(step, count, workers, bar=None):
