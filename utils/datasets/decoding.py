@@ -20,7 +20,7 @@ from utils.common.errors import InputError
 from utils.datasets.text import shown
 
 PIECE, MAX_THREADS = 8, 256  # images that a thread takes at a time; more threads than any machine has use for
-MAX_PIXELS, MAX_BYTES = 100_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size
+MAX_PIXELS, MAX_BYTES = 64_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size
 VERSIONS = f"Pillow {pillow_version.split('.')[0]}, torch {'.'.join(torch.__version__.split('.')[:2])}"
 RULE = f"RGB, upright, square, bilinear (antialiased) on bytes, {VERSIONS}"  # what pixels depend on beside file, size
 KINDS = "JPEG PNG BMP GIF TIFF WEBP PPM JPEG2000 AVIF MPO".split()  # others start foreign programs, or match any bytes
@@ -80,7 +80,7 @@ def load_exact(path, size):
     Returns: (3, size, size) float32 array
     Raises: see `load_rgb`
     """
-    image = decode(path)[None].contiguous().float().div_(255)
+    image = decode(path)[None].contiguous().float() / 255
     image = F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
     return ((image - 0.5) / 0.5)[0].numpy()
 
