@@ -184,8 +184,8 @@ def postscript(path):
         (lambda path: path.touch(), "an empty file"),
         (lambda path: path.write_bytes(b"no image"), "none of JPEG, PNG, .*"),
         (lambda path: path.open("wb").truncate(1 << 31), "2,147 MB in size"),
-        (bomb, "more than 100,000,000 pixels: make it smaller"),
-        (jpeg_bomb, "more than 100,000,000 pixels: make it smaller"),
+        (bomb, "more than 64,000,000 pixels: make it smaller"),
+        (jpeg_bomb, "more than 64,000,000 pixels: make it smaller"),
         (postscript, "none of JPEG, .*"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -39,7 +41,7 @@ def open_dataset(
         allow_missing: leave out rows without an image, and say how many
         limit: use the first so many rows of the table only, None = all
         cache_path: folder of the image cache, None = decode each time
-        workers: threads that decode
+        workers: threads that decode, 0: none, this one does it
         exact_resize: resize float images with torch as the published preprocessing does, without rounding or cache
         note: called with lines that the user should see
     Returns: ImageDataset
@@ -121,11 +123,13 @@ class ImageDataset:
         if attribute not in self.attributes:
             raise KeyError(f"no attribute {attribute!r} in this data set of {self.attributes}")
         rows = self.splits[split]
-        found = rows[self.labels[rows, self.attributes.index(attribute)] == 1]
+        labels = self.labels[:, self.attributes.index(attribute)]
+        found = rows[labels[rows] == 1]
         if not len(found):
+            cure = "shuffle the table's rows (it looks sorted), " if labels.any() else ""
             raise InputError(
                 f"none of the {len(rows):,} {split} images has {attribute}: "
-                "use more images, another --split or another attribute"
+                f"{cure}use more images, another --split or another attribute"
             )
         return found
 
@@ -166,7 +170,8 @@ class ImageDataset:
 
         def read_ahead(start):
             part = rows[start : start + batch_size]
-            return reader.submit(self._read, part, self._empty(len(part), pin=device.type == "cuda"))
+            read = partial(self._read, part, self._empty(len(part), pin=device.type == "cuda"))
+            return reader.submit(read) if self._workers else SimpleNamespace(result=read)  # no thread: when it is due
 
         with ThreadPoolExecutor(1) as reader:
             ahead = read_ahead(0)

@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,7 +20,7 @@ from utils.common.errors import InputError
 from utils.datasets.text import shown
 
 PIECE, MAX_THREADS = 8, 256  # images that a thread takes at a time; more threads than any machine has use for
-MAX_PIXELS, MAX_BYTES = 100_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size
+MAX_PIXELS, MAX_BYTES = 64_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size
 VERSIONS = f"Pillow {pillow_version.split('.')[0]}, torch {'.'.join(torch.__version__.split('.')[:2])}"
 RULE = f"RGB, upright, square, bilinear (antialiased) on bytes, {VERSIONS}"  # what pixels depend on beside file, size
 KINDS = "JPEG PNG BMP GIF TIFF WEBP PPM JPEG2000 AVIF MPO".split()  # others start foreign programs, or match any bytes
@@ -79,24 +80,34 @@ def load_exact(path, size):
     Returns: (3, size, size) float32 array
     Raises: see `load_rgb`
     """
-    image = decode(path)[None].contiguous().float().div_(255)
+    image = decode(path)[None].contiguous().float() / 255
     image = F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
     return ((image - 0.5) / 0.5)[0].numpy()
 
 
 def fingerprint(paths, size):
-    """Digest, 16 hex digits, of all that `load_resized` depends on: names, sizes and times of the files, size, rule.
+    """Digest, 16 hex digits, of which images `load_resized` makes to what: their names, the size, the rule."""
+    digest = hashlib.sha256(f"{RULE}, {size} px".encode())
+    for path in paths:
+        digest.update(os.fsencode(f"{path}\0"))
+    return digest.hexdigest()[:16]
+
+
+def stamps_of(paths):
+    """A number above 0 for the state of each file, from its size and time: (N,) uint32.
 
     Raises: InputError if an image is gone
     """
-    digest = hashlib.sha256(f"{RULE}, {size} px".encode())
+    stamps = np.empty(len(paths), np.uint32)
     try:
-        for path in paths:
+        for place, path in enumerate(paths):
             status = os.stat(path)
-            digest.update(os.fsencode(f"{path}\0{status.st_size} {status.st_mtime_ns}\n"))
-    except FileNotFoundError as error:
-        raise InputError(f"image {error.filename} is gone: add it, or train with --allow_missing") from None
-    return digest.hexdigest()[:16]
+            stamps[place] = zlib.crc32(b"%d %d" % (status.st_size, status.st_mtime_ns)) or 1
+    except OSError as error:
+        raise InputError(
+            f"image {shown(error.filename)} is gone ({error.strerror}): add it, or train with --allow_missing"
+        ) from None
+    return stamps
 
 
 def run_on_threads(step, count, workers, bar=None):
