@@ -39,8 +39,6 @@ def get_args_parser():
 
     data = a.add_data_arguments(parser, img_size=224).add_argument
     data("--limit", type=a.positive_int, metavar="N", help="use the first N rows of the table only")
-    text = "use the images that are there, if some are absent"
-    data("--allow_missing", action=BooleanOptionalAction, default=False, help=text)
     data("--num_workers", type=a.positive_int, default=2, metavar="N", help="threads that decode images")
 
     run = a.add_run_arguments(parser).add_argument
@@ -71,7 +69,8 @@ def main(args):
     held_out = data.rows("valid") if "valid" in data.splits and len(data.rows("valid")) else test
 
     if args.evaluate_only:
-        model = load_network(files.last, heads, name=args.model, img_size=args.img_size, device=device).model
+        asked = {"name": args.model, "img_size": args.img_size, "normalisation": data.normalisation}
+        model = load_network(files.last, heads, device=device, **asked).model
     else:
         run.seed_everything(recipe.first_weights_seed(args.seed, left_out))
         pretrained = read_state_dict(args.pretrained) if args.pretrained else None
@@ -84,7 +83,7 @@ def main(args):
         for epoch in loop.train_epochs(model, optimizer, data, settings, device, augment=augment, state=state):
             figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
             print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
-            checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, vars(args))
+            checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, vars(args))
             best = resume.keep_epoch(files, checkpoint, epoch.state, tables.mean_auc(figures), best)
         print(f"wrote {files.last}")
     print(tables.heads_table(evaluate(model, data, test, args.batch_size, device)))

@@ -46,10 +46,11 @@ def get_args_parser():
 def main(args):
     """Open the task, sweep, write, print."""
     task = open_task(**vars(args))
-    run.header("choose the strength", describe_task(task))
-    networks = {"original": task.network.model, **task.reference_networks(args.seed)}
+    data = task.open_data()
+    run.header("choose the strength", describe_task(task, data))
+    networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
     folder = task.results_folder(args.results, "erase")
-    choose_settings("auto", networks, task.open_data(), task, folder, args.seed, args.strengths)
+    choose_settings("auto", networks, data, task, folder, args.seed, args.strengths)
 
 
 def choose_settings(strength, networks, data, task, folder, seed, strengths=()):

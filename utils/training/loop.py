@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from utils.common import distributed
 from utils.common.errors import InputError
+from utils.common.normalisation import HALF
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
 from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
@@ -83,6 +84,8 @@ def train_epochs(model, optimizer, data, settings, device="cpu", *, augment=None
     scheduler = make_scheduler(settings.scheduler, optimizer, settings.lr, settings.epochs, steps)
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
     fixed = settings.fixed(device, attributes=list(model.attributes), images=len(rows), augment=repr(augment))
+    if (normalisation := getattr(data, "normalisation", HALF)) != HALF:  # states of before do not say
+        fixed["normalisation"] = str(normalisation)
     if state is not None:
         check_settings(state, fixed)
         for name, part in parts.items():
