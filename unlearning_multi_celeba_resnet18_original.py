@@ -40,11 +40,8 @@ def get_args_parser():
 
     data = a.add_data_arguments(parser, img_size=224).add_argument
     data("--limit", type=a.positive_int, metavar="N", help="use the first N rows of the table only")
-    text = "use the images that are there, if some are absent"
-    data("--allow_missing", action=BooleanOptionalAction, default=False, help=text)
-    data(
-        "--num_workers", type=a.non_negative_int, default=2, metavar="N", help="threads that decode images beside ours"
-    )
+    text = "threads that decode images beside ours"
+    data("--num_workers", type=a.non_negative_int, default=2, metavar="N", help=text)
 
     run = a.add_run_arguments(parser).add_argument
     run("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the device has it")
@@ -95,7 +92,7 @@ def main(args):
             for epoch in kept.watch(loop.train_epochs(model, optimizer, data, settings, device, **going_on)):
                 figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
                 print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
-                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, flags)
+                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
                 kept.keep(epoch, checkpoint, tables.mean_auc(figures))
     print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
     distributed.stop()

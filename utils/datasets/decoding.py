@@ -74,15 +74,17 @@ def load_resized(path, size):
     return resized[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def load_exact(path, size):
-    """Decode an image, scale it to [0, 1], resize it as floats (bilinear, antialiased), scale it to [-1, 1].
+def load_exact(path, size, mean=0.5, std=0.5):
+    """Decode an image, scale it to [0, 1], resize it as floats (bilinear, antialiased), normalise it.
+
+    Args: mean, std: numbers, or (3, 1, 1) tensors with one for each colour
 
     Returns: (3, size, size) float32 array
     Raises: see `load_rgb`
     """
     image = decode(path)[None].contiguous().float() / 255
     image = F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
-    return ((image - 0.5) / 0.5)[0].numpy()
+    return ((image - mean) / std)[0].numpy()
 
 
 def fingerprint(paths, size):
