@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
-from utils.common.arguments import one_line
+from utils.common.parser import one_line
 from utils.common.errors import InputError
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
