@@ -85,7 +85,7 @@ def main(args):
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device}
         line = audit_networks(networks, data, task.forgotten, folder, **options) | line
-    run_record.report_unlearning(line, folder, args.results)
+    run_record.report_unlearning(line, folder, args.results, vars(args))
 
 
 if __name__ == "__main__":
