@@ -40,11 +40,8 @@ def get_args_parser():
 
     data = a.add_data_arguments(parser, img_size=224).add_argument
     data("--limit", type=a.positive_int, metavar="N", help="use the first N rows of the table only")
-    text = "use the images that are there, if some are absent"
-    data("--allow_missing", action=BooleanOptionalAction, default=False, help=text)
-    data(
-        "--num_workers", type=a.non_negative_int, default=2, metavar="N", help="threads that decode images beside ours"
-    )
+    text = "threads that decode images beside ours"
+    data("--num_workers", type=a.non_negative_int, default=2, metavar="N", help=text)
 
     run = a.add_run_arguments(parser).add_argument
     run("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the device has it")
@@ -66,12 +63,12 @@ def main(args):
     from utils.datasets.task import open_trained, open_training_data
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
-    from utils.report import next_steps, run_record, tables
+    from utils.report import next_steps, outputs, run_record, tables
     from utils.training import dry_pass, loop, recipe, resume
 
     device, flags = distributed.start(run.start_run(args.seed, args.device)), vars(args)
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
-    files = run_record.training_outputs(flags, left_out)
+    files = outputs.training_outputs(flags, left_out)
     if args.evaluate_only:
         network, data = open_trained(files.last, heads, **flags | {"device": device})
         run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))
@@ -94,7 +91,7 @@ def main(args):
             for epoch in kept.watch(loop.train_epochs(model, optimizer, data, settings, device, **going_on)):
                 figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
                 print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
-                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, flags)
+                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
                 kept.keep(epoch, checkpoint, tables.mean_auc(figures))
     print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
     print(next_steps.after_training(left_out, flags))

@@ -52,9 +52,10 @@ def main(args):
     folder = task.results_folder(args.results, "erase")
     written = [folder / "strength.json", folder / "strength.png"]
     check_outputs(vars(args) | {"checkpoint": task.network.path}, results=written)
-    run.header("choose the strength", describe_task(task))
-    networks = {"original": task.network.model, **task.reference_networks(args.seed)}
-    chosen = choose_settings("auto", networks, task.open_data(), task, folder, args.seed, args.strengths).strength
+    data = task.open_data()
+    run.header("choose the strength", describe_task(task, data))
+    networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
+    chosen = choose_settings("auto", networks, data, task, folder, args.seed, args.strengths).strength
     words = ("--method", "erase", "--strength", f"{chosen:g}")
     print(f"next: erase: {command('unlearning', vars(args), *words, names=['target_class'])}")
 

@@ -3,8 +3,11 @@
 Nothing slow is imported here, so `--help` answers at once.
 """
 
+from argparse import BooleanOptionalAction
+
 from utils.common.errors import InputError, did_you_mean
 from utils.common.interrupts import run_script  # noqa: F401 - a script takes all that its flags need from here
+from utils.common.normalisation import add_normalisation_arguments
 from utils.common.parser import (  # noqa: F401
     SETTINGS,
     Parser,
@@ -58,6 +61,10 @@ def add_data_arguments(parser, img_size=None):
     add("--split", default=default, choices=["released", "official", "all"], help=text + ("" if img_size else RECORDED))
     text = "side of the square images, pixels"
     add("--img_size", type=positive_int, default=img_size, metavar="PX", help=text + ("" if img_size else RECORDED))
+    add_normalisation_arguments(add, recorded=not img_size)
+    text, default = "use the images that are there, if some are absent", False if img_size else None
+    help_text = text + ("" if img_size else RECORDED)
+    add("--allow_missing", action=BooleanOptionalAction, default=default, help=help_text)
     text = "folder of the cache of decoded images; none: decode each time"
     add("--cache_path", type=optional_path, default="cache", metavar="DIR", help=text)
     return group

@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import sys
 
 CURES = {
     **dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), "make room there, or name another folder"),
@@ -59,3 +60,8 @@ def did_you_mean(name, names):
     """A hint such as `: did you mean Bald?` for a mistyped name, or an empty text if nothing is near."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f": did you mean {near[0]}?" if near else ""
+
+
+def warn(message):
+    """Print a line on stderr that the user should see; the work goes on."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
-from utils.evaluation.predict import check_finite
+from utils.common.errors import InputError
 from utils.network.modes import evaluating, exact_float32
 
 MEASURES = ("gradcam", "gradient_activation")
@@ -45,7 +45,7 @@ def _recording(model, layers, inputs_of=()):
     Yields ({layer: output before batch norm}, {layer: input}); a forward pass of the network fills the dicts. Hooks,
     train flags and `requires_grad` are as before afterwards, also after an error.
     """
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     for layer in layers:
         if not isinstance(modules.get(layer), torch.nn.Conv2d):
             raise ValueError(f"{layer!r} is not a convolution of this network")
@@ -53,6 +53,8 @@ def _recording(model, layers, inputs_of=()):
 
     def keep(layer):
         def hook(_module, given, output):
+            if layer in maps:
+                raise InputError(f"{layer} is used several times in a pass, so its channels cannot be scored")
             maps[layer] = output if output.requires_grad else output.requires_grad_()
             if layer in inputs_of:
                 inputs[layer] = given[0].detach()
@@ -64,7 +66,8 @@ def _recording(model, layers, inputs_of=()):
     try:
         with evaluating(model), exact_float32(), torch.enable_grad():
             model.requires_grad_(False)  # nothing below the first layer gets a gradient
-            handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
+            for layer in layers:
+                handles.append(modules[layer].register_forward_hook(keep(layer)))
             yield maps, inputs
     finally:
         for handle in handles:
@@ -112,7 +115,8 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         of_probability: differentiate the sigmoid of the logit, which vanishes where the network is confident
         total: number of batches, for the progress bar
     Returns: Scores
-    Raises: ValueError for an unknown measure or a layer that is no convolution; InputError if a score is not finite
+    Raises: InputError if an output or a score is not finite; ValueError for an unknown measure or a layer that is no
+        convolution
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
@@ -120,12 +124,14 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     names = list(dict.fromkeys([*layers, *consumers]))
     counts = torch.zeros(len(get_heads(model).attributes), dtype=torch.int64)
     bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False)
-    with _recording(model, names, consumers) as (maps, inputs):
+    with bar, _recording(model, names, consumers) as (maps, inputs):
         weights = {name: model.get_submodule(name).weight for name in names}
         channels = {layer: weights[layer].new_zeros(len(counts), len(weights[layer])) for layer in layers}
         relevance = {name: weights[name].new_zeros(len(counts), *weights[name].shape[:2]) for name in consumers}
+        largest = weights[names[0]].new_zeros(())  # NaN or infinite from the first output on that is
         for images, scored_for in bar:
             logits = model(images)
+            largest = largest.maximum(logits.detach().abs().max())
             outputs = logits.sigmoid() if of_probability else logits
             rank = scored_for.cumsum(1) * scored_for  # 1 at an image's first attribute, 2 at its second, 0 elsewhere
             history = {name: [] for name in consumers}
@@ -140,6 +146,9 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
             counts += scored_for.sum(0)
             maps.clear()  # the next forward pass needs the memory
             inputs.clear()
+    sums = [*channels.values(), *relevance.values()]
+    if not torch.stack([largest, *(values.abs().max() for values in sums)]).isfinite().all():  # the one wait at the end
+        raise InputError("the network's outputs or scores are not finite: its weights are damaged, or too large")
     return _means(model, links, channels, relevance, counts)
 
 
@@ -211,11 +220,9 @@ def _means(model, links, channels, relevance, counts):
         mean = relevance[link.consumer].cpu() * share[:, :, None]
         matrix = connection_matrix(mean, model.get_submodule(link.consumer).groups)
         width = model.get_submodule(link.producer).out_channels
-        edges[link.producer, link.consumer] = matrix[:, link.offset : link.offset + width]
-    channels = {layer: sums.cpu() * share for layer, sums in channels.items()}
-    for values in (*channels.values(), *edges.values()):
-        check_finite(values, "scores")
-    return Scores(channels, edges, counts)
+        ends, part = (link.producer, link.consumer), matrix[:, link.offset : link.offset + width]
+        edges[ends] = edges[ends] + part if ends in edges else part  # read twice: both readings count
+    return Scores({layer: sums.cpu() * share for layer, sums in channels.items()}, edges, counts)
 
 
 def gradcam_maps(model, layers, images, attribute):

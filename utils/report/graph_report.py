@@ -6,10 +6,10 @@ import torch
 from utils.common import paths, run
 from utils.common.arguments import recorded_flags
 from utils.common.paths import check_outputs, write_atomically
+from utils.datasets.dataset import denormalise
 from utils.evaluation.predict import evaluate
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import gradcam_maps
-from utils.network.checkpoint import NORMALISATION
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
 from utils.report.graph_figure import draw_graph
@@ -17,15 +17,15 @@ from utils.report.next_steps import after_graph
 from utils.report.run_record import describe_task
 
 
-def describe(task, layers, images, flags):
+def describe(task, layers, images, data, flags):
     """Header of step 2: {what: value}.
 
-    Args: task: `Task`; layers: names; images: `ScoringImages`; flags: {flag: value} of step 2
+    Args: task: `Task`; layers: names; images: `ScoringImages`; data: `ImageDataset`; flags: of step 2
     """
     counts = ", ".join(f"{name} {count}" for name, count in images.counts.items())
     extras = [words for flag, words in (("no_balance", "no balance"), ("as_released", "as released")) if flags[flag]]
     return {
-        **describe_task(task),
+        **describe_task(task, data),
         "scoring images": f"{len(images.rows)} ({counts})",
         "layers": ", ".join(layers),
         "choice": ", ".join([flags["importance"], f"proportion {flags['proportion']}", *extras]),
@@ -53,7 +53,7 @@ def made_by(network, images, flags):
     return {
         "model": network.name,
         "img_size": network.img_size,
-        "normalisation": NORMALISATION,
+        "normalisation": str(network.normalisation),
         "seed": flags["seed"],
         "scoring_images": images.counts,
         "parent_sha256": network.sha256,
@@ -88,7 +88,7 @@ def draw_cams(graph, task, data, count, folder):
     rows = np.unique(np.concatenate([data.positives(name, "train")[:each] for name in network.attributes]))[:count]
     data.prepare(rows)
     images = next(data.batches(rows, len(rows), task.device))[0]
-    pixels = ((images * 0.5 + 0.5) * 255).round().clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()
+    pixels = denormalise(images, data.normalisation)
     maps = {name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes}
     for layer in graph.layers:
         cams = {name: heat[layer].cpu().numpy() for name, heat in maps.items()}

@@ -4,7 +4,7 @@ import shlex
 
 SCRIPT = "unlearning_multi_celeba_resnet18"
 TASK = "setting task_labels run_name data_path cache_path save_path device".split()  # what one step hands to the next
-OF_WEIGHTS = "weights model img_size split".split()  # without --weights they stand in the checkpoint
+OF_WEIGHTS = "weights model img_size mean std split".split()  # without --weights they stand in the checkpoint
 
 
 def command(step, flags, *words, names=()):

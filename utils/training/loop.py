@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopped, Stopping
+from utils.common.normalisation import HALF
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
 from utils.training.batches import Generators, rows_of_epoch, training_batches
@@ -106,6 +107,8 @@ def train_epochs(
     scheduler = make_scheduler(settings.scheduler, optimizer, settings.lr, settings.epochs, steps)
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
     own = {"attributes": list(model.attributes), "images": len(rows), "augment": repr(augment)}
+    if (normalisation := getattr(data, "normalisation", HALF)) != HALF:  # states of before do not say
+        own["normalisation"] = str(normalisation)
     fixed, begun = (fixed or settings.fixed(device)) | own, {}
     if state is not None:
         check_settings(state, fixed)

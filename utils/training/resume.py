@@ -19,7 +19,7 @@ from utils.network.checkpoint import load_checkpoint, read_tensors, save_checkpo
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
 IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
-ELSEWHERE = "setting task_labels leave_out force".split()  # they stand in the heads, or decide nothing
+ELSEWHERE = "setting task_labels leave_out force mean std".split()  # they stand in the heads, or decide nothing
 
 
 @dataclass(frozen=True)
