@@ -56,11 +56,11 @@ def main(args):
     from utils.evaluation.predict import evaluate
     from utils.graph.dataflow import trace_dataflow
     from utils.pruning.channels import read_nodes, zero_channels
-    from utils.report import run_record
+    from utils.report import outputs, run_record
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
-    path, folder = run_record.unlearned_outputs(task, vars(args))
+    path, folder = outputs.unlearned_outputs(task, vars(args))
     if args.evaluate_only:
         method = network.load_unlearned(path)
     else:
@@ -85,7 +85,7 @@ def main(args):
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device}
         line = audit_networks(networks, data, task.forgotten, folder, **options) | line
-    run_record.report_unlearning(line, folder, args.results)
+    run_record.report_unlearning(line, folder, args.results, vars(args))
 
 
 if __name__ == "__main__":

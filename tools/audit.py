@@ -76,8 +76,8 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
     for target in forgotten:
         results[target] = audit(networks, data, target, forgotten=forgotten, **options)
         write_audit(folder, results[target])
-        print(summary(results[target]))
         print(f"wrote {folder}/audit_{target}.json and pictures")
+        print(summary(results[target]))
     return results_line(results)
 
 

@@ -22,6 +22,7 @@ from utils.common import run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
+from utils.report.next_steps import command
 from utils.report.run_record import describe_task
 from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
 from utils.report.tables import format_figure
@@ -54,7 +55,9 @@ def main(args):
     data = task.open_data()
     run.header("choose the strength", describe_task(task, data))
     networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
-    choose_settings("auto", networks, data, task, folder, args.seed, args.strengths)
+    chosen = choose_settings("auto", networks, data, task, folder, args.seed, args.strengths).strength
+    words = ("--method", "erase", "--strength", f"{chosen:g}")
+    print(f"next: erase: {command('unlearning', vars(args), *words, names=['target_class'])}")
 
 
 def choose_settings(strength, networks, data, task, folder, seed, strengths=()):

@@ -20,7 +20,7 @@ SETTINGS = {
 }
 # flags that not every step has: what a user learns who passes one to another step
 STEPS = {
-    "step 1": "leave_out epoch optimizer lr weight_decay scheduler rotation hflip vflip pretrained limit allow_missing "
+    "step 1": "leave_out epoch optimizer lr weight_decay scheduler rotation hflip vflip pretrained limit "
     "num_workers amp compile resume force",
     "step 2": "proportion layers num_images importance no_balance released_txt show_cams importance_curve",
     "step 3": "method strength graph audit",
@@ -29,7 +29,7 @@ STEPS = {
     "steps 1 and 3": "evaluate_only",
 }
 FLAGS_OF_STEPS = {f"--{flag}": steps for steps, flags in STEPS.items() for flag in flags.split()}
-FLAGS_OF_STEPS |= {f"--no-{switch}": "step 1" for switch in ("hflip", "vflip", "allow_missing", "compile")}
+FLAGS_OF_STEPS |= {f"--no-{switch}": "step 1" for switch in ("hflip", "vflip", "compile")}
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

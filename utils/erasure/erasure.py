@@ -17,8 +17,8 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
-from utils.common.parser import one_line
 from utils.common.errors import InputError
+from utils.common.parser import one_line
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
 from utils.erasure.reference_activations import output_curvature, record_activations

@@ -13,6 +13,7 @@ from utils.graph.importance import gradcam_maps
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
 from utils.report.graph_figure import draw_graph
+from utils.report.next_steps import after_graph
 from utils.report.run_record import describe_task
 
 
@@ -114,8 +115,11 @@ def draw_curve(graph, task, data, flags, folder):
     print(f"wrote {folder / 'importance_curve.csv'} and .png")
 
 
-def print_summary(graph, seconds):
-    """Print the table layer by layer, the totals and the seconds of each phase."""
+def print_summary(graph, task, seconds, flags):
+    """Print the table of a `graph` layer by layer, the totals, the seconds of each phase and what to do next.
+
+    Args: task: `Task`; seconds: {phase: seconds}; flags: {flag: value} of step 2
+    """
     rows = graph.summary()
     print(run.table([list(row.values()) for row in rows], list(rows[0])))
     pruned, edges = sum(len(channels) for channels in graph.prune.values()), len(graph.flat_edges())
@@ -123,3 +127,5 @@ def print_summary(graph, seconds):
     print("seconds: " + ", ".join(f"{phase} {value:.2f}" for phase, value in seconds.items()))
     if not pruned:
         print("nothing to prune: whatever the target needs, a kept attribute needs too; try another --proportion")
+    else:
+        print(after_graph(task.graph_file.with_suffix(".png"), flags))

@@ -2,14 +2,15 @@
 
 import os
 
+from utils.audit.verdict import Verdict
 from utils.common import run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError, warn
-from utils.common.paths import check_outputs
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
 from utils.report.figures import draw_before_after
+from utils.report.next_steps import after_unlearning
 from utils.report.tables import before_after_table, forgetting_sentence
 
 
@@ -109,29 +110,6 @@ def describe_unlearning(task, method, data):
         **how,
         "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
     }
-
-
-def check_training_outputs(files, flags):
-    """Look at the files of a training before it starts, see `check_outputs`.
-
-    Args: files: `TrainingFiles`; flags: {flag: value} of step 1
-    """
-    check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
-
-
-def unlearned_outputs(task, flags):
-    """(path of the unlearned checkpoint, folder of what there is to see), looked at before any work.
-
-    Args: task: `Task`; flags: {flag: value} of step 3
-    Raises: InputError if one of the files could not be written, or is one that is read
-    """
-    method, known = flags["method"], flags["evaluate_only"]
-    path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
-    seen = [f"audit_{target}.json" for target in task.forgotten if flags["audit"]]
-    results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
-    inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
-    check_outputs(flags | inputs, save_path=None if known else path, results=results)
-    return path, folder
 
 
 def original_checkpoint(model, epoch, kind, data, flags):
@@ -239,15 +217,23 @@ def warn_of_base_rates(before, network):
     return before
 
 
-def report_unlearning(line, folder, results):
-    """Append the line of a run to the results, draw before against after, and print both in words.
+def report_unlearning(line, folder, results, flags):
+    """Append the line of a run to the results, draw before against after, print both in words, a verdict last.
 
-    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines
+    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines; flags: {flag: value}
     """
-    run.append_result(results, line)
-    heads, forgotten = line["heads"], line["forgotten"]
+    heads, forgotten, verdicts = line["heads"], line["forgotten"], line.get("verdict", {})
     picture = folder / "before_after.png"
-    draw_before_after(picture, heads, forgotten, f"{line['model']}: {line['method']}, forget {', '.join(forgotten)}")
-    print(f"wrote {picture} and a line in {results}")
-    print(before_after_table(heads, forgotten))
-    print(*(forgetting_sentence(target, **heads[target]) for target in forgotten), sep="\n")
+    try:
+        run.append_result(results, line)
+        title = f"{line['model']}: {line['method']}, forget {', '.join(forgotten)}"
+        draw_before_after(picture, heads, forgotten, title)
+        print(f"wrote {picture} and a line in {results}")
+    finally:  # the figures are told even where they cannot be kept
+        print(before_after_table(heads, forgotten))
+        print(*(forgetting_sentence(target, **heads[target], audited=bool(verdicts)) for target in forgotten), sep="\n")
+    if verdicts:
+        print(f"look at {folder}")
+        print(*(f"verdict on {target}: {Verdict(**verdict)}" for target, verdict in verdicts.items()), sep="\n")
+    else:
+        print(after_unlearning(folder, flags))
