@@ -1,5 +1,9 @@
 """A file is there whole or as it was before."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from utils.common import paths
@@ -27,3 +31,17 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_temporary_one(tmp_pa
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_temporary_files_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
+    start = f".a.pth.{paths.platform.node()}."
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    living, elsewhere = (
+        tmp_path / f"{start}{os.getppid()}.tmp",
+        tmp_path / f".a.pth.other-host.{dead.stdout.strip()}.tmp",
+    )
+    of_another = tmp_path / f".b.pth.{paths.platform.node()}.{dead.stdout.strip()}.tmp"
+    for path in (tmp_path / f"{start}{dead.stdout.strip()}.tmp", living, elsewhere, of_another):
+        path.write_bytes(b"half")
+    write_atomically(tmp_path / "a.pth", b"whole")
+    assert set(tmp_path.iterdir()) == {tmp_path / "a.pth", living, elsewhere, of_another}

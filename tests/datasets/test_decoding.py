@@ -1,5 +1,7 @@
 """Pixels of image files: the fast decoder and resizer against Pillow's, and what is left to Pillow."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,9 @@ def test_an_error_on_a_thread_ends_the_others():
     with pytest.raises(InputError, match="three"):
         run_on_threads(step, 100_000, 2)
     assert len(seen) < 100_000
+
+
+def test_without_workers_the_calling_thread_does_all():
+    seen = []
+    run_on_threads(lambda index: seen.append((index, threading.current_thread())), 20, 0)
+    assert seen == [(index, threading.current_thread()) for index in range(20)]

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_model
 from models.heads import AttributeHeads
+from utils.common.errors import InputError
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import channel_scores, connection_matrix, gradcam_maps, score_network
 
@@ -54,6 +55,16 @@ def test_gradient_times_activation_is_the_mean_of_the_product():
     by_hand = (model.conv(images).mean((2, 3)) * model.heads.weight[0] / 16).mean(0)
     assert torch.allclose(scores[0], by_hand, atol=1e-6)
     assert torch.equal(scores[1], torch.zeros(4))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["conv.weight", "conv.bias", "heads.bias"])
+def test_a_network_whose_outputs_are_not_finite_is_refused_though_its_gradients_are(place, value):
+    model = OneConvolution()
+    with torch.no_grad():
+        model.get_parameter(place).view(-1)[0] = value
+    with pytest.raises(InputError, match="the network's outputs are not finite .* train it with a smaller --lr"):
+        score_network(model, ["conv"], [], [batch(torch.rand(2, 3, 4, 4), [1, 1])])
 
 
 def test_streamed_scores_equal_the_mean_of_single_images():

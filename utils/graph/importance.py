@@ -124,8 +124,10 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         weights = {name: model.get_submodule(name).weight for name in names}
         channels = {layer: weights[layer].new_zeros(len(counts), len(weights[layer])) for layer in layers}
         relevance = {name: weights[name].new_zeros(len(counts), *weights[name].shape[:2]) for name in consumers}
+        logits_of = [weights[names[0]].new_zeros(0, len(counts))]  # looked at once, in the end: nobody waits here
         for images, scored_for in bar:
             logits = model(images)
+            logits_of.append(logits.detach())
             outputs = logits.sigmoid() if of_probability else logits
             rank = scored_for.cumsum(1) * scored_for  # 1 at an image's first attribute, 2 at its second, 0 elsewhere
             history = {name: [] for name in consumers}
@@ -140,6 +142,7 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
             counts += scored_for.sum(0)
             maps.clear()  # the next forward pass needs the memory
             inputs.clear()
+    check_finite(torch.cat(logits_of).cpu(), "outputs")  # gradients may be finite where an output is not
     return _means(model, links, channels, relevance, counts)
 
 
