@@ -52,6 +52,7 @@ def main(args):
     from utils.report import graph_report
 
     task = open_task(**vars(args))
+    graph_report.check_graph_outputs(task, vars(args))
     network, dataflow = task.network, trace_dataflow(task.network.model)
     layers = dataflow.choose_layers(args.layers)
     data, watch = task.open_data(args.as_released), Stopwatch(task.device)
@@ -61,9 +62,8 @@ def main(args):
     data.prepare(images.rows)
     with watch("score"):
         measure = args.importance if args.importance in MEASURES else "gradcam"  # a control ignores the scores
-        how = {"measure": measure, "of_probability": args.as_released}
-        batches = images.batches(args.batch_size, task.device)
-        how["total"] = -(-len(images.rows) // args.batch_size)
+        total, batches = -(-len(images.rows) // args.batch_size), images.batches(args.batch_size, task.device)
+        how = {"measure": measure, "of_probability": args.as_released, "total": total}
         scores = score_network(network.model, layers, dataflow.links_between(layers), batches, **how)
     with watch("select"):
         ties = {"collapse_ties": args.as_released}

@@ -72,6 +72,7 @@ def main(args):
     device, flags = distributed.start(run.start_run(args.seed, args.device)), vars(args)
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
     files = resume.training_files(args.save_path, paths.run_name(args.task_labels, args.run_name), left_out)
+    run_record.check_training_outputs(files, flags)
     if args.evaluate_only:
         network, data = open_trained(files.last, heads, **flags | {"device": device})
         run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))

@@ -60,7 +60,7 @@ def main(args):
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
-    path, folder = task.unlearned_file(args.method), task.results_folder(args.results, args.method)
+    path, folder = run_record.unlearned_outputs(task, vars(args))
     if args.evaluate_only:
         method = network.load_unlearned(path)
     else:

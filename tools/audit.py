@@ -6,11 +6,15 @@ Writes  <--out>/audit_<target>.json and pictures beside it, and a line of --resu
     python -m tools.audit --unlearned A.pth --original B.pth --oracle C.pth --task Bald Smiling --target Bald
 """
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.audit.audit import audit
 from utils.common import arguments as a
 from utils.common import paths, run
+from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.report.audit_report import results_line, summary, write_audit
 from utils.report.run_record import dataset_name
@@ -40,6 +44,8 @@ def main(args):
     device = run.start_run(args.seed, args.device)
     forgotten = a.resolve_targets(args.task_labels, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
+    out = [Path(args.out) / f"audit_{target}.json" for target in forgotten]
+    check_outputs(vars(args), out=out, results=args.results)
     network, networks, data = open_networks(files, forgotten, **{**vars(args), "device": device})
     facts = {"networks": ", ".join(networks), "model": f"{network.name} at {network.img_size} px"}
     run.header("audit", {**facts, "forgotten": " ".join(forgotten), "level": args.level})

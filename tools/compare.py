@@ -8,12 +8,16 @@ Writes  comparison_<target>.png in that folder; the table goes to the terminal
 
 import json
 import math
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments as a
 from utils.common.errors import InputError
+from utils.common.paths import check_outputs
 from utils.common.run import table
-from utils.report.style import network_styles, number, picture, readable
+from utils.report.style import network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure
 
 
@@ -31,6 +35,7 @@ def main(args):
         audits.setdefault(path.stem.removeprefix("audit_"), {})[path.parent.name] = _read(path)
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
+    check_outputs(vars(args), folder=[Path(args.folder) / f"comparison_{target}.png" for target in audits])
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
         print(
@@ -141,7 +146,7 @@ def draw_comparison(path, networks, target, title=""):
             panel.set_xticks([0, 0.5, 1])
             panel.tick_params(axis="y", length=0)
             panel.grid(axis="y", visible=False)
-        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_yticks(range(len(names)), [plain(name) for name in names])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,19 @@
-"""The one error that a user can cause: the scripts print its line and end with exit code 2."""
+"""Errors in one line: the mistake of a user, and what the machine could not do; the scripts end with exit code 2."""
 
 import difflib
+import errno
 
+CURES = {
+    **dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), "make room there, or name another folder"),
+    **dict.fromkeys(("EACCES", "EPERM", "EROFS"), "name a place where you may read and write"),
+    **dict.fromkeys(("ENOTDIR", "EEXIST"), "a file stands where a folder must be; name another path, or move the file"),
+    "EISDIR": "a folder stands where a file must be; name another path",
+    "ENOENT": "check the path",
+    "ENAMETOOLONG": "name a shorter path",
+    "EIO": "the disk or the file server fails; look at the system's log, or name another folder",
+    "ESTALE": "the file server fails; run the same command again",
+    "EMFILE": "raise the number of open files (ulimit -n), or use fewer --num_workers",
+}
 #: what systems, PyTorch, its libraries and numpy say when memory is used up
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "unable to allocate", "bad_alloc", "alloc_failed")
 
@@ -19,13 +31,19 @@ def explain(error):
     text = str(error).lower()
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+    if (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or any(words in text for words in NO_MEMORY)
+    ):
         where = "the GPU's memory" if "cuda" in text else "memory"
         return f"{where} is used up: use a smaller --batch_size (or --img_size)"
     if "can't start new thread" in text:
         return "no thread can be started, memory or processes are used up: allow more of them (ulimit -v, ulimit -u)"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"  # no permission, no space: the reader's to mend
+    if isinstance(error, OSError):
+        names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        what = error.strerror or str(error) or type(error).__name__
+        return ": ".join(filter(None, [what, names, CURES.get(errno.errorcode.get(error.errno))]))
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
         return f"--compile: torch.compile failed ({first_line(error)}): leave out --compile"
     return None

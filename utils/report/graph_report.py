@@ -5,7 +5,7 @@ import torch
 
 from utils.common import paths, run
 from utils.common.arguments import recorded_flags
-from utils.common.paths import write_atomically
+from utils.common.paths import check_outputs, write_atomically
 from utils.evaluation.predict import evaluate
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import gradcam_maps
@@ -29,6 +29,19 @@ def describe(task, layers, images, flags):
         "layers": ", ".join(layers),
         "choice": ", ".join([flags["importance"], f"proportion {flags['proportion']}", *extras]),
     }
+
+
+def check_graph_outputs(task, flags):
+    """Look at the files of step 2 before any work, see `check_outputs`.
+
+    Args: task: `Task`; flags: {flag: value} of step 2
+    """
+    written = {"graphs": [task.graph_file.with_suffix(suffix) for suffix in (".json", ".graphml", ".png")]}
+    if flags["released_txt"]:
+        written["released_txt"] = _released_file(task)
+    if flags["show_cams"] or flags["importance_curve"]:
+        written["results"] = task.results_folder(flags["results"]) / "importance_curve.png"
+    check_outputs(flags | {"checkpoint": task.network.path}, **written)
 
 
 def made_by(network, images, flags):
@@ -58,10 +71,13 @@ def write_graph(graph, task, released_txt=False):
     draw_graph(file.with_suffix(".png"), *parts, list(graph.attributes), list(graph.forgotten), title)
     print(f"wrote {file} (and .graphml, .png)")
     if released_txt:
-        places = [graph.attributes.index(name) for name in graph.forgotten]
-        released = paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
-        write_atomically(released, graph.to_released_text())
-        print(f"wrote {released}")
+        write_atomically(_released_file(task), graph.to_released_text())
+        print(f"wrote {_released_file(task)}")
+
+
+def _released_file(task):
+    places = [task.network.attributes.index(name) for name in task.forgotten]
+    return paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
 
 
 def draw_cams(graph, task, data, count, folder):

@@ -5,6 +5,7 @@ import os
 from utils.common import run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
+from utils.common.paths import check_outputs
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
@@ -80,6 +81,29 @@ def describe_unlearning(task, method, data):
     counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
     how = {"channels to prune": counts} if counts else {"method": method["rule"]}
     return {**describe_task(task), **how, "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})"}
+
+
+def check_training_outputs(files, flags):
+    """Look at the files of a training before it starts, see `check_outputs`.
+
+    Args: files: `TrainingFiles`; flags: {flag: value} of step 1
+    """
+    check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
+
+
+def unlearned_outputs(task, flags):
+    """(path of the unlearned checkpoint, folder of what there is to see), looked at before any work.
+
+    Args: task: `Task`; flags: {flag: value} of step 3
+    Raises: InputError if one of the files could not be written, or is one that is read
+    """
+    method, known = flags["method"], flags["evaluate_only"]
+    path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
+    seen = [f"audit_{target}.json" for target in task.forgotten if flags["audit"]]
+    results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
+    inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
+    check_outputs(flags | inputs, save_path=None if known else path, results=results)
+    return path, folder
 
 
 def original_checkpoint(model, epoch, kind, flags):
