@@ -33,7 +33,7 @@ def test_an_allocation_that_no_machine_can_serve_is_explained():
 
 def test_the_users_own_mistakes_and_files_are_told_and_nothing_else():
     assert explain(InputError("no folder x")) == "no folder x"
-    assert explain(PermissionError(errno.EACCES, "Permission denied", "x.pth")) == "Permission denied: x.pth"
+    assert explain(PermissionError(errno.EACCES, "Permission denied", "x.pth")).startswith("Permission denied: x.pth: ")
     assert "ulimit" in explain(RuntimeError("can't start new thread"))
-    for fault in (RuntimeError("shapes differ"), ValueError("x"), KeyError("y"), OSError("z")):
+    for fault in (RuntimeError("shapes differ"), ValueError("x"), KeyError("y")):
         assert explain(fault) is None
