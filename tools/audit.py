@@ -68,7 +68,7 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
         results[target] = audit(networks, data, target, forgotten=forgotten, **options)
         write_audit(folder, results[target])
         print(summary(results[target]))
-        print(f"wrote {folder}/audit_{target}.json and pictures")
+        print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
     return results_line(results)
 
 

@@ -1,5 +1,6 @@
 """The essential graph on disk: nodes, edges and votes; checked when it is built; JSON, GraphML and released text."""
 
+import gc
 from dataclasses import dataclass, field, fields
 
 from torch import nn
@@ -173,6 +174,8 @@ def read_graph(path):
     script = "unlearning_multi_celeba_resnet18_generate_graph.py"
     absent = f"no graph at {path}: run step 2 first (python {script}) with the same attributes and target"
     text = read_text(path, absent)
+    collecting = gc.isenabled()
+    gc.disable()  # millions of lists, none in a circle: looking for some takes longer than reading them
     try:
         body = parse_graph(text)
         if body.pop("format") != FORMAT:
@@ -186,6 +189,9 @@ def read_graph(path):
     except ValueError as error:
         reason = shown(error, 200)
         raise InputError(f"{path} is not a whole essential graph ({reason}): make it again with step 2") from error
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read_released_text(path):
