@@ -1,11 +1,13 @@
 """One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it."""
 
 import csv
+import io
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.common.errors import InputError
+from utils.common.paths import write_atomically
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
@@ -21,9 +23,7 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
     Returns: Path of the picture
     Raises: InputError where the folder or the file name will not do
     """
-    folder, out = Path(folder), Path(out_png)
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"contact sheet {out}: expected a name that ends in .png, .jpg or .jpeg")
+    folder, out = Path(folder), check_name(out_png)
     chosen = _choose_faces(folder, per_attribute)
     cell = (LABEL + per_attribute * (THUMB[0] + GAP) + 8, THUMB[1] + 3)
     lines = -(-len(chosen) // COLUMNS)
@@ -38,12 +38,23 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
             with Image.open(folder / "img_align_celeba" / image_id) as image:
                 thumb = image.convert("RGB").resize(THUMB, Image.Resampling.LANCZOS)
             sheet.paste(thumb, (left + LABEL - 8 + place * (THUMB[0] + GAP), top))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
     if out.suffix.lower() == ".png":
-        sheet.quantize(224, dither=Image.Dither.NONE).save(out, optimize=True)
+        sheet.quantize(224, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     else:
-        sheet.save(out, quality=86)
-    return out
+        sheet.save(content, "JPEG", quality=86)
+    try:
+        return write_atomically(out, content.getvalue())
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}: choose another --contact_sheet") from None
+
+
+def check_name(path):
+    """Path of a picture. Raises: InputError if its name does not say the kind, or a folder has it."""
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or path.is_dir():
+        raise InputError(f"contact sheet {path}: expected a name that ends in .png, .jpg or .jpeg")
+    return path
 
 
 def _choose_faces(folder, count):

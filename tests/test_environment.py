@@ -105,14 +105,18 @@ def test_continuous_integration_runs_make_test_and_make_test_runs_lint_and_pytes
     assert commands[0] == "set -euo pipefail"
     assert commands[-1] == "make test"
     called = make_commands("test", "PYTHON=python")
-    assert called == ["python -m ruff check .", "python -m ruff format --check .", "python -m pytest"]
+    assert called == [
+        "python -m ruff check .",
+        "python -m ruff format --check .",
+        "python -m pytest -n 2 --dist worksteal",
+    ]
 
 
 def test_without_an_environment_of_ones_own_make_installs_one_first():
     called = make_commands("test")
     assert called[0] == "python3 -m venv .venv"
     assert called[1] == ".venv/bin/python -m pip install -r requirements-dev.txt"
-    assert called[-1] == ".venv/bin/python -m pytest"
+    assert called[-1] == ".venv/bin/python -m pytest -n 2 --dist worksteal"
 
 
 def test_the_demo_draws_faces_and_runs_the_three_scripts_in_order_with_one_seed_then_erases():

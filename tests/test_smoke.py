@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from conftest import STEP_1, STEP_2, STEP_3, run_step
+from conftest import STEP_1, STEP_2, STEP_3, erase_with_few_images, run_step
 
 from utils.graph.essential_graph import read_graph
 from utils.network.checkpoint import load_checkpoint
@@ -31,6 +31,7 @@ def folder(celeba, tmp_path_factory):
     shared = ["--task", *TASK, "--data_path", celeba, "--device", "cpu"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        erase_with_few_images(patch)
         run_step(STEP_1, *shared, "--limit", 64, "--img_size", 32, "--epoch", 1, "--batch_size", 16)
         run_step(STEP_2, *shared, "--num_images", 4)
         run_step(STEP_3, *shared)

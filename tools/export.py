@@ -9,6 +9,11 @@ The file does not normalise: normalisation is metadata, images must be prepared 
     python -m tools.export --checkpoint checkpoints/Bald_Mouth_Slightly_Open/pruned_Bald.pth --onnx bald.onnx
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.common import arguments
 
 
@@ -27,8 +32,10 @@ def main(args):
     """Load, export, compare, write."""
     from tools import formats
     from utils.common.errors import InputError
+    from utils.common.paths import check_outputs
     from utils.network.checkpoint import load_checkpoint, restore, sha256_of
 
+    check_outputs(vars(args), onnx=args.onnx, exported=args.exported)
     exporters = {args.onnx: formats.to_onnx, args.exported: formats.to_program}
     exporters.pop(None, None)
     if not exporters:

@@ -9,14 +9,19 @@ Torch-Pruning (pip install -r requirements-extras.txt) finds what goes together:
 """
 
 import copy
+import sys
+from pathlib import Path
 
 import torch
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from models.heads import get_heads
 from tools import formats
 from utils.common import arguments
 from utils.common.errors import InputError
+from utils.common.paths import check_outputs
 from utils.network.checkpoint import load_checkpoint, restore, sha256_of
 
 
@@ -30,6 +35,7 @@ def get_args_parser():
 
 def main(args):
     """Load, take out, compare, write."""
+    check_outputs(vars(args), out=args.out)
     (torch_pruning,) = formats.load_optional("tools.shrink", "torch_pruning")
     checkpoint = load_checkpoint(args.checkpoint)
     model, size = restore(checkpoint), checkpoint.img_size

@@ -16,6 +16,7 @@ from utils.graph.essential_graph import EssentialGraph, read_graph, read_release
 from utils.pruning.channels import read_nodes
 
 SMALL = json.loads(small_graph().to_json())
+CHECKSUM = SMALL.pop("sha256")  # what follows is refused for what it says
 
 
 def network():
@@ -112,6 +113,12 @@ def test_no_name_breaks_out_of_the_graphml(tmp_path):
 )
 def test_wrong_entries_are_named(tmp_path, changes, said):
     refused(write(tmp_path, changes), said)
+
+
+def test_a_checksum_that_does_not_fit_is_named(tmp_path):
+    assert isinstance(read_graph(write(tmp_path, {"sha256": CHECKSUM})), EssentialGraph)
+    for wrong in ({"sha256": CHECKSUM, "rule": "random"}, {"sha256": None}, {"sha256": []}):
+        refused(write(tmp_path, wrong), "its checksum does not fit its content")
 
 
 def renamed(to):

@@ -1,5 +1,6 @@
 """The text of graph files: written in lines, read with limits. A file may come from anybody."""
 
+import hashlib
 import json
 import math
 import re
@@ -25,11 +26,11 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_lines(body):
-    """A body as JSON text, a line for each entry whose name or value is a string: equal bodies give equal bytes.
+    """A body as JSON text with its checksum, a line for each entry with a string: equal bodies give equal bytes.
 
     Raises: InputError if the text is longer than `MOST_BYTES`: nothing could read it
     """
-    text = json.dumps(body, allow_nan=False, separators=(",", ":"))
+    text = json.dumps({**body, "sha256": _checksum(body)}, allow_nan=False, separators=(",", ":"))
     if len(text) > MOST_BYTES:
         size = f"{len(text) >> 20} MB, more than the {MOST_BYTES >> 20} MB that step 3 reads"
         raise InputError(f"the graph takes {size}: use a smaller --proportion or fewer --layers")
@@ -96,6 +97,8 @@ def parse_graph(text):
         body = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("its brackets are nested too deep") from None
+    if isinstance(body, dict) and "sha256" in body and body.pop("sha256") != _checksum(body):  # earlier ones have none
+        raise ValueError("its checksum does not fit its content")
     _require(isinstance(body, dict) and set(body) == KEYS, f"it must have the entries {', '.join(sorted(KEYS))}")
     names = body["attributes"]
     for key in ("attributes", "forgotten"):
@@ -111,6 +114,11 @@ def parse_graph(text):
         _check_edge(edge, names, layers)
     _check_made_by(body["made_by"])
     return body
+
+
+def _checksum(body):
+    """Hex digest of a JSON object, whatever its order and spaces."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _check_tables(body, names, layers):

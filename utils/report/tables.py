@@ -1,5 +1,7 @@
 """Figures of a network's heads as aligned text, and the sentence on a head that was to be forgotten."""
 
+import math
+
 from utils.common.run import table
 
 SILENT_RATE = 0.05  # a head that says yes to at most this share of its positives is silent
@@ -30,7 +32,8 @@ def epoch_line(progress, epochs, figures):
     """
     accuracies = "  ".join(f"{name} {row['accuracy']:.3f}" for name, row in list(figures.items())[:4])
     number = f"{progress.epoch:>{len(str(epochs))}}/{epochs}"
-    line = f"epoch {number}  loss {progress.loss:.4f}  mean AUC {mean_auc(figures):.4f}"
+    auc = mean_auc(figures)
+    line = f"epoch {number}  loss {progress.loss:.4f}  mean AUC {'-' if math.isnan(auc) else format(auc, '.4f')}"
     return f"{line}  accuracy {accuracies}  {progress.seconds:.1f} s"
 
 
