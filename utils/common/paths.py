@@ -64,11 +64,22 @@ def _folder(root, run):
 
 
 def _joined(names, what):
-    names = [_checked(str(name), what) for name in names]
-    joined = "_".join(names)
-    if len(joined) > LONGEST:
+    joined = "_".join(_escaped(str(name) or _checked("", what)) for name in names)
+    if len(joined.encode()) > LONGEST:
         joined = f"{len(names)}_attributes_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
     return _checked(joined, what)
+
+
+def _escaped(name):
+    """An attribute's name as a part of a file's: what is no letter, or could lead out of a folder, as %XX."""
+    name = "".join(sign if sign.isalnum() or sign in "_-+. " else _hexadecimal(sign) for sign in name)
+    name = name.replace("..", "%2E%2E")
+    start, end = (_hexadecimal(sign) if sign in " ." else sign for sign in (name[0], name[-1]))
+    return start + name[1:-1] + end if len(name) > 1 else start
+
+
+def _hexadecimal(sign):
+    return "".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogatepass"))
 
 
 def _checked(name, what):
