@@ -84,7 +84,8 @@ def load_checkpoint(path):
         raise InputError(f"no checkpoint at {path}: {_cure(path)}")
     content = read_tensors(path, _cure(path))
     if not _is_ours(content):
-        raise InputError(f"{path} is not a checkpoint of these scripts: a plain state dict is passed with --weights")
+        plain = "a plain state dict is passed with --weights, to steps 2 and 3"
+        raise InputError(f"{path} is not a checkpoint of these scripts: {plain}")
     return _checkpoint(content, path)
 
 
