@@ -62,7 +62,7 @@ def main(args):
     from utils.report import run_record, tables
     from utils.training import loop, recipe, resume
 
-    device = distributed.start(run.start_run(args.seed, args.device))
+    device = run.start_run(args.seed, args.device)
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
     files = resume.training_files(args.save_path, paths.run_name(args.task_labels, args.run_name), left_out)
     settings, augment = recipe.settings_from_flags(**vars(args)), recipe.augmentation_from_flags(**vars(args))

@@ -16,7 +16,7 @@ from matplotlib.ticker import NullLocator
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
-from utils.common import run
+from utils.common import distributed, run
 from utils.common.paths import write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
@@ -52,6 +52,7 @@ def main(args):
     choose_settings("auto", networks, task.open_data(), task, folder, args.seed, args.strengths)
 
 
+@distributed.by_first
 def choose_settings(strength, networks, data, task, folder, seed, strengths=()):
     """`ErasureSettings` of a strength; "auto" sweeps some on validation images, writes and prints that, and takes one.
 

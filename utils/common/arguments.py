@@ -7,6 +7,7 @@ import argparse
 import math
 from argparse import BooleanOptionalAction
 
+from utils.common import processes
 from utils.common.errors import InputError, did_you_mean
 
 IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")  # scores, then controls
@@ -67,6 +68,10 @@ class Parser(argparse.ArgumentParser):
             flag = unknown[0].split("=")[0]
             self.error(f"unknown argument {unknown[0]}{did_you_mean(flag, flags) if flag.startswith('-') else ''}")
         return parsed
+
+    def exit(self, status=0, message=None):
+        """End the program with an exit code `status`; of several processes that fail one alone gives the message."""
+        super().exit(status, processes.last_words(message, status) if status else message)
 
     def error(self, message):
         """Print the line, end with exit code 2."""

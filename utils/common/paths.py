@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from utils.common import processes
 from utils.common.errors import InputError
 
 GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second in the released text format
@@ -72,10 +73,13 @@ def _checked(name, what):
 def write_atomically(path, content):
     """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
 
-    A process that is killed on the way leaves what stood under the final name. Missing folders are made.
+    A process that is killed on the way leaves what stood under the final name. Missing folders are made. Of several
+    processes, which all hold the same, the first writes.
     Returns: the path
     """
     path = Path(path)
+    if not processes.is_main():
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     content = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

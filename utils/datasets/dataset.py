@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.datasets.cache import ImageCache
 from utils.datasets.decoding import load_exact, run_on_threads
@@ -139,12 +140,15 @@ class ImageDataset:
         return rows[self.labels[rows].all(1)]
 
     def prepare(self, rows, progress=True):
-        """Decode and resize what the cache lacks of some rows.
+        """Decode and resize what the cache lacks of some rows; several processes share them out and wait for the last.
 
         Returns: the rows
         Raises: InputError naming an unreadable image
         """
         if self._cache is not None:
+            if distributed.active():
+                self._cache.fill(distributed.share_of_machine(rows), progress and distributed.is_main())
+                distributed.wait()  # then what the others have written is found
             self._cache.fill(rows, progress)
         return rows
 

@@ -16,7 +16,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
         rows: (N,) row numbers; batch_size: images a pass; bf16: compute in bfloat16, by default in float32
     Returns: logits (N, K) and labels (N, K), float32, on the CPU
     """
-    device, mine = torch.device(device), distributed.share_out(rows)
+    device, mine = torch.device(device), distributed.share_out(rows, batch_size)  # the batches of one process
     steps = -(-len(mine) // batch_size)
     nothing = torch.zeros((0, len(model.attributes)), device=device)
     logits, labels = [nothing], [nothing]
@@ -26,7 +26,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
         for images, batch_labels in progress_bar(batches, "evaluate", steps):
             logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
             labels.append(batch_labels)
-    return tuple(distributed.gather_rows(torch.cat(parts)).cpu() for parts in (logits, labels))
+    return tuple(distributed.gather_rows(torch.cat(parts).cpu()) for parts in (logits, labels))
 
 
 def progress_bar(batches, label, steps):

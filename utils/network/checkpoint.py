@@ -56,7 +56,13 @@ class Checkpoint:
 
 
 def save_checkpoint(path, checkpoint):
-    """Write a checkpoint atomically; its tensors are copied to the CPU. Returns: sha256 of the file."""
+    """Write a checkpoint atomically; its tensors are copied to the CPU.
+
+    Of several processes the first writes, the others return None.
+    Returns: sha256 of the file
+    """
+    if not distributed.is_main():
+        return None
     content = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     tensors = content.pop("state_dict")
     content["arguments"] = recorded_flags(content["arguments"])
@@ -130,11 +136,12 @@ def read_state_dict(path):
 
 
 def write_tensors(path, content):
-    """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes."""
+    """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes, if written."""
+    if not distributed.is_main():  # all processes hold the same
+        return b""
     buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
     torch.save(content, buffer)
-    if distributed.is_main():  # all processes hold the same
-        write_atomically(path, buffer.getbuffer())
+    write_atomically(path, buffer.getbuffer())
     return buffer.getbuffer()
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from utils.common import run
+from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
@@ -103,6 +103,7 @@ def method_name(method):
     return ", ".join(words)
 
 
+@distributed.by_first
 def unlearning_line(task, method, path, before, after, seconds, flags):
     """What a results line keeps of an unlearning.
 
@@ -133,6 +134,7 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
     }
 
 
+@distributed.by_first
 def report_unlearning(line, folder, results):
     """Append the line of a run to the results, draw before against after, and print both in words.
 

@@ -6,6 +6,7 @@ Sums and metrics stay on the device; the host waits for it once an epoch.
 import math
 import time
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from utils.common import distributed
 from utils.common.errors import InputError
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
-from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
+from utils.training.batch_norm import share_batch_norms
+from utils.training.recipe import check_sharing, make_scheduler, resolve_amp, weight_layout
 from utils.training.resume import check_settings
 
 ORDER, AUGMENT, LAYERS = range(3)  # streams of random numbers within an epoch
@@ -92,8 +94,9 @@ def train_epochs(model, optimizer, data, settings, device="cpu", *, augment=None
         label, start = f"epoch {epoch + 1}/{settings.epochs}", time.perf_counter()
         torch.manual_seed(stream_seed(settings.seed, epoch, LAYERS, distributed.rank()))  # dropout draws from this one
         batches = progress_bar(training_batches(data, rows, settings, epoch, augment, device), label, steps)
+        shares = batch_shares(len(rows), settings)
         with keeping_modes(model):
-            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp)
+            loss, accuracy = train_epoch(network, batches, optimizer, scheduler, amp, shares)
         if not math.isfinite(loss):
             raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {settings.lr:g}")
         distributed.copy_buffers(model)
@@ -104,24 +107,25 @@ def train_epochs(model, optimizer, data, settings, device="cpu", *, augment=None
         yield Progress(epoch + 1, loss, accuracy, rate, seconds, len(rows) / seconds, now)
 
 
-def train_epoch(network, batches, optimizer, scheduler=None, amp=False):
+def train_epoch(network, batches, optimizer, scheduler=None, amp=False, shares=None):
     """One optimizer step for each batch.
 
     Args:
         network: maps images (B, 3, H, W) to logits (B, K)
         batches: pairs of images and labels (B, K), on the device
         scheduler: stepped after each step of the optimizer
+        shares: factor of each batch's loss, see `batch_shares`; None: 1
     Returns: (mean loss, [accuracy of each head]) over all images, of all processes
     """
     network.train()
     sums, count = 0, 0
-    for images, labels in batches:
+    for (images, labels), share in zip(batches, repeat(1.0) if shares is None else shares, strict=shares is not None):
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
             logits = network(images).float()
         loss = F.binary_cross_entropy_with_logits(logits, labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss if share == 1 else loss * share).backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
@@ -141,36 +145,57 @@ def stream_seed(seed, epoch, stream, rank=0):
 
 
 def rows_of_epoch(rows, settings, epoch):
-    """This process's rows of an epoch in their order, and its batch size; all processes get equally many.
+    """This process's rows of an epoch in their order, and its batch size: of every batch each has its stride.
 
     Raises: InputError if there are too few rows, or the batch size can't be shared out
     """
     processes = distributed.world_size()
-    if settings.batch_size % processes:
-        raise InputError(f"--batch_size {settings.batch_size} can't be shared by {processes} processes: use a multiple")
+    check_sharing(settings.batch_size)
     if settings.shuffle:
         generator = torch.Generator().manual_seed(stream_seed(settings.seed, epoch, ORDER))
         rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    batch_size = settings.batch_size // processes
-    # a batch of the whole is the batches of the processes together, and each of these is a stride of it
-    mine = rows[: len(rows) // processes * processes][distributed.rank() :: processes]
-    if len(mine) % batch_size == 1 and batch_size > 1:
-        mine = mine[:-1]  # batch norm has no spread to measure in one image
-    if not len(mine):
-        raise InputError(f"{len(rows)} training images are too few for {processes} processes: at least 2 for each")
-    return mine, batch_size
+    kept = sum(batch_sizes(len(rows), settings.batch_size))
+    if not kept:
+        raise InputError(
+            f"{len(rows)} training images are too few for {processes} processes: at least {max(processes, 2)}"
+        )
+    return rows[:kept][distributed.rank() :: processes], settings.batch_size // processes
+
+
+def batch_sizes(count, batch_size):
+    """Sizes of an epoch's batches of `count` images, over all processes together.
+
+    A last one is left out if a process would get no image of it, or batch norm one image: it has no spread to measure.
+    """
+    whole, rest = divmod(count, batch_size)
+    least = max(distributed.world_size(), 2 if batch_size > 1 else 1)
+    return [batch_size] * whole + [rest] * (rest >= least)
+
+
+def batch_shares(count, settings):
+    """Factor of this process's mean loss of each batch, so that the mean over the processes is that over all images.
+
+    Args: count: images of an epoch; settings: `TrainingSettings`
+    Returns: list of floats, 1 where the processes have equal parts of a batch
+    """
+    first, step = distributed.rank(), distributed.world_size()
+    return [len(range(first, size, step)) * step / size for size in batch_sizes(count, settings.batch_size)]
 
 
 def training_batches(data, rows, settings, epoch, augment, device):
     """Batches of one epoch as they are trained on: iterator of images (B, 3, H, W), augmented, and labels (B, K)."""
     mine, batch_size = rows_of_epoch(rows, settings, epoch)
-    generator = torch.Generator().manual_seed(stream_seed(settings.seed, epoch, AUGMENT, distributed.rank()))
-    for images, labels in data.batches(mine, batch_size, device):
-        yield (images if augment is None else augment(images, generator)), labels
+    generator = torch.Generator().manual_seed(stream_seed(settings.seed, epoch, AUGMENT))
+    sizes = batch_sizes(len(rows), settings.batch_size)
+    for (images, labels), size in zip(data.batches(mine, batch_size, device), sizes, strict=True):
+        # every process draws for the whole batch: an image is turned alike, whichever holds it
+        part = {"part": (distributed.rank(), distributed.world_size(), size)} if distributed.active() else {}
+        yield (images if augment is None else augment(images, generator, **part)), labels
 
 
 def _for_training(model, device, compile):
     if distributed.active():
+        share_batch_norms(model, device)
         # static graph: a network may own parameters that its output does not depend on
         devices = [device.index] if device.type == "cuda" else None
         model = DistributedDataParallel(model, device_ids=devices, static_graph=True)
