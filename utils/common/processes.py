@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from utils.common.errors import InputError
 
 PATIENCE = 15  # seconds in which torchrun ends the others of a program that has failed
-CURE = "start with torchrun --nproc_per_node N, which sets it, or unset WORLD_SIZE to work in one process"
+CURE = "start with torchrun --nproc_per_node N, which sets them, or unset WORLD_SIZE to work in one process"
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ def read_place():
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if missing:
         which = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
-        raise InputError(
-            f"WORLD_SIZE={count} in the environment, but no {which}: {CURE.replace('sets it', 'sets all')}"
-        )
+        raise InputError(f"WORLD_SIZE={count} in the environment, but no {which}: {CURE}")
     rank = _number("RANK", 0, count - 1)
     local_count = _number("LOCAL_WORLD_SIZE", 1, count, 0)
     local_rank = _number("LOCAL_RANK", 0, (local_count or count) - 1, rank)

@@ -136,9 +136,9 @@ def read_state_dict(path):
 
 
 def write_tensors(path, content):
-    """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes, if written."""
+    """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes."""
     if not distributed.is_main():  # all processes hold the same
-        return b""
+        return b""  # nothing is serialised
     buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
     torch.save(content, buffer)
     write_atomically(path, buffer.getbuffer())
