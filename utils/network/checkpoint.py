@@ -67,7 +67,13 @@ class Checkpoint:
 
 
 def save_checkpoint(path, checkpoint):
-    """Write a checkpoint atomically; its tensors are copied to the CPU. Returns: sha256 of the file."""
+    """Write a checkpoint atomically; its tensors are copied to the CPU.
+
+    Of several processes the first writes, the others return None.
+    Returns: sha256 of the file
+    """
+    if not distributed.is_main():
+        return None
     content = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     tensors = content.pop("state_dict")
     content["arguments"] = recorded_flags(content["arguments"])
@@ -173,13 +179,14 @@ def _state_dict(content, path):
 
 def write_tensors(path, content):
     """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes."""
+    if not distributed.is_main():  # all processes hold the same
+        return b""  # nothing is serialised
     buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
     torch.save(content, buffer)
     buffer.seek(-2, io.SEEK_END)  # the length of the comment ends the archive
     buffer.write(COMMENT.to_bytes(2, "little"))
     buffer.write(_checksum(buffer.getbuffer()))
-    if distributed.is_main():  # all processes hold the same
-        write_atomically(path, buffer.getbuffer())
+    write_atomically(path, buffer.getbuffer())
     return buffer.getbuffer()
 
 

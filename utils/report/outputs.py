@@ -1,6 +1,6 @@
 """The files that a step will write, looked at before any work."""
 
-from utils.common.paths import check_outputs, run_name
+from utils.common.paths import check_outputs, run_name, targets_name
 from utils.training.resume import training_files
 
 
