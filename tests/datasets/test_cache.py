@@ -296,11 +296,13 @@ def test_machines_fill_files_of_their_own_and_share_the_complete_one(paths, tmp_
     assert len(os.listdir(tmp_path / "cache")) == 1 and len(decoded) == 80
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system lists no mappings")
-def test_no_mapping_is_left_after_reading(paths, tmp_path):
+def test_no_page_of_the_file_is_mapped(paths, tmp_path, monkeypatch):
+    # where a full disk has no page for a hole of a sparse file, reading a mapping ends the process (SIGBUS)
+    monkeypatch.setattr(np, "memmap", None)
+    monkeypatch.setitem(sys.modules, "mmap", None)
     cache = ImageCache(paths, SIZE, tmp_path / "cache")
-    read(cache, range(COUNT))
-    assert cache.file.name not in Path("/proc/self/maps").read_text()
+    read(cache, [5])
+    assert np.array_equal(read(cache, range(COUNT)), expected(paths, range(COUNT)))
 
 
 def test_without_a_folder_nothing_is_kept(paths, tmp_path):

@@ -1,4 +1,4 @@
-"""Images decoded and resized once: a file of uint8 pixels that is filled as images are asked for, then mapped.
+"""Images decoded and resized once: a file of uint8 pixels that is filled as images are asked for.
 
 In it lie the pixels of N images, then a mark for each: the state of the image file (its size and time) and a checksum
 of the pixels, written once these are on the disk. An image is believed if its mark fits its file, and at its first
@@ -99,12 +99,13 @@ class ImageCache:
 
     def _copy(self, rows, kept, out):
         """Write kept pixels to `out`; what is damaged is taken out of `kept`, (B,) bool, and of the cache."""
-        pixels, marks = self._map()  # anew each time: touched pages of a mapping count as the process's memory
+        mark = np.empty(2, "<u4")
         for place in np.flatnonzero(kept):
-            row = rows[place]
-            out[place] = pixels[row]
+            row = int(rows[place])
+            self._read_into(out[place], row * self._row_bytes)
             if not self._sound[row]:
-                kept[place] = self._sound[row] = zlib.crc32(out[place]) == marks[row, 1]
+                self._read_into(mark, self._count * self._row_bytes + row * MARK_BYTES)
+                kept[place] = self._sound[row] = zlib.crc32(out[place]) == mark[1]
         damaged = np.unique(np.asarray(rows)[self._done[rows] & ~self._sound[rows]])
         if len(damaged):
             if not self._damaged:
@@ -154,7 +155,9 @@ class ImageCache:
 
     def _lacking(self, rows):
         """Those of the rows that no process has marked."""
-        self._done |= self._map()[1][:, 0] == self._stamps
+        marks = np.empty((self._count, 2), "<u4")
+        self._read_into(marks, self._count * self._row_bytes)
+        self._done |= marks[:, 0] == self._stamps
         return rows[~self._done[rows]]
 
     def _open(self):
@@ -187,16 +190,13 @@ class ImageCache:
                 )
         return opened
 
-    def _map(self):
-        """The file as it is now: pixels (N, size, size, 3) and marks (N, 2), read where they are looked at."""
-        pixels = self._count * self._row_bytes
-        try:
-            with self._lock:
-                mapped = np.memmap(self._opened, np.uint8, "r", shape=pixels + self._count * MARK_BYTES)
-        except ValueError:
-            raise InputError(f"image cache {self.file} was cut off while in use: delete it and run again") from None
-        marks = mapped[pixels:].view("<u4").reshape(self._count, 2)
-        return mapped[:pixels].reshape(self._count, self.size, self.size, 3), marks
+    def _read_into(self, array, offset):
+        """Fill an array from the file. A mapping would end the process where a full disk has no page for a hole."""
+        view = memoryview(array).cast("B")
+        with self._lock:
+            self._opened.seek(offset)
+            if self._opened.readinto(view) < len(view):
+                raise InputError(f"image cache {self.file} was cut off while in use: delete it and run again")
 
     def _mark(self, row, mark):
         self._write(mark, self._count * self._row_bytes + row * MARK_BYTES)
