@@ -16,7 +16,7 @@ from utils.common.errors import InputError
 from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, plain_number, read_text, shown, split_cells
 
 TO_BLANKS = bytes.maketrans(b',;"\t\r', b"     ")  # one rule for the blank-separated and the comma-separated form
-MAX_ROWS, MAX_COLUMNS = 10**7, 4096
+MAX_COLUMNS = 4096
 MAX_NAME = 255  # characters: no disk takes longer ones
 TOP = 20  # lines in which the head is looked for
 IMAGE = re.compile("image|file|name|path|id", re.IGNORECASE)  # how people head the column of names
@@ -55,10 +55,11 @@ def read_table(path, values, columns=None):
     if width == 1 or len(set(names)) < len(names):
         twice = next((f" ({shown(name)})" for name in names if names.count(name) > 1), "")
         raise InputError(f"{path} has no or doubled attribute names in line {head + 1}{twice}: give each column a name")
-    if width > MAX_COLUMNS or body.count(b"\n") > MAX_ROWS:
-        raise InputError(f"{path} has {width:,} columns in {body.count(10):,} lines: too many for a table, is it one?")
-    empty = rb"[;,\t] *[;,\t]" if part == "\t" else rb"[;,][ \t]*[;,]"  # a cell that is not to be passed over
-    rows = None if part and re.search(empty, body) else _parse(path, body, width, values)
+    if width > MAX_COLUMNS:
+        raise InputError(f"line {head + 1} of {path} names {width:,} columns, at most {MAX_COLUMNS:,}: is it a table?")
+    # a cell that is empty is not to be passed over, as blanks are
+    empty = part and any(f"{part}{blank}{part}".encode() in body for blank in ("", " "))
+    rows = None if empty else _parse(path, body, width, values)
     if rows is None or not len(rows[0]):
         rows = _read_line_by_line(path, body, head + 1, width, values, part, names)
     if counted and count.lstrip("0") != str(len(rows[0])).lstrip("0"):
