@@ -100,8 +100,8 @@ def _holds_same_set(target, made_by, force):
         return False
     record = target / "made_by.json"
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    except (OSError, ValueError, RecursionError):
         found = None
     generated = isinstance(found, dict) and found.get("script") == made_by["script"]
     if not generated:

@@ -12,7 +12,7 @@ from utils.common.errors import InputError
 from utils.datasets import text
 from utils.datasets.folders import find_images
 from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition, write_tables
-from utils.datasets.tables import parse_rows, read_lines
+from utils.datasets.tables import parse_rows
 
 
 def test_there_are_forty_attributes_in_the_official_order():
@@ -219,7 +219,7 @@ def test_no_malformed_row_is_passed_over_and_nothing_else_is_printed(row, messag
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match="cannot read .*: Is a directory|cannot read .*: Permission denied"):
-        read_lines(tmp_path, 1)
+        text.read_text(tmp_path)
 
 
 def test_the_full_table_is_read_faster_than_a_plain_loop_reads_it(tmp_path):
