@@ -50,8 +50,11 @@ class ImageCache:
         self._sound = np.zeros(self._count, bool)  # the pixels were once found to have their checksum
         self._stamps, self._unreadable, self._damaged = None, {}, False
 
-    def fill(self, rows, progress=False):
-        """Decode those of some rows, (B,) indices, that the cache lacks, if it is kept. Raises: see `load_rgb`."""
+    def fill(self, rows, progress=False, stopped=None):
+        """Decode those of some rows, (B,) indices, that the cache lacks, if it is kept. Raises: see `load_rgb`.
+
+        Args: progress: show a bar; stopped: see `run_on_threads`
+        """
         rows = np.unique(np.asarray(rows, np.int64))
         if not self._keeps or self._done[rows].all():
             return
@@ -67,7 +70,7 @@ class ImageCache:
             step, hidden = max(1, MARK_EVERY // self._row_bytes), not (progress and len(lacking)) or None
             with tqdm(total=len(lacking), desc=f"decode to {self.size} px", unit="img", disable=hidden) as bar:
                 for start in range(0, len(lacking), step):
-                    self._fill_part(lacking[start : start + step], bar)
+                    self._fill_part(lacking[start : start + step], bar, stopped)
             self._check_all_readable()
             if self._done.all() and self.file != self._final:
                 os.fsync(self._opened.fileno())
@@ -76,13 +79,13 @@ class ImageCache:
         except OSError as error:
             self._give_up(error)
 
-    def read(self, rows, out):
+    def read(self, rows, out, stopped=None):
         """Write the pixels of some rows, (B,) indices, to `out`, a (B, size, size, 3) uint8 array.
 
-        Those that the cache lacks are decoded, and kept if it is.
+        Those that the cache lacks are decoded, and kept if it is; once `stopped` is set, `out` is not to be used.
         Raises: see `load_rgb`; InputError if the file was cut off meanwhile
         """
-        self.fill(rows)
+        self.fill(rows, stopped=stopped)
         kept = self._done[rows]
         if kept.any():
             try:
@@ -95,7 +98,7 @@ class ImageCache:
         def decode(index):
             out[lacking[index]] = load_resized(str(self.paths[rows[lacking[index]]]), self.size)
 
-        run_on_threads(decode, len(lacking), self.workers)
+        run_on_threads(decode, len(lacking), self.workers, stopped=stopped)
 
     def _copy(self, rows, kept, out):
         """Write kept pixels to `out`; what is damaged is taken out of `kept`, (B,) bool, and of the cache."""
@@ -117,7 +120,7 @@ class ImageCache:
             for row in damaged.tolist():
                 self._mark(row, bytes(MARK_BYTES))
 
-    def _fill_part(self, rows, bar):
+    def _fill_part(self, rows, bar, stopped):
         """Decode and write rows, bring what was written to the disk, then mark it."""
         lacking, written = self._lacking(rows), {}
         bar.update(len(rows) - len(lacking))
@@ -135,7 +138,7 @@ class ImageCache:
             written[row] = zlib.crc32(pixels)
 
         try:
-            run_on_threads(keep, len(lacking), self.workers, bar)
+            run_on_threads(keep, len(lacking), self.workers, bar, stopped)
         except InputError:
             self._check_all_readable()
         finally:

@@ -1,7 +1,9 @@
 """A data set ready for a model: attributes by name, splits, rows by attribute, batches on the device."""
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -96,6 +98,14 @@ def normalise(pixels):
     return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)  # the same number, rounded once only
 
 
+@contextmanager
+def _set_at_end(event):
+    try:
+        yield
+    finally:
+        event.set()
+
+
 class ImageDataset:
     """Images and labels of K attributes; made by `open_dataset`.
 
@@ -170,10 +180,11 @@ class ImageDataset:
 
         def read_ahead(start):
             part = rows[start : start + batch_size]
-            read = partial(self._read, part, self._empty(len(part), pin=device.type == "cuda"))
+            read = partial(self._read, part, self._empty(len(part), pin=device.type == "cuda"), stopped)
             return reader.submit(read) if self._workers else SimpleNamespace(result=read)  # no thread: when it is due
 
-        with ThreadPoolExecutor(1) as reader:
+        stopped = threading.Event()
+        with ThreadPoolExecutor(1) as reader, _set_at_end(stopped):  # Ctrl-C does not wait for the batch ahead
             ahead = read_ahead(0)
             for start in range(0, len(rows), batch_size):
                 images = ahead.result()
@@ -189,15 +200,15 @@ class ImageDataset:
             return torch.empty(count, 3, size, size, pin_memory=pin)
         return torch.empty(count, size, size, 3, dtype=torch.uint8, pin_memory=pin)
 
-    def _read(self, rows, images):
+    def _read(self, rows, images, stopped=None):
         """Write the images of some rows to an `_empty` tensor and return it."""
         out = images.numpy()
         if self._cache is not None:
-            self._cache.read(rows, out)
+            self._cache.read(rows, out, stopped)
             return images
 
         def load(place):
             out[place] = load_exact(str(self.paths[rows[place]]), self.img_size)
 
-        run_on_threads(load, len(rows), self._workers)
+        run_on_threads(load, len(rows), self._workers, stopped=stopped)
         return images

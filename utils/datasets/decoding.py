@@ -110,12 +110,13 @@ def stamps_of(paths):
     return stamps
 
 
-def run_on_threads(step, count, workers, bar=None):
+def run_on_threads(step, count, workers, bar=None, stopped=None):
     """Call step(0) … step(count - 1) on threads and advance a tqdm bar; the first error ends the rest and is raised.
 
-    Decoders and resizers work outside the interpreter's lock. With 0 workers this thread does it.
+    Decoders and resizers work outside the interpreter's lock. With 0 workers this thread does it. Once somebody sets
+    `stopped`, a threading.Event, what is not begun is left out.
     """
-    stopped = threading.Event()
+    stopped = threading.Event() if stopped is None else stopped
 
     def run_piece(start):
         stop = min(start + PIECE, count)
