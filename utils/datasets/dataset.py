@@ -3,7 +3,6 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import torch
 
 from utils.common.errors import InputError
 from utils.datasets.cache import ImageCache
-from utils.datasets.decoding import load_exact, run_on_threads
+from utils.datasets.decoding import load_exact, run_on_threads, set_at_end
 from utils.datasets.folders import find_image_folder, find_images, missing_images_message
 from utils.datasets.layouts import read_attribute_table, read_partition
 
@@ -98,14 +97,6 @@ def normalise(pixels):
     return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)  # the same number, rounded once only
 
 
-@contextmanager
-def _set_at_end(event):
-    try:
-        yield
-    finally:
-        event.set()
-
-
 class ImageDataset:
     """Images and labels of K attributes; made by `open_dataset`.
 
@@ -184,7 +175,7 @@ class ImageDataset:
             return reader.submit(read) if self._workers else SimpleNamespace(result=read)  # no thread: when it is due
 
         stopped = threading.Event()
-        with ThreadPoolExecutor(1) as reader, _set_at_end(stopped):  # Ctrl-C does not wait for the batch ahead
+        with ThreadPoolExecutor(1) as reader, set_at_end(stopped):  # Ctrl-C does not wait for the batch ahead
             ahead = read_ahead(0)
             for start in range(0, len(rows), batch_size):
                 images = ahead.result()

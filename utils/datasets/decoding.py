@@ -8,6 +8,7 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -141,6 +142,15 @@ def run_on_threads(step, count, workers, bar=None, stopped=None):
             stopped.set()  # Ctrl-C does not wait for the pieces begun
             pool.shutdown(cancel_futures=True)  # else everything that was queued is done before the error is seen
             raise
+
+
+@contextmanager
+def set_at_end(event):
+    """Set a threading.Event when the block ends, however it does."""
+    try:
+        yield
+    finally:
+        event.set()
 
 
 def _read_file(path):
