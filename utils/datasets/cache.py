@@ -152,8 +152,8 @@ class ImageCache:
         """Raise the error of the first image that could not be decoded, with the number of the others."""
         if self._unreadable:
             unreadable, self._unreadable = self._unreadable, {}
-            others, more = len(unreadable) - 1, "or more " if len(unreadable) >= MOST_UNREADABLE else ""
-            rest = f"; {others} {more}others are unreadable, too: data/prepare_celeba.py lists all" if others else ""
+            others, more = len(unreadable) - 1, " at least" if len(unreadable) >= MOST_UNREADABLE else ""
+            rest = f"; unreadable beside it:{more} {others} (data/prepare_celeba.py lists all)" if others else ""
             raise InputError(unreadable[min(unreadable)] + rest)
 
     def _lacking(self, rows):
@@ -188,7 +188,7 @@ class ImageCache:
             others = [file for file in files if f"px_{ours}_" in file.name or file.name.count("_") == 1]  # or older
             if others:
                 self._note(
-                    f"{len(others)} other caches of these images lie in {self._folder} ({describe_files(others)}): "
+                    f"other caches of these images in {self._folder}: {len(others)} ({describe_files(others)}); "
                     f"python data/prepare_celeba.py --clear_cache {self._folder} deletes all"
                 )
         return opened
@@ -230,7 +230,7 @@ def clear_caches(folder):
     """
     try:
         files = cache_files(folder)
-        line = f"{folder}: {len(files)} image caches deleted{f' ({describe_files(files)})' if files else ''}"
+        line = f"image caches deleted in {folder}: {len(files)}{f' ({describe_files(files)})' if files else ''}"
         for file in files:
             file.unlink()
     except OSError as error:
