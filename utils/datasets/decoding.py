@@ -24,7 +24,7 @@ PIECE, MAX_THREADS = 8, 256  # images that a thread takes at a time; more thread
 MAX_PIXELS, MAX_BYTES = 64_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size
 VERSIONS = f"Pillow {pillow_version.split('.')[0]}, torch {'.'.join(torch.__version__.split('.')[:2])}"
 RULE = f"RGB, upright, square, bilinear (antialiased) on bytes, {VERSIONS}"  # what pixels depend on beside file, size
-KINDS = "JPEG PNG BMP GIF TIFF WEBP PPM JPEG2000 AVIF MPO".split()  # others start foreign programs, or match any bytes
+KINDS = "JPEG PNG BMP GIF TIFF WEBP PPM JPEG2000 AVIF".split()  # others start foreign programs, or match any bytes
 CURE = "fetch it again, or delete it and train with --allow_missing"
 
 Image.init()
