@@ -49,7 +49,7 @@ class LoadedNetwork:
     def load_unlearned(self, path):
         """Take the values of an unlearned checkpoint that descends from this network, in place.
 
-        Returns: what made it: the `method` that `utils.report.run_record.save_unlearned` was given
+        Returns: what made it: the `method` that `utils.report.unlearning_record.save_unlearned` was given
         Raises: InputError if there is none, or it descends from another network
         """
         checkpoint = load_checkpoint(path)

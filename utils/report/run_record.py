@@ -5,12 +5,9 @@ import os
 from utils.common import run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError, warn
-from utils.common.paths import check_outputs, targets_name
+from utils.common.paths import check_outputs
 from utils.graph.dataflow import trace_dataflow
-from utils.graph.selection import CONTROLS
-from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
-from utils.report.figures import draw_before_after
-from utils.report.tables import before_after_table, forgetting_sentence
+from utils.network.checkpoint import Checkpoint
 
 
 def dataset_name(data_path):
@@ -100,38 +97,12 @@ def describe_task(task, data=None):
     }
 
 
-def describe_unlearning(task, method, data):
-    """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`."""
-    counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
-    how = {"channels to prune": counts} if counts else {"method": method["rule"]}
-    return {
-        **describe_task(task, data),
-        **how,
-        "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
-    }
-
-
 def check_training_outputs(files, flags):
     """Look at the files of a training before it starts, see `check_outputs`.
 
     Args: files: `TrainingFiles`; flags: {flag: value} of step 1
     """
     check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
-
-
-def unlearned_outputs(task, flags):
-    """(path of the unlearned checkpoint, folder of what there is to see), looked at before any work.
-
-    Args: task: `Task`; flags: {flag: value} of step 3
-    Raises: InputError if one of the files could not be written, or is one that is read
-    """
-    method, known = flags["method"], flags["evaluate_only"]
-    path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
-    seen = [f"audit_{targets_name([target])}.json" for target in task.forgotten if flags["audit"]]
-    results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
-    inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
-    check_outputs(flags | inputs, save_path=None if known else path, results=results)
-    return path, folder
 
 
 def original_checkpoint(model, epoch, kind, data, flags):
@@ -148,75 +119,6 @@ def original_checkpoint(model, epoch, kind, data, flags):
         versions=run.environment(),
         kind=kind,
     )
-
-
-def save_unlearned(path, network, method, flags):
-    """Write the unlearned checkpoint of a `LoadedNetwork`.
-
-    Args: method: what made it, JSON-ready, see `utils.pruning.channels` and `ErasureSettings`; flags: {flag: value}
-    """
-    asked = {flag: value for flag, value in recorded_flags(flags).items() if value is not None}
-    before = network.arguments.get("unlearning")  # of an earlier unlearning that this one goes on from
-    checkpoint = Checkpoint(
-        state_dict=network.model.state_dict(),
-        model=network.name,
-        attributes=tuple(network.attributes),
-        img_size=network.img_size,
-        normalisation=str(network.normalisation),
-        seed=network.seed,
-        epoch=network.epoch,
-        arguments={**network.arguments, "unlearning": method | {"arguments": asked, "before": before}},
-        versions=run.environment(),
-        parent_sha256=network.sha256,
-        kind=path.stem,
-    )
-    save_checkpoint(path, checkpoint)
-    print(f"wrote {path}")
-
-
-def method_name(method):
-    """The method in words: "prune" or "erase", and what differs from its defaults."""
-    if method["rule"] == "erase":
-        return "erase" if method["strength"] == 1 else f"erase, strength {method['strength']:g}"
-    if method["rule"] in CONTROLS:
-        return f"control, {method['rule']} channels"
-    words = ["prune"]
-    words += ["no balance"] if method["rule"] == "no_balance" else []
-    words += ["as released"] if method.get("as_released") else []
-    words += ["gradient x activation"] if method.get("importance") == "gradient_activation" else []
-    layers = method.get("layers") or ["5"]
-    words += [f"layers {' '.join(layers)}"] if layers != ["5"] else []
-    return ", ".join(words)
-
-
-def unlearning_line(task, method, path, before, after, seconds, flags):
-    """What a results line keeps of an unlearning.
-
-    Args:
-        task: `Task`; method: as in `save_unlearned`; path: of the unlearned checkpoint
-        before, after: {attribute: figures}; seconds: {phase: seconds}; flags: {flag: value} of step 3
-    """
-    network = task.network
-    nodes = method.get("pruned", {})
-    return {
-        "run": task.run,
-        "dataset": dataset_name(flags["data_path"]),
-        "attributes": list(network.attributes),
-        "forgotten": list(task.forgotten),
-        "method": method_name(method),
-        "proportion": method.get("proportion"),
-        "graph": {name: value for name, value in method.items() if name not in ("pruned", "arguments", "before")},
-        "model": network.name,
-        "img_size": network.img_size,
-        "heads": {head: {"before": before[head], "after": after[head]} for head in network.attributes},
-        "pruned": {layer: len(channels) for layer, channels in nodes.items()},
-        "seconds": seconds,
-        "peak_rss_bytes": run.peak_rss_bytes(),
-        "parent_sha256": network.sha256,
-        "checkpoint_sha256": sha256_of(path),
-        "arguments": recorded_flags(flags | task.data_options),
-        "seed": flags["seed"] if network.seed is None else network.seed,
-    }
 
 
 def warn_of_base_rates(before, network):
@@ -237,17 +139,3 @@ def warn_of_base_rates(before, network):
             f"its images were prepared in training (here {here}), and the order of --task_labels"
         )
     return before
-
-
-def report_unlearning(line, folder, results):
-    """Append the line of a run to the results, draw before against after, and print both in words.
-
-    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines
-    """
-    run.append_result(results, line)
-    heads, forgotten = line["heads"], line["forgotten"]
-    picture = folder / "before_after.png"
-    draw_before_after(picture, heads, forgotten, f"{line['model']}: {line['method']}, forget {', '.join(forgotten)}")
-    print(f"wrote {picture} and a line in {results}")
-    print(before_after_table(heads, forgotten))
-    print(*(forgetting_sentence(target, **heads[target]) for target in forgotten), sep="\n")
