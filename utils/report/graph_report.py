@@ -94,14 +94,21 @@ def _released_file(task):
     return paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
 
 
+def rows_to_show(positives, count):
+    """`count` rows, ascending, with some of every attribute; more where some attribute would be on none of them.
+
+    Args: positives: for each attribute the (n,) rows that have it, n >= 1
+    Returns: (M,) array
+    """
+    each = -(-count // len(positives))
+    rows = np.unique(np.concatenate([own[:each] for own in positives]))[:count]
+    return np.unique([*rows, *(own[0] for own in positives if not np.isin(own, rows).any())])
+
+
 def draw_cams(graph, task, data, count, folder):
     """Grad-CAM sheets of `count` training images, one a layer; of more, if some attribute is on none of them."""
     network = task.network
-    each = -(-count // len(network.attributes))  # so that each row of maps has images with its attribute
-    positives = [data.positives(name, "train") for name in network.attributes]
-    rows = np.unique(np.concatenate([own[:each] for own in positives]))[:count]
-    unseen = [own[0] for own in positives if not np.isin(own, rows).any()]  # each attribute has an image, if N is small
-    rows = data.prepare(np.unique([*rows, *unseen]))
+    rows = data.prepare(rows_to_show([data.positives(name, "train") for name in network.attributes], count))
     images = next(data.batches(rows, len(rows), task.device))[0]
     pixels = denormalise(images, data.normalisation)
     maps = {name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes}
