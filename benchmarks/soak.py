@@ -37,7 +37,7 @@ def get_args_parser():
     add = parser.add_argument
     add("--rounds", type=arguments.positive_int, default=200, metavar="N", help="times that steps 2 and 3 run")
     add("--num_images", type=arguments.positive_int, default=40, metavar="N", help="faces that are drawn")
-    add("--img_size", type=arguments.positive_int, default=16, metavar="PX", help="side of the images, pixels")
+    add("--img_size", type=arguments.positive_int, default=32, metavar="PX", help="side of the images, pixels")
     add("--model", default="customresnet", metavar="NAME", help="network")
     add("--out", default="results/lines/soak.jsonl", metavar="FILE", help="file that gets the line")
     return parser
