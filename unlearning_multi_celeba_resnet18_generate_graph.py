@@ -79,7 +79,7 @@ def main(args):
         graph_report.draw_cams(graph, task, data, args.show_cams, task.results_folder(args.results))
     if args.importance_curve:
         graph_report.draw_curve(graph, task, data, vars(args), task.results_folder(args.results))
-    graph_report.print_summary(graph, watch.seconds)
+    graph_report.print_summary(graph, task, watch.seconds, vars(args))
 
 
 if __name__ == "__main__":

@@ -59,17 +59,16 @@ def get_args_parser():
 def main(args):
     """Open the images, build the network, train it epoch by epoch, save."""
     from models import build_model  # one block, here, so that --help answers at once
-    from utils.common import distributed, interrupts, paths, run
+    from utils.common import distributed, interrupts, run
     from utils.datasets.task import open_trained, open_training_data
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
-    from utils.report import run_record, tables
+    from utils.report import next_steps, outputs, run_record, tables
     from utils.training import dry_pass, loop, recipe, resume
 
-    device, flags = distributed.start(run.start_run(args.seed, args.device)), vars(args)
+    device, flags = run.start_run(args.seed, args.device), vars(args)
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
-    files = resume.training_files(args.save_path, paths.run_name(args.task_labels, args.run_name), left_out)
-    run_record.check_training_outputs(files, flags)
+    files = outputs.training_outputs(flags, left_out)
     if args.evaluate_only:
         network, data = open_trained(files.last, heads, **flags | {"device": device})
         run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))
@@ -95,6 +94,7 @@ def main(args):
                 checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
                 kept.keep(epoch, checkpoint, tables.mean_auc(figures))
     print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
+    print(next_steps.after_training(left_out, flags))
     distributed.stop()
 
 

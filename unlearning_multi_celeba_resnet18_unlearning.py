@@ -56,18 +56,18 @@ def main(args):
     from utils.evaluation.predict import evaluate
     from utils.graph.dataflow import trace_dataflow
     from utils.pruning.channels import read_nodes, zero_channels
-    from utils.report import run_record, unlearning_record
+    from utils.report import outputs, run_record
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
-    path, folder = unlearning_record.unlearned_outputs(task, vars(args))
+    path, folder = outputs.unlearned_outputs(task, vars(args))
     if args.evaluate_only:
         method = network.load_unlearned(path)
     else:
         erasing = {"rule": "erase", "strength": args.strength}
         method = read_nodes(args.graph or task.graph_file, task) if args.method == "prune" else erasing
     data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
-    run.header("step 3: unlearning", unlearning_record.describe_unlearning(task, method, data))
+    run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
     networks = {"original": original, "unlearned": network.model}
     networks |= task.reference_networks(args.seed, data) if args.audit or args.strength == "auto" else {}
     test = {"rows": data.prepare(data.rows("test")), "batch_size": args.batch_size, "device": task.device}
@@ -81,12 +81,12 @@ def main(args):
             method |= vars(settings) | erase(network.model, data, task.forgotten, settings, device=task.device)
     after = evaluate(network.model, data, **test)
     if not args.evaluate_only:
-        unlearning_record.save_unlearned(path, network, method, vars(args))
-    line = unlearning_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
+        run_record.save_unlearned(path, network, method, vars(args))
+    line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device, "method": line["method"]}
         line = audit_networks(networks, data, task.forgotten, folder, **options) | line
-    unlearning_record.report_unlearning(line, folder, args.results)
+    run_record.report_unlearning(line, folder, args.results, vars(args))
 
 
 if __name__ == "__main__":

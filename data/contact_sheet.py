@@ -1,13 +1,20 @@
-"""One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it."""
+"""One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it.
+
+python data/contact_sheet.py --data_path data/synthetic_celeba --out faces.png
+"""
 
 import csv
 import io
+import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
+from utils.common import arguments
 from utils.common.errors import InputError
-from utils.common.paths import write_atomically
+from utils.common.paths import check_outputs, write_atomically
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
@@ -80,3 +87,22 @@ def _wrap(text):
         return [text]
     cut = text.rfind(" ", 0, 16)
     return [text[:cut], text[cut + 1 :]]
+
+
+def get_args_parser():
+    """The flags of the sheet."""
+    parser = arguments.Parser(description=__doc__, prog="contact_sheet")
+    text = "folder that make_synthetic_celeba.py has made"
+    parser.add_argument("--data_path", default="data/synthetic_celeba", metavar="DIR", help=text)
+    parser.add_argument("--out", default="faces.png", metavar="FILE", help="picture to write: .png or .jpg")
+    return parser
+
+
+def main(args):
+    """Draw the sheet."""
+    check_outputs(vars(args), out=args.out)
+    print(f"wrote {draw_contact_sheet(args.data_path, args.out)}")
+
+
+if __name__ == "__main__":
+    arguments.run_script(main, get_args_parser())

@@ -17,8 +17,7 @@ from utils.common import paths, run
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.report.audit_report import results_line, summary, write_audit
-from utils.report.run_record import dataset_name, describe_network, warn_of_base_rates
-from utils.report.unlearning_record import method_name
+from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates
 
 
 def get_args_parser():
@@ -83,8 +82,8 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
     for target in forgotten:
         results[target] = audit(networks, data, target, forgotten=forgotten, **options) | {"method": method}
         write_audit(folder, results[target])
-        print(summary(results[target]))
         print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
+        print(summary(results[target]))
     return results_line(results)
 
 

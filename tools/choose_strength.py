@@ -18,10 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
-from utils.common import run
+from utils.common import distributed, run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
+from utils.report.next_steps import command
 from utils.report.run_record import describe_task
 from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
 from utils.report.tables import format_figure
@@ -54,9 +55,12 @@ def main(args):
     data = task.open_data()
     run.header("choose the strength", describe_task(task, data))
     networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
-    choose_settings("auto", networks, data, task, folder, args.seed, args.strengths)
+    chosen = choose_settings("auto", networks, data, task, folder, args.seed, args.strengths).strength
+    words = ("--method", "erase", "--strength", f"{chosen:g}")
+    print(f"next: erase: {command('unlearning', vars(args), *words, names=['target_class'])}")
 
 
+@distributed.by_first
 def choose_settings(strength, networks, data, task, folder, seed, strengths=()):
     """`ErasureSettings` of a strength; "auto" sweeps some on validation images, writes and prints that, and takes one.
 

@@ -1,7 +1,6 @@
 """What a run says of itself."""
 
-from utils.report.run_record import dataset_name
-from utils.report.unlearning_record import method_name
+from utils.report.run_record import dataset_name, method_name
 
 
 def test_a_method_is_named_by_what_differs_from_the_published_one():

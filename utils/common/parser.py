@@ -9,6 +9,7 @@ import math
 import os
 from argparse import BooleanOptionalAction
 
+from utils.common import processes
 from utils.common.errors import did_you_mean
 
 # the rows of the paper: attributes, targets by place, proportion
@@ -20,7 +21,7 @@ SETTINGS = {
 }
 # flags that not every step has: what a user learns who passes one to another step
 STEPS = {
-    "step 1": "leave_out epoch optimizer lr weight_decay scheduler rotation hflip vflip pretrained limit allow_missing "
+    "step 1": "leave_out epoch optimizer lr weight_decay scheduler rotation hflip vflip pretrained limit "
     "num_workers amp compile resume force",
     "step 2": "proportion layers num_images importance no_balance released_txt show_cams importance_curve",
     "step 3": "method strength graph audit",
@@ -29,7 +30,7 @@ STEPS = {
     "steps 1 and 3": "evaluate_only",
 }
 FLAGS_OF_STEPS = {f"--{flag}": steps for steps, flags in STEPS.items() for flag in flags.split()}
-FLAGS_OF_STEPS |= {f"--no-{switch}": "step 1" for switch in ("hflip", "vflip", "allow_missing", "compile")}
+FLAGS_OF_STEPS |= {f"--no-{switch}": "step 1" for switch in ("hflip", "vflip", "compile")}
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -76,6 +77,10 @@ class Parser(argparse.ArgumentParser):
                 against = f"is for --{other} {value}" if value else f"does nothing with --{other}"
                 self.error(f"--{flag} {against}: leave one of the two out")
         return parsed
+
+    def exit(self, status=0, message=None):
+        """End the program with an exit code `status`; of several processes that fail one alone gives the message."""
+        super().exit(status, processes.last_words(message, status) if status else message)
 
     def error(self, message):
         """Print the line, end with exit code 2."""

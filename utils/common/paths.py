@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from utils.common import processes
 from utils.common.errors import InputError, explain
 
 GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second in the released text format
@@ -94,11 +95,14 @@ def write_atomically(path, content):
     """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
 
     A process that is killed on the way leaves what stood under the final name; what such a one left beside it is
-    removed by the next to write that file. Missing folders are made.
+    removed by the next to write that file. Missing folders are made. Of several processes, which all hold the same, the
+    first writes.
     Returns: the path
     Raises: OSError with the path in it, also for a full disk
     """
     path = Path(path)
+    if not processes.is_main():
+        return path
     content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     short = path.name if len(os.fsencode(path.name)) <= 150 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
     temporary = path.with_name(f".{short}.{platform.node()[:40]}.{os.getpid()}.tmp")

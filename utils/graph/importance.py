@@ -18,7 +18,9 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
+from utils.common import distributed
 from utils.common.errors import InputError
+from utils.graph.connections import add_relevance, connection_matrix
 from utils.network.modes import evaluating, exact_float32
 
 MEASURES = ("gradcam", "gradient_activation")
@@ -110,7 +112,8 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         links: `dataflow.Link`s between scored layers; each gives the relevance of its connections, the mean over the
             scoring images of sum_u W_u * d logit / d W_u, u running over the kernel (gradient times weight)
         batches: iterable of (images (B, 3, H, W) on the model's device, scored_for (B, K) bool on the CPU): image n is
-            a scoring image of attribute k
+            a scoring image of attribute k. Several processes each pass every other batch, all equally many, an empty
+            one where there is none left; all get the sums, bit for bit those of one process
         measure: "gradcam" (signed mean gradient) or "gradient_activation" (mean of gradient times activation)
         of_probability: differentiate the sigmoid of the logit, which vanishes where the network is confident
         total: number of batches, for the progress bar
@@ -123,33 +126,49 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     consumers = list(dict.fromkeys(link.consumer for link in links))
     names = list(dict.fromkeys([*layers, *consumers]))
     counts = torch.zeros(len(get_heads(model).attributes), dtype=torch.int64)
-    bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False)
+    total = None if total is None else -(-total // distributed.world_size())
+    hidden = None if distributed.is_main() else True
+    bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=hidden, leave=False)
     with bar, _recording(model, names, consumers) as (maps, inputs):
         weights = {name: model.get_submodule(name).weight for name in names}
         channels = {layer: weights[layer].new_zeros(len(counts), len(weights[layer])) for layer in layers}
         relevance = {name: weights[name].new_zeros(len(counts), *weights[name].shape[:2]) for name in consumers}
         largest = weights[names[0]].new_zeros(())  # NaN or infinite from the first output on that is
         for images, scored_for in bar:
-            logits = model(images)
-            largest = largest.maximum(logits.detach().abs().max())
-            outputs = logits.sigmoid() if of_probability else logits
             rank = scored_for.cumsum(1) * scored_for  # 1 at an image's first attribute, 2 at its second, 0 elsewhere
             history = {name: [] for name in consumers}
-            for chosen, gradients in _rounds(outputs, maps, rank):
-                for layer, sums in channels.items():
-                    product = gradients[layer] if measure == "gradcam" else gradients[layer] * maps[layer].detach()
-                    sums += chosen.T @ product.mean((2, 3))  # (K, B) @ (B, C): each image to its attribute of the round
-                for name in consumers:
-                    history[name].append(gradients[name])
+            of_rounds = {layer: [sums.new_zeros(0, *sums.shape)] for layer, sums in channels.items()}
+            if len(images):
+                logits = model(images)
+                largest = largest.maximum(logits.detach().abs().max())
+                outputs = logits.sigmoid() if of_probability else logits
+                for chosen, gradients in _rounds(outputs, maps, rank):
+                    for layer, parts in of_rounds.items():
+                        product = gradients[layer] if measure == "gradcam" else gradients[layer] * maps[layer].detach()
+                        # (K, B) @ (B, C): each image to its attribute of the round
+                        parts.append((chosen.T @ product.mean((2, 3)))[None])
+                    for name in consumers:
+                        history[name].append(gradients[name])
+            for layer, parts in of_rounds.items():
+                _add_in_order(channels[layer], torch.cat(parts))
             for name in consumers:
-                _add_relevance(relevance[name], model.get_submodule(name), inputs[name], history.pop(name), rank)
+                of_batch = torch.zeros_like(relevance[name])
+                if len(images):
+                    add_relevance(of_batch, model.get_submodule(name), inputs[name], history.pop(name), rank)
+                _add_in_order(relevance[name], of_batch[None])
             counts += scored_for.sum(0)
             maps.clear()  # the next forward pass needs the memory
             inputs.clear()
     sums = [*channels.values(), *relevance.values()]
     if not torch.stack([largest, *(values.abs().max() for values in sums)]).isfinite().all():  # the one wait at the end
         raise InputError("the network's outputs or scores are not finite: its weights are damaged, or too large")
-    return _means(model, links, channels, relevance, counts)
+    return _means(model, links, channels, relevance, distributed.reduce_sum(counts))
+
+
+def _add_in_order(sums, parts):
+    """Add parts (R, …) of each process to `sums` (…) in the order in which one process adds them, on all of them."""
+    for part in distributed.gather_rows(parts):
+        sums += part
 
 
 def _rounds(outputs, maps, rank):
@@ -167,50 +186,6 @@ def _rounds(outputs, maps, rank):
         options = {"retain_graph": number < last, "materialize_grads": True}
         gradients = torch.autograd.grad((outputs * chosen).sum(), list(maps.values()), **options)
         yield chosen, dict(zip(maps, gradients, strict=True))
-
-
-def _add_relevance(sums, convolution, inputs, history, rank):
-    """Add a batch's relevance of weights to `sums` (K, C_out, C_in / groups): one convolution an attribute.
-
-    Args: inputs: (B, C_in, H, W); history: gradients of the output (B, C_out, H', W'), one a round; rank: as `_rounds`
-    """
-    for k, rounds in enumerate(rank.T):
-        own = rounds.nonzero()[:, 0]
-        if len(own):
-            gradient = torch.stack([history[number - 1][n] for n, number in enumerate(rounds.tolist()) if number])
-            own_inputs = inputs[own.to(inputs.device, non_blocking=True)].contiguous()  # the memory order of `gradient`
-            sums[k] += _weight_relevance(convolution, own_inputs, gradient)
-
-
-def _weight_relevance(convolution, inputs, gradient):
-    """(C_out, C_in / groups): sum over images and kernel of the weight times the gradient with respect to it.
-
-    Args: inputs: (N, C_in, H, W) of a convolution; gradient: (N, C_out, H', W') with respect to its output
-    """
-    weight = convolution.weight
-    plain = type(convolution) is torch.nn.Conv2d and not isinstance(convolution.padding, str)
-    if plain and convolution.padding_mode == "zeros":
-        placing = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
-        of_weight = torch.nn.grad.conv2d_weight(inputs, weight.shape, gradient, *placing)
-    else:
-        weight.requires_grad_(True)
-        output = convolution.forward(inputs)  # its hooks are for the network's own pass
-        of_weight = torch.autograd.grad(output, weight, gradient)[0]
-        weight.requires_grad_(False)
-    return of_weight.mul_(weight).sum((2, 3))
-
-
-def connection_matrix(per_weight, groups):
-    """(K, C_in, C_out) from one number per (output, input within its group), (K, C_out, C_in / groups).
-
-    Channels of different groups are not connected: zero.
-    """
-    heads, outputs, inputs = per_weight.shape
-    output = torch.arange(outputs)[:, None]
-    first = output // (outputs // groups) * inputs
-    matrix = per_weight.new_zeros(heads, inputs * groups, outputs)
-    matrix[:, first + torch.arange(inputs), output] = per_weight
-    return matrix
 
 
 def _means(model, links, channels, relevance, counts):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from utils.common import paths, run
+from utils.common import distributed, paths, run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
@@ -15,6 +15,7 @@ from utils.graph.importance import gradcam_maps
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
 from utils.report.graph_figure import draw_graph
+from utils.report.next_steps import after_graph
 from utils.report.run_record import describe_task
 
 
@@ -75,6 +76,7 @@ def made_by(network, images, flags):
     }
 
 
+@distributed.by_first
 def write_graph(graph, task, released_txt=False):
     """Write a `graph` of a `task` as JSON, GraphML and a picture, and with `released_txt` as the released text."""
     file = task.graph_file
@@ -105,6 +107,7 @@ def rows_to_show(positives, count):
     return np.unique([*rows, *(own[0] for own in positives if not np.isin(own, rows).any())])
 
 
+@distributed.by_first
 def draw_cams(graph, task, data, count, folder):
     """Grad-CAM sheets of `count` training images, one a layer; of more, if some attribute is on none of them."""
     network = task.network
@@ -137,8 +140,11 @@ def draw_curve(graph, task, data, flags, folder):
     print(f"wrote {folder / 'importance_curve.csv'} and .png")
 
 
-def print_summary(graph, seconds):
-    """Print the table layer by layer, the totals and the seconds of each phase."""
+def print_summary(graph, task, seconds, flags):
+    """Print the table of a `graph` layer by layer, the totals, the seconds of each phase and what to do next.
+
+    Args: task: `Task`; seconds: {phase: seconds}; flags: {flag: value} of step 2
+    """
     rows = graph.summary()
     print(run.table([list(row.values()) for row in rows], list(rows[0])))
     pruned, edges = sum(len(channels) for channels in graph.prune.values()), len(graph.flat_edges())
@@ -146,3 +152,5 @@ def print_summary(graph, seconds):
     print("seconds: " + ", ".join(f"{phase} {value:.2f}" for phase, value in seconds.items()))
     if not pruned:
         print("nothing to prune: whatever the target needs, a kept attribute needs too; try another --proportion")
+    else:
+        print(after_graph(task.graph_file.with_suffix(".png"), flags))

@@ -2,12 +2,17 @@
 
 import os
 
-from utils.common import run
+from utils.audit.verdict import Verdict
+from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError, warn
-from utils.common.paths import check_outputs
+from utils.erasure.heads import emptied_heads
 from utils.graph.dataflow import trace_dataflow
-from utils.network.checkpoint import Checkpoint
+from utils.graph.selection import CONTROLS
+from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
+from utils.report.figures import draw_before_after
+from utils.report.next_steps import after_unlearning
+from utils.report.tables import before_after_table, forgetting_sentence
 
 
 def dataset_name(data_path):
@@ -97,12 +102,17 @@ def describe_task(task, data=None):
     }
 
 
-def check_training_outputs(files, flags):
-    """Look at the files of a training before it starts, see `check_outputs`.
-
-    Args: files: `TrainingFiles`; flags: {flag: value} of step 1
-    """
-    check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
+def describe_unlearning(task, method, data):
+    """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`."""
+    counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
+    emptied = emptied_heads(task.network.model)
+    return {
+        **describe_task(task, data),
+        **({"empty before": f"{' '.join(emptied)} (answers the same whatever it sees)"} if emptied else {}),
+        "method": method_name(method),
+        **({"channels to prune": counts} if counts else {}),
+        "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
+    }
 
 
 def original_checkpoint(model, epoch, kind, data, flags):
@@ -119,6 +129,81 @@ def original_checkpoint(model, epoch, kind, data, flags):
         versions=run.environment(),
         kind=kind,
     )
+
+
+def save_unlearned(path, network, method, flags):
+    """Write the unlearned checkpoint of a `LoadedNetwork`.
+
+    Args: method: what made it, JSON-ready, see `utils.pruning.channels` and `ErasureSettings`; flags: {flag: value}
+    """
+    asked = {flag: value for flag, value in recorded_flags(flags).items() if value is not None}
+    before = network.arguments.get("unlearning")  # of an earlier unlearning that this one goes on from
+    checkpoint = Checkpoint(
+        state_dict=network.model.state_dict(),
+        model=network.name,
+        attributes=tuple(network.attributes),
+        img_size=network.img_size,
+        normalisation=str(network.normalisation),
+        seed=network.seed,
+        epoch=network.epoch,
+        arguments={**network.arguments, "unlearning": method | {"arguments": asked, "before": before}},
+        versions=run.environment(),
+        parent_sha256=network.sha256,
+        kind=path.stem,
+    )
+    save_checkpoint(path, checkpoint)
+    print(f"wrote {path}")
+
+
+def method_name(method):
+    """The method in words: "prune" or "erase", and what differs from its defaults."""
+    if method["rule"] == "erase":
+        strength = method["strength"]
+        return "erase" if strength == 1 else f"erase, strength {strength if strength == 'auto' else f'{strength:g}'}"
+    if method["rule"] in CONTROLS:
+        return f"control, {method['rule']} channels"
+    words = ["prune"]
+    words += ["no balance"] if method["rule"] == "no_balance" else []
+    words += ["as released"] if method.get("as_released") or method["rule"] == "released" else []
+    words += ["gradient x activation"] if method.get("importance") == "gradient_activation" else []
+    layers = method.get("layers") or ["5"]
+    words += [f"layers {' '.join(layers)}"] if layers != ["5"] else []
+    return ", ".join(words)
+
+
+@distributed.by_first
+def unlearning_line(task, method, path, before, after, seconds, flags):
+    """What a results line keeps of an unlearning.
+
+    Args:
+        task: `Task`; method: as in `save_unlearned`; path: of the unlearned checkpoint
+        before, after: {attribute: figures}; seconds: {phase: seconds}; flags: {flag: value} of step 3
+    """
+    network = task.network
+    nodes = method.get("pruned", {})
+    asked = recorded_flags(flags | task.data_options)
+    if flags["evaluate_only"]:  # what was asked when the checkpoint was made, as far as it says how
+        made = method.get("arguments", {})
+        asked |= {flag: made[flag] for flag in ("method", "strength") if flag in made}
+    return {
+        "run": task.run,
+        "dataset": dataset_name(flags["data_path"]),
+        "attributes": list(network.attributes),
+        "forgotten": list(task.forgotten),
+        "method": method_name(method),
+        "proportion": method.get("proportion"),
+        "graph": {name: value for name, value in method.items() if name not in ("pruned", "arguments", "before")},
+        "model": network.name,
+        "img_size": network.img_size,
+        "heads": {head: {"before": before[head], "after": after[head]} for head in network.attributes},
+        "pruned": {layer: len(channels) for layer, channels in nodes.items()},
+        "seconds": seconds,
+        "peak_rss_bytes": run.peak_rss_bytes(),
+        "parent_sha256": network.sha256,
+        "checkpoint_sha256": sha256_of(path),
+        "arguments": asked,
+        "seed": flags["seed"] if network.seed is None else network.seed,
+    }
 
 
 def warn_of_base_rates(before, network):
@@ -139,3 +224,26 @@ def warn_of_base_rates(before, network):
             f"its images were prepared in training (here {here}), and the order of --task_labels"
         )
     return before
+
+
+@distributed.by_first
+def report_unlearning(line, folder, results, flags):
+    """Append the line of a run to the results, draw before against after, print both in words, a verdict last.
+
+    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines; flags: {flag: value}
+    """
+    heads, forgotten, verdicts = line["heads"], line["forgotten"], line.get("verdict", {})
+    picture = folder / "before_after.png"
+    try:
+        run.append_result(results, line)
+        title = f"{line['model']}: {line['method']}, forget {', '.join(forgotten)}"
+        draw_before_after(picture, heads, forgotten, title)
+        print(f"wrote {picture} and a line in {results}")
+    finally:  # the figures are told even where they cannot be kept
+        print(before_after_table(heads, forgotten))
+        print(*(forgetting_sentence(target, **heads[target], audited=bool(verdicts)) for target in forgotten), sep="\n")
+    if verdicts:
+        print(f"look at {folder}")
+        print(*(f"verdict on {target}: {Verdict(**verdict)}" for target, verdict in verdicts.items()), sep="\n")
+    else:
+        print(after_unlearning(folder, flags))

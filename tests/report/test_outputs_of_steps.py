@@ -9,7 +9,7 @@ from utils.common.errors import InputError
 from utils.graph.essential_graph import EssentialGraph
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 from utils.report.graph_report import check_graph_outputs
-from utils.report.unlearning_record import unlearned_outputs
+from utils.report.outputs import unlearned_outputs
 
 OLD, NEW = "a" * 64, "b" * 64
 
