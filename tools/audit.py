@@ -44,7 +44,7 @@ def main(args):
     device = run.start_run(args.seed, args.device)
     forgotten = a.resolve_targets(args.task_labels, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
-    out = [Path(args.out) / f"audit_{target}.json" for target in forgotten]
+    out = [Path(args.out) / f"audit_{paths.targets_name([target])}.json" for target in forgotten]
     check_outputs(vars(args), out=out, results=args.results)
     network, networks, data, used = open_networks(files, forgotten, **{**vars(args), "device": device})
     facts = {"networks": ", ".join(networks), "model": f"{network.name} at {network.img_size} px"}
@@ -76,7 +76,7 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
     for target in forgotten:
         results[target] = audit(networks, data, target, forgotten=forgotten, **options)
         write_audit(folder, results[target])
-        print(f"wrote {folder}/audit_{target}.json and pictures")
+        print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
         print(summary(results[target]))
     return results_line(results)
 

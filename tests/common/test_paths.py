@@ -56,6 +56,16 @@ def test_a_name_that_leaves_its_folder_is_refused_wherever_it_is_used(name):
             call()
 
 
+def test_a_slash_in_an_attribute_is_no_folder_and_the_name_is_its_own():
+    name = paths.targets_name(["5_o_clock/Shadow"])
+    assert name.startswith("5_o_clock-Shadow_") and len(name) == len("5_o_clock-Shadow_") + 8
+    assert paths.targets_name(["5_o_clock-Shadow"]) == "5_o_clock-Shadow"
+    assert paths.run_name(["a/b", "c"]) != paths.run_name(["a", "b/c"]) != paths.run_name([r"a\b", "c"])
+    for escape in ("../x", "x/../y", "..", ""):
+        with pytest.raises(InputError):
+            paths.targets_name([escape])
+
+
 def test_no_attributes_give_no_name():
     with pytest.raises(InputError, match="attributes ''"):
         paths.run_name([])

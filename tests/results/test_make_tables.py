@@ -264,3 +264,16 @@ def test_no_line_kept_here_was_measured_on_a_tree_with_local_changes():
     for path in (RESULTS / "lines").glob("*.jsonl"):
         lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
         assert lines and all(line["commit"].isalnum() for line in lines), path
+
+
+def test_names_stay_cells_and_text_whatever_they_hold(tables_of):
+    name = r"a|b <script>`x`</script> \ <!-- end: heads -->"
+    table = tables_of(step_3(0, 0.5, method=name, dataset=name))["heads:lines"]
+    shown = r"a\|b &lt;script&gt;\`x\`&lt;/script&gt; \\ &lt;!-- end: heads --&gt;"
+    assert f"| {shown}, p = 0.1 |" in table and table.startswith(f"**{shown}, resnet18, 64 px**")
+    assert "<" not in table
+
+
+def test_a_line_that_is_no_result_is_named(tables_of):
+    with pytest.raises(InputError, match="lines.jsonl, line 3: no JSON object of a result"):
+        tables_of(step_3(0, 0.5), step_3(1, 0.5) | {"heads": {"Bald": {"after": {"auc": [{}]}}}})

@@ -9,7 +9,7 @@ import math
 import os
 from argparse import BooleanOptionalAction
 
-from utils.common.errors import did_you_mean
+from utils.common.errors import did_you_mean, printable
 
 # the rows of the paper: attributes, targets by place, proportion
 SETTINGS = {
@@ -122,8 +122,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def one_line(message):
-    """A message with its line breaks taken out."""
-    return " ".join(str(message).split())
+    """A message with its line breaks taken out, fit for a terminal."""
+    return printable(" ".join(str(message).split()))
 
 
 def _number(text, kind, holds, expected):

@@ -6,6 +6,7 @@ Outputs are looked at before any work, so that hours of it are not lost where th
 import hashlib
 import os
 import platform
+import re
 import tempfile
 import time
 from contextlib import suppress
@@ -64,10 +65,15 @@ def _folder(root, run):
 
 
 def _joined(names, what):
-    names = [_checked(str(name), what) for name in names]
-    joined = "_".join(names)
+    names = [str(name) for name in names]
+    plain = [re.sub(r"[/\\]", "-", name) for name in names]
+    for name in plain:
+        _checked(name, what)
+    joined, digest = "_".join(plain), hashlib.sha256("_".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:8]
     if len(joined) > LONGEST:
-        joined = f"{len(names)}_attributes_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+        joined = f"{len(names)}_attributes_{digest}"
+    elif plain != names:
+        joined += f"_{digest}"  # a/b and a-b are two
     return _checked(joined, what)
 
 

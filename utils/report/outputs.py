@@ -1,6 +1,6 @@
 """The files that a step will write, looked at before any work."""
 
-from utils.common.paths import check_outputs, run_name
+from utils.common.paths import check_outputs, run_name, targets_name
 from utils.training.resume import training_files
 
 
@@ -24,7 +24,7 @@ def unlearned_outputs(task, flags):
     """
     method, known = flags["method"], flags["evaluate_only"]
     path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
-    seen = [f"audit_{target}.json" for target in task.forgotten if flags["audit"]]
+    seen = [f"audit_{targets_name([target])}.json" for target in task.forgotten if flags["audit"]]
     results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
     inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
     check_outputs(flags | inputs, save_path=None if known else path, results=results)
