@@ -66,7 +66,7 @@ def main(args):
     from utils.report import next_steps, outputs, run_record, tables
     from utils.training import dry_pass, loop, recipe, resume
 
-    device, flags = distributed.start(run.start_run(args.seed, args.device)), vars(args)
+    device, flags = run.start_run(args.seed, args.device), vars(args)
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
     files = outputs.training_outputs(flags, left_out)
     if args.evaluate_only:

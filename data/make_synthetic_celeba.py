@@ -234,4 +234,5 @@ def main(argv=None):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run also clears its partial set
+    sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what an encoding lacks
     sys.exit(main())

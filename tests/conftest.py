@@ -31,8 +31,8 @@ FROZEN = {"modules": 0}
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item, nextitem):
-    """After each test networks in cycles go, as in the traceback of an expected error; after each file, free memory.
+def pytest_runtest_protocol():
+    """After each test networks in cycles go, as in the traceback of an expected error, and free memory is given back.
 
     What tests have imported stays: once it is there, a later collection need not look at it again.
     """
@@ -42,7 +42,7 @@ def pytest_runtest_protocol(item, nextitem):
         FROZEN["modules"] = len(sys.modules)
     done = yield
     gc.collect()
-    if TRIM and (nextitem is None or nextitem.path != item.path):
+    if TRIM:
         TRIM(0)
     return done
 

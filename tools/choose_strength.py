@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
-from utils.common import run
+from utils.common import distributed, run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
@@ -60,6 +60,7 @@ def main(args):
     print(f"next: erase: {command('unlearning', vars(args), *words, names=['target_class'])}")
 
 
+@distributed.by_first
 def choose_settings(strength, networks, data, task, folder, seed, strengths=()):
     """`ErasureSettings` of a strength; "auto" sweeps some on validation images, writes and prints that, and takes one.
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.common import arguments as a
 from utils.common.errors import InputError, printable
 from utils.common.parser import one_line
-from utils.common.paths import check_outputs
+from utils.common.paths import check_outputs, targets_name
 from utils.common.run import table
 from utils.report.style import network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure
@@ -35,10 +35,12 @@ def main(args):
     """Read the audits, print a table for each target and what to look at."""
     audits = {}
     for path in sorted(Path(args.folder).glob("*/audit_*.json")):
-        audits.setdefault(path.stem.removeprefix("audit_"), {})[path.parent.name] = _read(path)
+        audit = _read(path)
+        audits.setdefault(audit["target"], {})[path.parent.name] = audit
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
-    check_outputs(vars(args), folder=[Path(args.folder) / f"comparison_{target}.png" for target in audits])
+    files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}
+    check_outputs(vars(args), folder=list(files.values()))
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
         attacks = f"attacks against the {reference}'s; the lower, the more is forgotten; 0: as that one's"
@@ -46,7 +48,7 @@ def main(args):
         methods = {method: methods[method] for method in sorted(methods, reverse=True)}
         print(comparison_table(methods))
         title = f"{target}: what is silenced, what is erased"
-        draw_comparison(Path(args.folder) / f"comparison_{target}.png", compared_networks(methods), target, title)
+        draw_comparison(files[target], compared_networks(methods), target, title)
     print("what to look at:")
     print(*(printable(f"  {path}") for path in sorted(Path(args.folder).rglob("*.png"))), sep="\n")
 
@@ -57,6 +59,8 @@ def _read(path):
         if path.stat().st_size > LARGEST:
             raise ValueError(f"more than {LARGEST >> 20} MB")
         audit = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(audit["target"], str):
+            raise ValueError("its target has no name")
         str(audit["nets"]["unlearned"]["probe_gaps"]["reference"]), comparison_table({"unlearned": audit})
         [number(figure) for figures in compared_networks({"unlearned": audit}).values() for figure in figures.values()]
         return audit

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_one_process_needs_none_of_it(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    set_environment(monkeypatch)
     assert distributed.start("cpu") == torch.device("cpu") and not distributed.active()
     assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
     tensor = torch.arange(3.0)
@@ -29,13 +29,25 @@ def test_one_process_needs_none_of_it(monkeypatch):
 
 
 def test_torchrun_with_one_process_is_one_process(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "1")
+    set_environment(monkeypatch, WORLD_SIZE="1")
     assert distributed.start("cpu") == torch.device("cpu") and not distributed.active()
 
 
-def test_more_processes_than_cards_is_the_user_s_mistake(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    monkeypatch.setenv("LOCAL_RANK", "2")
+#: what torchrun sets for process 2 of 4
+STARTED = {"WORLD_SIZE": "4", "RANK": "2", "LOCAL_RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+def set_environment(monkeypatch, **variables):
+    """Set what is given and unset all else that torchrun sets."""
+    for name in (*STARTED, "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("known", [{}, {"LOCAL_WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"}])
+def test_more_processes_than_cards_is_the_user_s_mistake(monkeypatch, known):
+    set_environment(monkeypatch, **STARTED | known)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(InputError, match="process 2 has no GPU, there are 2: start torchrun with --nproc_per_node 2"):
         distributed.start("cuda")
@@ -163,7 +175,7 @@ def test_sums_and_rows_of_unequal_number_are_put_together_on_both(two):
 
 def test_two_processes_train_the_network_that_one_trains(two, one):
     first, second = two[0]
-    assert first["weights"] == second["weights"] and first["sha256"] == second["sha256"]
+    assert first["weights"] == second["weights"] and first["sha256"] and second["sha256"] is None
     assert np.allclose(first["weights"], one["weights"], atol=1e-6)
     assert np.allclose(first["losses"], one["losses"], atol=1e-6) and first["losses"] == second["losses"]
 
@@ -179,5 +191,5 @@ def test_predictions_of_both_come_in_order_to_both(two, one):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_by_all(two):
-    line = "--batch_size 3 can't be shared by 2 processes: use a multiple"
+    line = "--batch_size 3 can't be shared by 2 processes: it is of all together, use a multiple of 2"
     assert [each["refused"] for each in two[0]] == [line, line]

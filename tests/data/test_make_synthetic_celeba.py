@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -182,7 +183,8 @@ def test_the_command_line_says_one_line_and_ends_with_2(tmp_path, capsys, flags,
 
 
 def test_the_script_runs_from_the_repository_root_without_torch(tmp_path):
-    flags = ["--out", str(tmp_path / "set"), "--num_images", "3", "--workers", "2", "--rate", "Bald=0.5"]
+    out = tmp_path / os.fsdecode(b"caf\xe9")  # a name that is no UTF-8
+    flags = ["--out", out, "--num_images", "3", "--workers", "2", "--rate", "Bald=0.5"]
     flags += ["--contact_sheet", str(tmp_path / "sheet.jpg")]
     code = (
         "import runpy, sys; sys.modules['torch'] = None; sys.argv = sys.argv[1:];"
@@ -190,7 +192,7 @@ def test_the_script_runs_from_the_repository_root_without_torch(tmp_path):
     )
     command = [sys.executable, "-c", code, str(SCRIPT.relative_to(ROOT)), *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "") and (out / "img_align_celeba/000003.jpg").is_file()
     assert "3 faces, 40 attributes" in done.stdout and (tmp_path / "sheet.jpg").is_file()
 
 

@@ -79,8 +79,9 @@ def test_a_turn_noted_in_xmp_is_seen_too(tmp_path):
     assert decode(draw(tmp_path / "face.jpg", xmp=xmp)).shape == (3, 178, 218)
 
 
-def test_an_ordinary_jpeg_is_left_to_the_fast_decoder(tmp_path, monkeypatch):
-    file = draw(tmp_path / "face.jpg")
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"comment": b"hello", "dpi": (9, 9)}])
+def test_an_ordinary_jpeg_is_left_to_the_fast_decoder(tmp_path, monkeypatch, options):
+    file = draw(tmp_path / "face.jpg", **options)
     monkeypatch.setattr(decoding, "_read_pillow", None)
     assert decode(file).shape == (3, 218, 178)
 

@@ -143,6 +143,16 @@ def test_predictions_come_in_the_order_of_the_rows_and_do_not_depend_on_the_batc
     assert logits.dtype == labels.dtype == torch.float32 and not logits.requires_grad
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_outputs_that_are_not_finite_name_the_cure(value):
+    net = Net()
+    with torch.no_grad():
+        net.fc.bias[0] = value
+    line = r"the network's outputs are not finite \(9 of 18 are NaN or infinite\), .* train it with a smaller --lr"
+    with pytest.raises(InputError, match=line):
+        predict(net, Pixels(), np.arange(9), 4, "cpu")
+
+
 def test_predicting_leaves_the_network_as_it_was():
     net = Net().train()
     net.norm.eval()

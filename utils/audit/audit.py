@@ -10,9 +10,11 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.audit.comparison import compare_network, distance_to_oracle, drop_head_logits, kept_label_scores
+from utils.audit.features import extract_features
 from utils.audit.probes import one_thread
 from utils.audit.readouts import read_out_heads, read_out_membership, read_out_network, score_figure
 from utils.audit.setup import set_up_audit
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.run import Stopwatch, peak_rss_bytes
 
@@ -38,8 +40,24 @@ def audit(networks, data, target, *, forgotten=(), stages=None, progress=True, *
         network whose outputs are not finite
     """
     setup = set_up_audit(data, target, **options)
-    watch = Stopwatch(setup.device)
     _check_networks(networks, data)
+    if distributed.is_main():
+        result = _run_audit(networks, setup, forgotten, stages, progress)
+    else:
+        result = _share_passes(networks, setup, stages)
+    return distributed.from_first(result)
+
+
+def _share_passes(networks, setup, stages):
+    """What processes beside the first do: their part of each pass over the images."""
+    for name in NETWORKS:
+        for rows in (setup.train, setup.test) if name in networks else ():
+            options = {"stages": stages, "batch_size": setup.batch_size, "device": setup.device}
+            extract_features(networks[name], setup.data, rows, **options)
+
+
+def _run_audit(networks, setup, forgotten, stages, progress):
+    data, target, watch = setup.data, setup.target, Stopwatch(setup.device)
     kept = [name for name in data.attributes if name != target and name not in forgotten]
     readouts = _read_out_networks(networks, setup, kept, watch, stages, progress)
     with watch("comparisons"), one_thread():

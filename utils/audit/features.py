@@ -10,6 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from models.heads import get_heads
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.network.modes import evaluating, exact_float32
 
@@ -96,7 +97,7 @@ def _area(output):
 
 
 def extract_features(model, data, rows, *, stages=None, batch_size=256, device="cpu", progress=True, label="features"):
-    """Run a network once over some images and keep the pooled features of its stages.
+    """Run a network once over some images and keep the pooled features of its stages; several processes share it.
 
     Args:
         model: network with attribute heads, on `device`; its weights and train flags stay as they are
@@ -109,24 +110,31 @@ def extract_features(model, data, rows, *, stages=None, batch_size=256, device="
         `default_stages`
     """
     modules = _stage_modules(model, default_stages(model, data.img_size) if stages is None else stages)
-    latest, logits, seen = {}, [], {name: [] for name in modules}
+    latest, logits, seen = {}, [torch.zeros(0)], {name: [torch.zeros(0)] for name in modules}
 
     def keep(name):
         return lambda module, inputs, output: latest.__setitem__(name, _pooled(inputs[0] if name == LAST else output))
 
-    total, disable = math.ceil(len(rows) / batch_size), None if progress else True
+    mine = distributed.share_out(rows, batch_size)
+    total, disable = math.ceil(len(mine) / batch_size), None if progress and distributed.is_main() else True
     with evaluating(model), exact_float32(), _hooked(modules, keep), torch.no_grad():
-        batches = data.batches(rows, batch_size, device)
+        batches = data.batches(mine, batch_size, device)
         for images, _ in tqdm(batches, total=total, desc=label, leave=False, disable=disable):
             logits.append(model(images).float())
             for name in seen:
                 seen[name].append(latest[name])
-    seen = {name: torch.cat(parts).cpu().numpy() for name, parts in seen.items()}
-    logits = torch.cat(logits).cpu().numpy()
+    seen = {name: _joined(parts) for name, parts in seen.items()}
+    logits = _joined(logits)
     for name, values in {**seen, "logits": logits}.items():
         if not np.isfinite(values).all():
             raise InputError(f"the network gives numbers that are not finite ({name}): its weights are damaged")
     return Features(seen, logits, tuple(get_heads(model).attributes), np.asarray(rows))
+
+
+def _joined(parts):
+    """(N, C) array of all processes' parts, the first of which is empty."""
+    own = torch.cat(parts[1:]).cpu() if len(parts) > 1 else parts[0]
+    return distributed.gather_rows(own).numpy()
 
 
 def _stage_modules(model, stages):

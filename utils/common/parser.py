@@ -9,6 +9,7 @@ import math
 import os
 from argparse import BooleanOptionalAction
 
+from utils.common import processes
 from utils.common.errors import did_you_mean, printable
 
 # the rows of the paper: attributes, targets by place, proportion
@@ -76,6 +77,10 @@ class Parser(argparse.ArgumentParser):
                 against = f"is for --{other} {value}" if value else f"does nothing with --{other}"
                 self.error(f"--{flag} {against}: leave one of the two out")
         return parsed
+
+    def exit(self, status=0, message=None):
+        """End the program with an exit code `status`; of several processes that fail one alone gives the message."""
+        super().exit(status, processes.last_words(message, status) if status else message)
 
     def error(self, message):
         """Print the line, end with exit code 2."""

@@ -6,12 +6,12 @@ Outputs are looked at before any work, so that hours of it are not lost where th
 import hashlib
 import os
 import platform
-import re
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from utils.common import processes
 from utils.common.errors import InputError, explain
 
 GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second in the released text format
@@ -65,16 +65,22 @@ def _folder(root, run):
 
 
 def _joined(names, what):
-    names = [str(name) for name in names]
-    plain = [re.sub(r"[/\\]", "-", name) for name in names]
-    for name in plain:
-        _checked(name, what)
-    joined, digest = "_".join(plain), hashlib.sha256("_".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    if len(joined) > LONGEST:
-        joined = f"{len(names)}_attributes_{digest}"
-    elif plain != names:
-        joined += f"_{digest}"  # a/b and a-b are two
+    joined = "_".join(_escaped(str(name) or _checked("", what)) for name in names)
+    if len(joined.encode()) > LONGEST:
+        joined = f"{len(names)}_attributes_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
     return _checked(joined, what)
+
+
+def _escaped(name):
+    """An attribute's name as a part of a file's: what is no letter, or could lead out of a folder, as %XX."""
+    name = "".join(sign if sign.isalnum() or sign in "_-+. " else _hexadecimal(sign) for sign in name)
+    name = name.replace("..", "%2E%2E")
+    start, end = (_hexadecimal(sign) if sign in " ." else sign for sign in (name[0], name[-1]))
+    return start + name[1:-1] + end if len(name) > 1 else start
+
+
+def _hexadecimal(sign):
+    return "".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogatepass"))
 
 
 def _checked(name, what):
@@ -89,11 +95,14 @@ def write_atomically(path, content):
     """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
 
     A process that is killed on the way leaves what stood under the final name; what such a one left beside it is
-    removed by the next to write that file. Missing folders are made.
+    removed by the next to write that file. Missing folders are made. Of several processes, which all hold the same, the
+    first writes.
     Returns: the path
     Raises: OSError with the path in it, also for a full disk
     """
     path = Path(path)
+    if not processes.is_main():
+        return path
     content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     short = path.name if len(os.fsencode(path.name)) <= 150 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
     temporary = path.with_name(f".{short}.{platform.node()[:40]}.{os.getpid()}.tmp")

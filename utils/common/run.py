@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy
 import torch
 
+from utils.common import distributed, processes
 from utils.common.errors import InputError, printable
 
 fcntl = resource = None
@@ -37,9 +38,13 @@ def seed_everything(seed):
 
 
 def start_run(seed, device="auto"):
-    """Seed everything and pick the device. Returns: torch.device. Raises: InputError if it is not there."""
+    """Seed everything, pick the device and join the other processes, if there are any.
+
+    Returns: torch.device of this process
+    Raises: InputError if the device is not there, or as `utils.common.distributed.start`
+    """
     seed_everything(seed)
-    return pick_device(device)
+    return distributed.start(pick_device(device))
 
 
 def pick_device(name="auto"):
@@ -163,11 +168,13 @@ def append_result(path, record):
     """Append `record` as one JSON line to the file `path`, keys sorted, with `command`, `versions`,
     `hardware`, `commit` and `date` added.
 
-    Safe with several processes where the file system has locks; a line that a killed process left unfinished is closed
+    Safe with several programs where the file system has locks; a line that a killed one left unfinished is closed
     first, and what a full disk lets through of a line is taken back. What UTF-8 lacks (a byte of a file's name) is
-    escaped.
+    escaped. Of the processes of one program the first writes.
     Raises: ValueError if a figure is NaN or infinite (None is how an undefined one is written); OSError with the path
     """
+    if not processes.is_main():
+        return
     frame = {"command": command_line(), "versions": environment(), "hardware": hardware(), "commit": commit()}
     frame["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = json.dumps({**frame, **record}, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"

@@ -29,15 +29,18 @@ class Augmentation:
         if not 0 <= self.degrees <= 180:
             raise ValueError(f"degrees must be in [0, 180], got {self.degrees}")
 
-    def __call__(self, images, generator=None):
+    def __call__(self, images, generator=None, part=None):
         """Augment a batch.
 
         Args:
             images: (N, C, H, W) float, normalised; not changed
             generator: CPU torch.Generator, None = torch's own
+            part: (first, step, n) if they are every step-th image of a batch of n, whose numbers are drawn for all
         Returns: the same on the same device, in the same memory format
         """
-        drawn = torch.rand(3, len(images), generator=generator)  # always three rows: switches do not shift the numbers
+        first, step, count = part or (0, 1, len(images))
+        drawn = torch.rand(3, count, generator=generator)  # always three rows: switches do not shift the numbers
+        drawn = drawn[:, first::step]
         across, down = (drawn[0] < 0.5) & self.hflip, (drawn[1] < 0.5) & self.vflip
         angles = (2 * drawn[2] - 1) * self.degrees
         if self.degrees:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, Normalisation
 from utils.datasets.cache import ImageCache
@@ -168,12 +169,15 @@ class ImageDataset:
         return content.hexdigest()[:16]
 
     def prepare(self, rows, progress=True):
-        """Decode and resize what the cache lacks of some rows.
+        """Decode and resize what the cache lacks of some rows; several processes share them out and wait for the last.
 
         Returns: the rows
         Raises: InputError naming an unreadable image
         """
         if self._cache is not None:
+            if distributed.active():
+                self._cache.fill(distributed.share_of_machine(rows), progress and distributed.is_main())
+                distributed.wait()  # then what the others have written is found
             self._cache.fill(rows, progress)
         return rows
 

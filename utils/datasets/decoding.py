@@ -187,15 +187,28 @@ def _read_pillow(path, data):
 def _decode_jpeg(data):
     """Pixels of an ordinary colour JPEG; None for what Pillow decides on: other kinds, turned and damaged ones."""
     decoder = _jpeg_decoder()
-    if decoder is None or data[:2].tolist() != [0xFF, 0xD8]:
+    if decoder is None or not _is_plain_jpeg(data[:65536].tobytes()):
         return None
     try:
-        with _open(data) as image:
-            if image.mode != "RGB" or image.info.keys() & {"exif", "xmp"}:  # where a turn may be noted
-                return None
         return decoder(torch.from_numpy(data), 0, False)
-    except Exception:  # Pillow says what it is
+    except RuntimeError:  # Pillow says what it is
         return None
+
+
+def _is_plain_jpeg(head):
+    """Whether the first bytes are those of a JPEG in three colours, not too large, without EXIF or XMP to turn it."""
+    place, plain = 2 * head.startswith(b"\xff\xd8"), False
+    while place and head[place : place + 1] == b"\xff" and len(head) > place + 9:
+        marker, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
+        if marker == 0xDA:  # the pixels
+            return plain
+        if marker in (0xC0, 0xC1, 0xC2):  # the frame
+            height, width = (int.from_bytes(head[place + at : place + at + 2], "big") for at in (5, 7))
+            plain = 0 < height * width <= MAX_PIXELS and head[place + 9] == 3
+        elif length < 2 or not (marker in (0xC4, 0xDB, 0xDD, 0xE0, 0xFE) or 0xE2 <= marker <= 0xEF):
+            return False  # 0xE1 holds EXIF and XMP; others are rare, or no segment with a length
+        place += 2 + length
+    return False
 
 
 def _jpeg_decoder():

@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.parser import one_line
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
@@ -54,7 +55,7 @@ class ErasureSettings:
 
 
 def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progress=True):
-    """Make a network forget attributes, in place.
+    """Make a network forget attributes, in place; of several processes the first does it, and all get its weights.
 
     Args:
         model: network with attribute heads that `torch.fx` traces, on `device`
@@ -66,7 +67,13 @@ def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progr
     Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
         stop being finite. Whatever is raised, the network is as it was
     """
-    settings, device = settings or ErasureSettings(), torch.device(device)
+    used = _erase(model, data, targets, settings or ErasureSettings(), rows, torch.device(device), progress)
+    distributed.copy_state(model)
+    return used
+
+
+@distributed.by_first
+def _erase(model, data, targets, settings, rows, device, progress):
     rows = data.rows("train") if rows is None else rows
     targets = [*targets, *(name for name in emptied_heads(model) if name not in targets)]
     labels = data.labels[rows][:, [data.attributes.index(target) for target in targets]]

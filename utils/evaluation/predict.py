@@ -18,7 +18,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
     Returns: logits (N, K) and labels (N, K), float32, on the CPU
     Raises: InputError if a logit is not finite
     """
-    device, mine = torch.device(device), distributed.share_out(rows)
+    device, mine = torch.device(device), distributed.share_out(rows, batch_size)  # the batches of one process
     steps = -(-len(mine) // batch_size)
     nothing = torch.zeros((0, len(model.attributes)), device=device)
     logits, labels = [nothing], [nothing]
@@ -28,7 +28,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
         for images, batch_labels in progress_bar(batches, "evaluate", steps):
             logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
             labels.append(batch_labels)
-    logits, labels = (distributed.gather_rows(torch.cat(parts)).cpu() for parts in (logits, labels))
+    logits, labels = (distributed.gather_rows(torch.cat(parts).cpu()) for parts in (logits, labels))
     check_finite(logits, "outputs")
     return logits, labels
 

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from models.heads import get_heads
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.network.modes import evaluating, exact_float32
 
@@ -110,7 +111,8 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         links: `dataflow.Link`s between scored layers; each gives the relevance of its connections, the mean over the
             scoring images of sum_u W_u * d logit / d W_u, u running over the kernel (gradient times weight)
         batches: iterable of (images (B, 3, H, W) on the model's device, scored_for (B, K) bool on the CPU): image n is
-            a scoring image of attribute k
+            a scoring image of attribute k. Several processes each pass every other batch, all equally many, an empty
+            one where there is none left; all get the sums, bit for bit those of one process
         measure: "gradcam" (signed mean gradient) or "gradient_activation" (mean of gradient times activation)
         of_probability: differentiate the sigmoid of the logit, which vanishes where the network is confident
         total: number of batches, for the progress bar
@@ -123,33 +125,49 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     consumers = list(dict.fromkeys(link.consumer for link in links))
     names = list(dict.fromkeys([*layers, *consumers]))
     counts = torch.zeros(len(get_heads(model).attributes), dtype=torch.int64)
-    bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=None, leave=False)
+    total = None if total is None else -(-total // distributed.world_size())
+    hidden = None if distributed.is_main() else True
+    bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=hidden, leave=False)
     with bar, _recording(model, names, consumers) as (maps, inputs):
         weights = {name: model.get_submodule(name).weight for name in names}
         channels = {layer: weights[layer].new_zeros(len(counts), len(weights[layer])) for layer in layers}
         relevance = {name: weights[name].new_zeros(len(counts), *weights[name].shape[:2]) for name in consumers}
         largest = weights[names[0]].new_zeros(())  # NaN or infinite from the first output on that is
         for images, scored_for in bar:
-            logits = model(images)
-            largest = largest.maximum(logits.detach().abs().max())
-            outputs = logits.sigmoid() if of_probability else logits
             rank = scored_for.cumsum(1) * scored_for  # 1 at an image's first attribute, 2 at its second, 0 elsewhere
             history = {name: [] for name in consumers}
-            for chosen, gradients in _rounds(outputs, maps, rank):
-                for layer, sums in channels.items():
-                    product = gradients[layer] if measure == "gradcam" else gradients[layer] * maps[layer].detach()
-                    sums += chosen.T @ product.mean((2, 3))  # (K, B) @ (B, C): each image to its attribute of the round
-                for name in consumers:
-                    history[name].append(gradients[name])
+            of_rounds = {layer: [sums.new_zeros(0, *sums.shape)] for layer, sums in channels.items()}
+            if len(images):
+                logits = model(images)
+                largest = largest.maximum(logits.detach().abs().max())
+                outputs = logits.sigmoid() if of_probability else logits
+                for chosen, gradients in _rounds(outputs, maps, rank):
+                    for layer, parts in of_rounds.items():
+                        product = gradients[layer] if measure == "gradcam" else gradients[layer] * maps[layer].detach()
+                        # (K, B) @ (B, C): each image to its attribute of the round
+                        parts.append((chosen.T @ product.mean((2, 3)))[None])
+                    for name in consumers:
+                        history[name].append(gradients[name])
+            for layer, parts in of_rounds.items():
+                _add_in_order(channels[layer], torch.cat(parts))
             for name in consumers:
-                _add_relevance(relevance[name], model.get_submodule(name), inputs[name], history.pop(name), rank)
+                of_batch = torch.zeros_like(relevance[name])
+                if len(images):
+                    _add_relevance(of_batch, model.get_submodule(name), inputs[name], history.pop(name), rank)
+                _add_in_order(relevance[name], of_batch[None])
             counts += scored_for.sum(0)
             maps.clear()  # the next forward pass needs the memory
             inputs.clear()
     sums = [*channels.values(), *relevance.values()]
     if not torch.stack([largest, *(values.abs().max() for values in sums)]).isfinite().all():  # the one wait at the end
         raise InputError("the network's outputs or scores are not finite: its weights are damaged, or too large")
-    return _means(model, links, channels, relevance, counts)
+    return _means(model, links, channels, relevance, distributed.reduce_sum(counts))
+
+
+def _add_in_order(sums, parts):
+    """Add parts (R, …) of each process to `sums` (…) in the order in which one process adds them, on all of them."""
+    for part in distributed.gather_rows(parts):
+        sums += part
 
 
 def _rounds(outputs, maps, rank):

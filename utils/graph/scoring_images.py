@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from utils.common import distributed
 from utils.datasets.dataset import ImageDataset
 
 
@@ -28,11 +29,17 @@ class ScoringImages:
         """Yield (images (B, 3, H, W) on the device, scored_for (B, K) bool on the CPU); the last batch may be smaller.
 
         Images scored for most attributes come first: a batch goes back as often as one of its images has attributes.
+        Several processes take turns; one that has no batch in the last turn gets an empty one.
         """
         order = np.lexsort([*self.scored_for.T, self.scored_for.sum(1)])[::-1]  # equal sets of attributes side by side
-        parts = torch.from_numpy(self.scored_for[order]).split(batch_size)
-        for (images, _), part in zip(self.data.batches(self.rows[order], batch_size, device), parts, strict=True):
-            yield images, part
+        starts, turn = range(0, len(order), batch_size), distributed.world_size()
+        own = [order[start : start + batch_size] for start in starts[distributed.rank() :: turn]]
+        batches = self.data.batches(self.rows[np.concatenate([order[:0], *own])], batch_size, device)
+        for (images, _), part in zip(batches, own, strict=True):
+            yield images, torch.from_numpy(self.scored_for[part])
+        if len(own) < -(-len(starts) // turn):
+            side = self.data.img_size
+            yield torch.zeros(0, 3, side, side, device=device), torch.from_numpy(self.scored_for[:0])
 
 
 def choose_scoring_images(data, num_images):

@@ -67,7 +67,13 @@ class Checkpoint:
 
 
 def save_checkpoint(path, checkpoint):
-    """Write a checkpoint atomically; its tensors are copied to the CPU. Returns: sha256 of the file."""
+    """Write a checkpoint atomically; its tensors are copied to the CPU.
+
+    Of several processes the first writes, the others return None.
+    Returns: sha256 of the file
+    """
+    if not distributed.is_main():
+        return None
     content = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     tensors = content.pop("state_dict")
     content["arguments"] = recorded_flags(content["arguments"])
@@ -84,7 +90,8 @@ def load_checkpoint(path):
         raise InputError(f"no checkpoint at {path}: {_cure(path)}")
     content = read_tensors(path, _cure(path))
     if not _is_ours(content):
-        raise InputError(f"{path} is not a checkpoint of these scripts: a plain state dict is passed with --weights")
+        plain = "a plain state dict is passed with --weights, to steps 2 and 3"
+        raise InputError(f"{path} is not a checkpoint of these scripts: {plain}")
     return _checkpoint(content, path)
 
 
@@ -172,13 +179,14 @@ def _state_dict(content, path):
 
 def write_tensors(path, content):
     """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes."""
+    if not distributed.is_main():  # all processes hold the same
+        return b""  # nothing is serialised
     buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
     torch.save(content, buffer)
     buffer.seek(-2, io.SEEK_END)  # the length of the comment ends the archive
     buffer.write(COMMENT.to_bytes(2, "little"))
     buffer.write(_checksum(buffer.getbuffer()))
-    if distributed.is_main():  # all processes hold the same
-        write_atomically(path, buffer.getbuffer())
+    write_atomically(path, buffer.getbuffer())
     return buffer.getbuffer()
 
 
@@ -190,10 +198,8 @@ def read_tensors(path, cure):
     weight_files.check_container(path, cure)
     try:
         if not _is_whole(path):
-            raise InputError(f"{path} is damaged, its checksum does not fit its content: {cure}")
+            raise ValueError("the checksum does not fit")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
@@ -208,9 +214,10 @@ def _checksum(content):
 def _is_whole(path):
     """Whether a file fits the checksum at its end, or has none."""
     content = memoryview(Path(path).read_bytes())
-    body, comment = content[:-COMMENT], bytes(content[-COMMENT:])
-    marked = comment.startswith(b"sha256:") or bytes(body[-22:]).startswith(END)
-    return not marked or comment == _checksum(body)
+    last = bytes(content[-22 - COMMENT :])
+    record = last[last.rfind(END) :][:22] if END in last else b""
+    marked = record.endswith(COMMENT.to_bytes(2, "little")) or last.find(b"sha256:") == len(last) - COMMENT
+    return not marked or bytes(content[-COMMENT:]) == _checksum(content[:-COMMENT])
 
 
 def sha256_of(path):

@@ -24,7 +24,8 @@ class LoadedNetwork:
 
     model: in eval mode on the device; name: of its architecture; sha256: of the file it was read from
     seed, epoch: of its training, None if it is the user's own; arguments: {flag: value} it was trained with
-    normalisation: of its images; assumed: what neither the file nor the user said, as flags: "--img_size 224"
+    kind: of the checkpoint, "original", "pruned_<targets>" and so on; normalisation: of its images
+    assumed: what neither the file nor the user said, as flags: "--img_size 224"
     """
 
     model: nn.Module
@@ -36,6 +37,7 @@ class LoadedNetwork:
     seed: int | None = None
     epoch: int | None = None
     arguments: dict = field(default_factory=dict)
+    kind: str = "plain state dict"
     normalisation: Normalisation = HALF
     assumed: tuple[str, ...] = ()
 
@@ -83,7 +85,7 @@ def load_network(path, attributes=None, *, weights=None, name=None, img_size=Non
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
         check_matches(content, file, **asked)
         model, assumed = restore(content, device), ()
-        about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments")}
+        about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
     else:
         if not attributes:

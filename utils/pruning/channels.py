@@ -3,11 +3,10 @@
 import torch
 
 from utils.common.errors import InputError
-from utils.graph.essential_graph import check_graph, read_graph, read_released_text
+from utils.graph.essential_graph import check_graph, check_layers, read_graph, read_released_text
+from utils.graph.graph_format import CARRIED
 from utils.graph.selection import released_nodes_to_prune
 from utils.network.modes import unchanged_on_error
-
-CARRIED = ("proportion", "importance", "layers", "num_images", "as_released")  # flags of step 2 that results name
 
 
 def read_nodes(path, task):
@@ -27,12 +26,8 @@ def read_nodes(path, task):
 
 
 def _nodes_of_votes(path, network):
-    votes, modules = read_released_text(path), dict(network.model.named_modules())
-    for layer, of_channels in votes.items():
-        channels = getattr(modules.get(layer), "out_channels", None)
-        if channels != len(of_channels):
-            there = f"{channels} channels there" if channels else "no such convolution"
-            raise InputError(f"{path}: {len(of_channels)} votes for layer {layer}, but {network.name} has {there}")
+    votes = read_released_text(path)
+    check_layers({layer: len(of_channels) for layer, of_channels in votes.items()}, network, path, "votes")
     return {
         layer: released_nodes_to_prune(of_channels, len(network.attributes)) for layer, of_channels in votes.items()
     }

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE, Verdict
-from utils.common import run
+from utils.common import distributed, run
 from utils.common.paths import targets_name, write_atomically
 from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
 from utils.report.tables import format_figure
@@ -13,6 +13,7 @@ NAMES = {"random": "random initialisation", "drop_head": "drop the head"}
 FIGURE = ("value", "interval", "n", "n_positive")  # of a figure, what a results line keeps
 
 
+@distributed.by_first
 def write_audit(folder, result):
     """Write audit_<target>.json and the pictures audit_<target>_….png to a folder.
 

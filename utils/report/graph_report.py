@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from utils.common import paths, run
+from utils.common import distributed, paths, run
 from utils.common.arguments import recorded_flags
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.dataset import denormalise
@@ -62,6 +62,7 @@ def made_by(network, images, flags):
     }
 
 
+@distributed.by_first
 def write_graph(graph, task, released_txt=False):
     """Write a `graph` of a `task` as JSON, GraphML and a picture, and with `released_txt` as the released text."""
     file = task.graph_file
@@ -81,6 +82,7 @@ def _released_file(task):
     return paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
 
 
+@distributed.by_first
 def draw_cams(graph, task, data, count, folder):
     """Grad-CAM sheets of `count` training images, one a layer, with images of every attribute."""
     network = task.network

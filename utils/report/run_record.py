@@ -3,7 +3,7 @@
 import os
 
 from utils.audit.verdict import Verdict
-from utils.common import run
+from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError, warn
 from utils.graph.dataflow import trace_dataflow
@@ -167,6 +167,7 @@ def method_name(method):
     return ", ".join(words)
 
 
+@distributed.by_first
 def unlearning_line(task, method, path, before, after, seconds, flags):
     """What a results line keeps of an unlearning.
 
@@ -217,6 +218,7 @@ def warn_of_base_rates(before, network):
     return before
 
 
+@distributed.by_first
 def report_unlearning(line, folder, results, flags):
     """Append the line of a run to the results, draw before against after, print both in words, a verdict last.
 

@@ -8,6 +8,7 @@ import torch
 
 from utils.common import distributed
 from utils.common.errors import InputError
+from utils.training.recipe import check_sharing
 
 ORDER, AUGMENT, LAYERS = range(3)  # streams of random numbers within an epoch
 
@@ -18,24 +19,41 @@ def stream_seed(seed, epoch, stream, rank=0):
 
 
 def rows_of_epoch(rows, settings, epoch):
-    """This process's rows of an epoch in their order, and its batch size; all processes get equally many.
+    """This process's rows of an epoch in their order, and its batch size: of every batch each has its stride.
 
     Raises: InputError if there are too few rows, or the batch size can't be shared out
     """
     processes = distributed.world_size()
-    if settings.batch_size % processes:
-        raise InputError(f"--batch_size {settings.batch_size} can't be shared by {processes} processes: use a multiple")
+    check_sharing(settings.batch_size)
     if settings.shuffle:
         generator = torch.Generator().manual_seed(stream_seed(settings.seed, epoch, ORDER))
         rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    batch_size = settings.batch_size // processes
-    # a batch of the whole is the batches of the processes together, and each of these is a stride of it
-    mine = rows[: len(rows) // processes * processes][distributed.rank() :: processes]
-    if len(mine) % batch_size == 1 and batch_size > 1:
-        mine = mine[:-1]  # batch norm has no spread to measure in one image
-    if not len(mine):
-        raise InputError(f"{len(rows)} training images are too few for {processes} processes: at least 2 for each")
-    return mine, batch_size
+    kept = sum(batch_sizes(len(rows), settings.batch_size))
+    if not kept:
+        raise InputError(
+            f"{len(rows)} training images are too few for {processes} processes: at least {max(processes, 2)}"
+        )
+    return rows[:kept][distributed.rank() :: processes], settings.batch_size // processes
+
+
+def batch_sizes(count, batch_size):
+    """Sizes of an epoch's batches of `count` images, over all processes together.
+
+    A last one is left out if a process would get no image of it, or batch norm one image: it has no spread to measure.
+    """
+    whole, rest = divmod(count, batch_size)
+    least = max(distributed.world_size(), 2 if batch_size > 1 else 1)
+    return [batch_size] * whole + [rest] * (rest >= least)
+
+
+def batch_shares(count, settings):
+    """Factor of this process's mean loss of each batch, so that the mean over the processes is that over all images.
+
+    Args: count: images of an epoch; settings: `TrainingSettings`
+    Returns: list of floats, 1 where the processes have equal parts of a batch
+    """
+    first, step = distributed.rank(), distributed.world_size()
+    return [len(range(first, size, step)) * step / size for size in batch_sizes(count, settings.batch_size)]
 
 
 def training_batches(data, rows, settings, epoch, augment, device, *, done=0, generator=None):
@@ -47,8 +65,11 @@ def training_batches(data, rows, settings, epoch, augment, device, *, done=0, ge
     """
     mine, batch_size = rows_of_epoch(rows, settings, epoch)
     generator = generator or Generators(settings.seed, epoch, "cpu").augment
-    for images, labels in data.batches(mine[done * batch_size :], batch_size, device):
-        yield (images if augment is None else augment(images, generator)), labels
+    sizes = batch_sizes(len(rows), settings.batch_size)[done:]
+    for (images, labels), size in zip(data.batches(mine[done * batch_size :], batch_size, device), sizes, strict=True):
+        # every process draws for the whole batch: an image is turned alike, whichever holds it
+        part = {"part": (distributed.rank(), distributed.world_size(), size)} if distributed.active() else {}
+        yield (images if augment is None else augment(images, generator, **part)), labels
 
 
 class Generators:
@@ -57,7 +78,7 @@ class Generators:
     def __init__(self, seed, epoch, device):
         """Those of the beginning of an epoch; torch's own are seeded by `start` only."""
         self._seed = stream_seed(seed, epoch, LAYERS, distributed.rank())
-        self.augment = torch.Generator().manual_seed(stream_seed(seed, epoch, AUGMENT, distributed.rank()))
+        self.augment = torch.Generator().manual_seed(stream_seed(seed, epoch, AUGMENT))
         self._device = torch.device(device)
 
     def start(self, states=None):

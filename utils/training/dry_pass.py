@@ -31,8 +31,8 @@ def check_training(model, attributes, img_size, rows, settings, device="cpu"):
         least = f"at least {2 * shared}" + (f" for {shared} processes" if shared > 1 else "")
         raise InputError(f"{model} cannot train on one image at a time ({reason}): use a --batch_size of {least}")
     if reason:
-        fitting = [size for size in SIZES if not _failure(network, size, 2)]
-        nearest = min(fitting, key=lambda size: (abs(size - img_size), size), default=None)
+        nearest_first = sorted(SIZES, key=lambda size: abs(size - img_size))
+        nearest = next((size for size in nearest_first if not _failure(network, size, 2)), None)
         cure = f"use --img_size {nearest}" if nearest else "use another --img_size or --model"
         raise InputError(f"{model} cannot train on images of {img_size} px ({reason}): {cure}")
     if settings.compile:

@@ -6,6 +6,7 @@ Sums and metrics stay on the device; the host waits for it once an epoch.
 import math
 import time
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from utils.common.interrupts import Stopped, Stopping
 from utils.common.normalisation import HALF
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
-from utils.training.batches import Generators, rows_of_epoch, training_batches
+from utils.training.batch_norm import share_batch_norms
+from utils.training.batches import Generators, batch_shares, rows_of_epoch, training_batches
 from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
 from utils.training.resume import check_settings, load_parts
 
@@ -130,11 +132,12 @@ def train_epochs(
         generators, done = Generators(settings.seed, epoch, device).start(begun.get("generators")), begun.get("step", 0)
         where = {"done": done, "generator": generators.augment}
         batches = training_batches(data, rows, settings, epoch, augment, device, **where)
+        shares = batch_shares(len(rows), settings)[done:]
         sums = begun["sums"].to(device) if begun else 0
         begun = {}
         with keeping_modes(model), stopping.finishing(waits=not distributed.active()):
             bar = progress_bar(batches, label, steps - done)
-            sums, trained = train_steps(network, _until(bar, stopping), optimizer, scheduler, amp, sums)
+            sums, trained = train_steps(network, _until(bar, stopping), optimizer, scheduler, amp, sums, shares)
             last = {"step": done + trained, "sums": sums}
             if stopping.requested:
                 stopped = now(epoch, generators=generators.states(), **last)
@@ -150,7 +153,7 @@ def train_epochs(
         yield Progress(epoch + 1, loss, accuracy, state=now(epoch + 1), last_step=now(epoch, **last), **figures)
 
 
-def train_steps(network, batches, optimizer, scheduler=None, amp=False, sums=0):
+def train_steps(network, batches, optimizer, scheduler=None, amp=False, sums=0, shares=None):
     """One optimizer step for each batch.
 
     Args:
@@ -158,17 +161,18 @@ def train_steps(network, batches, optimizer, scheduler=None, amp=False, sums=0):
         batches: pairs of images and labels (B, K), on the device
         scheduler: stepped after each step of the optimizer
         sums: of earlier batches of the epoch, to be added to
+        shares: factor of each batch's loss, see `batch_shares`; None: 1
     Returns: (sums (K + 2,) float64 on the device: loss times images, right ones of each head, images; number of steps)
     """
     network.train()
     steps = 0
-    for images, labels in batches:
+    for (images, labels), share in zip(batches, repeat(1.0) if shares is None else shares, strict=False):
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
             logits = network(images).float()
         loss = F.binary_cross_entropy_with_logits(logits, labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss if share == 1 else loss * share).backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
@@ -197,6 +201,7 @@ def _until(batches, stopping):
 
 def _for_training(model, device, compile):
     if distributed.active():
+        share_batch_norms(model, device)
         # static graph: a network may own parameters that its output does not depend on
         devices = [device.index] if device.type == "cuda" else None
         model = DistributedDataParallel(model, device_ids=devices, static_graph=True)

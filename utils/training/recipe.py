@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
+from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, normalisation_from_flags
 from utils.datasets.augmentation import Augmentation
@@ -123,10 +124,22 @@ def weight_layout(device, amp):
     return torch.contiguous_format if amp and torch.device(device).type == "cpu" else torch.channels_last
 
 
+def check_sharing(batch_size):
+    """Refuse a batch of `batch_size` images that the processes can't have equal parts of. Raises: InputError"""
+    processes = distributed.world_size()
+    if batch_size % processes:
+        cure = f"it is of all together, use a multiple of {processes}"
+        raise InputError(f"--batch_size {batch_size} can't be shared by {processes} processes: {cure}")
+
+
 def settings_from_flags(
     *, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, **_
 ):
-    """`TrainingSettings` from step 1's flags of these names, such as `epoch` and `lr`; others are not looked at."""
+    """`TrainingSettings` from step 1's flags of these names, such as `epoch` and `lr`; others are not looked at.
+
+    Raises: InputError if several processes can't share the batch
+    """
+    check_sharing(batch_size)
     steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp}
     how = {"shuffle": not as_released, "compile": compile, "seed": seed}
     return TrainingSettings(epochs=epoch, batch_size=batch_size, lr=lr, **steps, **how)

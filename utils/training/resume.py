@@ -99,9 +99,9 @@ class KeptTraining:
             )
         if step and distributed.active():
             raise InputError(f"{self.files.state} is within an epoch of one process: go on without torchrun")
-        where = f"epoch {done + 1}" + (f", after {step} batches" if step else "")
+        where = f"epoch {done + 1} of {epochs}" + (f", after {step} of its batches" if step else "")
         end = f"the training is finished ({done} of {epochs} epochs): nothing is left to train, nothing is written"
-        self._note(end if self.finished else f"going on with {where} of {epochs}")
+        self._note(end if self.finished else f"going on with {where}")
 
     def prepare(self, data):
         """Decode what a training needs of `data`, an `ImageDataset`; nothing for a finished one."""
