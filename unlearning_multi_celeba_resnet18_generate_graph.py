@@ -9,6 +9,7 @@ Writes  graphs/<run>/<targets>.json            (read by step 3), .graphml and .p
 """
 
 from utils.common import arguments as a
+from utils.common import locks
 
 
 def get_args_parser():
@@ -38,6 +39,7 @@ def get_args_parser():
     return parser
 
 
+@locks.one_at_a_time
 def main(args):
     """Score the channels, take each attribute's essential set, balance them, write the graph."""
     from utils.common.run import Stopwatch, header  # one block, here, so that --help answers at once
@@ -50,18 +52,18 @@ def main(args):
     from utils.report import graph_report
 
     task = open_task(**vars(args))
+    graph_report.check_graph_outputs(task, vars(args))
     network, dataflow = task.network, trace_dataflow(task.network.model)
     layers = dataflow.choose_layers(args.layers)
     data, watch = task.open_data(args.as_released), Stopwatch(task.device)
     images = choose_scoring_images(data, args.num_images or (1 if args.as_released else 64))
-    header("step 2: essential graph", graph_report.describe(task, layers, images, vars(args)))
+    header("step 2: essential graph", graph_report.describe(task, layers, images, data, vars(args)))
 
     data.prepare(images.rows)
     with watch("score"):
         measure = args.importance if args.importance in MEASURES else "gradcam"  # a control ignores the scores
-        how = {"measure": measure, "of_probability": args.as_released}
-        batches = images.batches(args.batch_size, task.device)
-        how["total"] = -(-len(images.rows) // args.batch_size)
+        total, batches = -(-len(images.rows) // args.batch_size), images.batches(args.batch_size, task.device)
+        how = {"measure": measure, "of_probability": args.as_released, "total": total}
         scores = score_network(network.model, layers, dataflow.links_between(layers), batches, **how)
     with watch("select"):
         ties = {"collapse_ties": args.as_released}
@@ -77,7 +79,7 @@ def main(args):
         graph_report.draw_cams(graph, task, data, args.show_cams, task.results_folder(args.results))
     if args.importance_curve:
         graph_report.draw_curve(graph, task, data, vars(args), task.results_folder(args.results))
-    graph_report.print_summary(graph, watch.seconds)
+    graph_report.print_summary(graph, task, watch.seconds, vars(args))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Writes  checkpoints/<run>/original.pth         (read by steps 2 and 3), original
 from argparse import BooleanOptionalAction
 
 from utils.common import arguments as a
+from utils.common import locks
 
 
 def get_args_parser():
@@ -39,55 +40,61 @@ def get_args_parser():
 
     data = a.add_data_arguments(parser, img_size=224).add_argument
     data("--limit", type=a.positive_int, metavar="N", help="use the first N rows of the table only")
-    text = "use the images that are there, if some are absent"
-    data("--allow_missing", action=BooleanOptionalAction, default=False, help=text)
-    data("--num_workers", type=a.positive_int, default=2, metavar="N", help="threads that decode images")
+    text = "threads that decode images beside ours"
+    data("--num_workers", type=a.non_negative_int, default=2, metavar="N", help=text)
 
     run = a.add_run_arguments(parser).add_argument
     run("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the device has it")
     run("--compile", action=BooleanOptionalAction, default=False, help="torch.compile the network")
-    run("--resume", action="store_true", help="go on where a stopped training left off")
-    run("--evaluate_only", action="store_true", help="evaluate the checkpoint that is there; train nothing")
+    run("--resume", action="store_true", help="go on where a stopped training left off; start if there is none")
+    run("--force", action="store_true", help="replace the training that is there")
+    run("--evaluate_only", action="store_true", help="evaluate the checkpoint that is there, on its own split")
+    parser.only_with("force", "resume", False)
+    for flag in ("force", "resume"):
+        parser.only_with(flag, "evaluate_only", False)
     return parser
 
 
+@locks.one_at_a_time
 def main(args):
     """Open the images, build the network, train it epoch by epoch, save."""
     from models import build_model  # one block, here, so that --help answers at once
-    from utils.common import distributed, paths, run
-    from utils.datasets.task import open_training_data
+    from utils.common import distributed, interrupts, run
+    from utils.datasets.task import open_trained, open_training_data
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
-    from utils.network.loading import load_network
-    from utils.report import run_record, tables
-    from utils.training import loop, recipe, resume
+    from utils.report import next_steps, outputs, run_record, tables
+    from utils.training import dry_pass, loop, recipe, resume
 
-    device = run.start_run(args.seed, args.device)
+    device, flags = run.start_run(args.seed, args.device), vars(args)
     heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
-    files = resume.training_files(args.save_path, paths.run_name(args.task_labels, args.run_name), left_out)
-    settings, augment = recipe.settings_from_flags(**vars(args)), recipe.augmentation_from_flags(**vars(args))
-    data = open_training_data(heads, **vars(args))
-    test = data.rows("test")
-    held_out = data.rows("valid") if "valid" in data.splits and len(data.rows("valid")) else test
-
+    files = outputs.training_outputs(flags, left_out)
     if args.evaluate_only:
-        model = load_network(files.last, heads, name=args.model, img_size=args.img_size, device=device).model
+        network, data = open_trained(files.last, heads, **flags | {"device": device})
+        run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))
+        model = network.model
     else:
+        settings, augment = recipe.settings_from_flags(**flags), recipe.augmentation_from_flags(**flags)
+        data = open_training_data(heads, **flags)
+        fixed = settings.fixed(device, **resume.what_decides(flags, left_out, data))
+        kept = resume.KeptTraining(files, fixed, args.epoch, resume=args.resume, force=args.force)
+        dry_pass.check_training(args.model, heads, args.img_size, data.rows("train"), settings, device)
         run.seed_everything(recipe.first_weights_seed(args.seed, left_out))
         pretrained = read_state_dict(args.pretrained) if args.pretrained else None
         model = build_model(args.model, heads, pretrained).to(device)
         optimizer = settings.make_optimizer(model.parameters())
-        state, best = resume.resume_training(files) if args.resume else (None, float("-inf"))
-        run.header("step 1: original", run_record.describe_training(model, data, settings, left_out, vars(args)))
-        for split in data.splits:
-            data.prepare(data.rows(split))
-        for epoch in loop.train_epochs(model, optimizer, data, settings, device, augment=augment, state=state):
-            figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
-            print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
-            checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, vars(args))
-            best = resume.keep_epoch(files, checkpoint, epoch.state, tables.mean_auc(figures), best)
-        print(f"wrote {files.last}")
-    print(tables.heads_table(evaluate(model, data, test, args.batch_size, device)))
+        run.header("step 1: original", run_record.describe_training(model, data, settings, left_out, flags))
+        with interrupts.Stopping() as stopping, kept.saved_when_stopped():
+            kept.prepare(data)
+            held_out = data.rows("valid") if len(data.rows("valid")) else data.rows("test")
+            going_on = {"augment": augment, "state": kept.state, "fixed": fixed, "stopping": stopping}
+            for epoch in kept.watch(loop.train_epochs(model, optimizer, data, settings, device, **going_on)):
+                figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
+                print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
+                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
+                kept.keep(epoch, checkpoint, tables.mean_auc(figures))
+    print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
+    print(next_steps.after_training(left_out, flags))
     distributed.stop()
 
 

@@ -14,6 +14,7 @@ Writes  checkpoints/<run>/pruned_<targets>.pth, or erased_<targets>.pth
 import copy
 
 from utils.common import arguments as a
+from utils.common import locks
 
 
 def get_args_parser():
@@ -44,6 +45,7 @@ def get_args_parser():
     return parser
 
 
+@locks.one_at_a_time
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
     from tools.audit import audit_networks  # one block, here, so that --help answers at once
@@ -54,11 +56,11 @@ def main(args):
     from utils.evaluation.predict import evaluate
     from utils.graph.dataflow import trace_dataflow
     from utils.pruning.channels import read_nodes, zero_channels
-    from utils.report import run_record
+    from utils.report import outputs, run_record
 
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
-    path, folder = task.unlearned_file(args.method), task.results_folder(args.results, args.method)
+    path, folder = outputs.unlearned_outputs(task, vars(args))
     if args.evaluate_only:
         method = network.load_unlearned(path)
     else:
@@ -66,9 +68,9 @@ def main(args):
     data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
     run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
     networks = {"original": original, "unlearned": network.model}
-    networks |= task.reference_networks(args.seed) if args.audit or args.strength == "auto" else {}
+    networks |= task.reference_networks(args.seed, data) if args.audit or args.strength == "auto" else {}
     test = {"rows": data.prepare(data.rows("test")), "batch_size": args.batch_size, "device": task.device}
-    before = evaluate(original, data, **test)
+    before = run_record.warn_of_base_rates(evaluate(original, data, **test), network)
     if args.method == "prune" and not args.evaluate_only:
         with watch("prune"):
             zero_channels(network.model, method["pruned"], trace_dataflow(network.model).batch_norm)
@@ -83,7 +85,7 @@ def main(args):
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device}
         line = audit_networks(networks, data, task.forgotten, folder, **options) | line
-    run_record.report_unlearning(line, folder, args.results)
+    run_record.report_unlearning(line, folder, args.results, vars(args))
 
 
 if __name__ == "__main__":

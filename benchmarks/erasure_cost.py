@@ -9,10 +9,14 @@ Writes  a JSON line to --out: seconds of each erasure and of each training epoch
 
 import copy
 import statistics
+import sys
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.common import arguments, run
+from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.datasets.task import open_task
@@ -40,6 +44,7 @@ def get_args_parser():
 
 def main(args):
     """Erase, train an epoch, erase, train an epoch, …; write the line."""
+    check_outputs(vars(args), out=args.out)
     task = open_task(**vars(args))
     network, device, targets = task.network, task.device, task.forgotten
     data = task.open_data()

@@ -10,13 +10,17 @@ Without a GPU it ends with exit code 2 and one line. It was not run on a GPU so 
 
 import copy
 import statistics
+import sys
 import warnings
 from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.common import arguments, run
 from utils.common.errors import InputError
+from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.graph.dataflow import trace_dataflow
@@ -46,6 +50,7 @@ def get_args_parser():
 
 def main(args):
     """Measure each stage on the GPU."""
+    check_outputs(vars(args), out=args.out)
     if not torch.cuda.is_available():
         raise InputError("no CUDA device here: this table is for a GPU (nothing was measured)")
     device = run.start_run(args.seed, args.device)

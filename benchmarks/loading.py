@@ -10,19 +10,24 @@ Reads   --data_path   Writes  a JSON line an image size to --out
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
+from pathlib import Path
 
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.common import arguments, run
+from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.datasets.decoding import decode, run_on_threads
-from utils.training.loop import training_batches
+from utils.training.batches import training_batches
 from utils.training.recipe import TrainingSettings
 
 BATCH, WORKERS, DEGREES = 128, 2, 30.0
@@ -32,7 +37,7 @@ def get_args_parser():
     """The flags."""
     parser = arguments.Parser(description=__doc__, prog="benchmarks.loading")
     add, count = parser.add_argument, arguments.positive_int
-    add("--data_path", default="data/synthetic_celeba", help="folder in CelebA's layout")
+    add("--data_path", default="data/synthetic_celeba", metavar="DIR", help="folder in CelebA's layout")
     add("--sizes", nargs="+", type=count, default=[64, 224], metavar="PX", help="sides of the images, in pixels")
     add("--images", type=count, default=1280, metavar="N", help="images a pass")
     add("--repeats", type=count, default=3, metavar="N", help="times each is measured; medians count")
@@ -43,6 +48,7 @@ def get_args_parser():
 
 def main(args):
     """Measure each size; print a table."""
+    check_outputs(vars(args), out=args.out)
     rows = []
     for size in args.sizes:
         line = measure(args.data_path, size, args.images, args.repeats, args.cache_path)

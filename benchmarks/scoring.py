@@ -12,13 +12,17 @@ the cached images to the means (K, C) of five layers; reading the batches is par
 """
 
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from benchmarks.scoring_methods import make_methods, prepare_work
 from utils.common import arguments, run
+from utils.common.paths import check_outputs
 from utils.datasets.dataset import open_dataset
 from utils.datasets.layouts import ATTRIBUTES
 from utils.report.run_record import dataset_name
@@ -47,6 +51,7 @@ def get_args_parser():
 
 def main(args):
     """A line for every number of attributes."""
+    check_outputs(vars(args), out=args.out)
     device = run.pick_device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)

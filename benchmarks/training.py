@@ -19,8 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from models import build_model
 from utils.common import arguments, run
+from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.evaluation.predict import evaluate
@@ -37,7 +40,7 @@ def get_args_parser():
     parser = arguments.Parser(description=__doc__, prog="benchmarks.training")
     arguments.add_task_arguments(parser)
     add, count = parser.add_argument, arguments.positive_int
-    add("--data_path", default="data/synthetic_celeba", help="folder in CelebA's layout")
+    add("--data_path", default="data/synthetic_celeba", metavar="DIR", help="folder in CelebA's layout")
     add("--cache_path", default="cache", metavar="DIR", help="folder of the image cache")
     add("--model", default="resnet18", help="network")
     add("--img_size", type=count, default=64, metavar="PX", help="side of the images, in pixels")
@@ -54,6 +57,7 @@ def get_args_parser():
 
 def main(args):
     """Measure the two in turns, train the seeds, write the line."""
+    check_outputs(vars(args), out=args.out)
     if args.side:
         print(json.dumps(measure(args.side, args.model, args.task_labels, args.img_size, args.steps)))
         return

@@ -1,11 +1,20 @@
-"""One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it."""
+"""One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it.
+
+python data/contact_sheet.py --data_path data/synthetic_celeba --out faces.png
+"""
 
 import csv
+import io
+import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
+from utils.common import arguments
 from utils.common.errors import InputError
+from utils.common.paths import check_outputs, write_atomically
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
@@ -21,9 +30,7 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
     Returns: Path of the picture
     Raises: InputError where the folder or the file name will not do
     """
-    folder, out = Path(folder), Path(out_png)
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"contact sheet {out}: expected a name that ends in .png, .jpg or .jpeg")
+    folder, out = Path(folder), check_name(out_png)
     chosen = _choose_faces(folder, per_attribute)
     cell = (LABEL + per_attribute * (THUMB[0] + GAP) + 8, THUMB[1] + 3)
     lines = -(-len(chosen) // COLUMNS)
@@ -38,12 +45,23 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
             with Image.open(folder / "img_align_celeba" / image_id) as image:
                 thumb = image.convert("RGB").resize(THUMB, Image.Resampling.LANCZOS)
             sheet.paste(thumb, (left + LABEL - 8 + place * (THUMB[0] + GAP), top))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
     if out.suffix.lower() == ".png":
-        sheet.quantize(224, dither=Image.Dither.NONE).save(out, optimize=True)
+        sheet.quantize(224, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     else:
-        sheet.save(out, quality=86)
-    return out
+        sheet.save(content, "JPEG", quality=86)
+    try:
+        return write_atomically(out, content.getvalue())
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}: choose another --contact_sheet") from None
+
+
+def check_name(path):
+    """Path of a picture. Raises: InputError if its name does not say the kind, or a folder has it."""
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or path.is_dir():
+        raise InputError(f"contact sheet {path}: expected a name that ends in .png, .jpg or .jpeg")
+    return path
 
 
 def _choose_faces(folder, count):
@@ -69,3 +87,22 @@ def _wrap(text):
         return [text]
     cut = text.rfind(" ", 0, 16)
     return [text[:cut], text[cut + 1 :]]
+
+
+def get_args_parser():
+    """The flags of the sheet."""
+    parser = arguments.Parser(description=__doc__, prog="contact_sheet")
+    text = "folder that make_synthetic_celeba.py has made"
+    parser.add_argument("--data_path", default="data/synthetic_celeba", metavar="DIR", help=text)
+    parser.add_argument("--out", default="faces.png", metavar="FILE", help="picture to write: .png or .jpg")
+    return parser
+
+
+def main(args):
+    """Draw the sheet."""
+    check_outputs(vars(args), out=args.out)
+    print(f"wrote {draw_contact_sheet(args.data_path, args.out)}")
+
+
+if __name__ == "__main__":
+    arguments.run_script(main, get_args_parser())

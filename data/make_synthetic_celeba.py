@@ -8,7 +8,6 @@ Writes  OUT/img_align_celeba/000001.jpg …   178 x 218 pixels
     python data/make_synthetic_celeba.py --out data/many_bald --rate Bald=0.2 --correlation 0.5
 """
 
-import argparse
 import functools
 import json
 import multiprocessing
@@ -18,6 +17,7 @@ import shutil
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,15 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data.contact_sheet import draw_contact_sheet  # noqa: E402
+from data.contact_sheet import check_name, draw_contact_sheet  # noqa: E402
 from data.synthetic_attributes import ATTRIBUTES, check_rates, draw_labels  # noqa: E402
 from data.synthetic_faces import draw_face  # noqa: E402
+from utils.common.arguments import Parser  # noqa: E402
 from utils.common.errors import InputError  # noqa: E402
 
 DRAWING = 1  # raise it when equal arguments would draw other pictures
 JPEG_QUALITY = 92
+MOST_IMAGES = 1_000_000
 CELEBA_PARTITION = np.array([162_770, 19_867, 19_962]) / 202_599  # shares of train, valid, test
 
 
@@ -51,6 +53,8 @@ def make_dataset(
     Raises: InputError for bad arguments, or where `out` holds something else or can't be written; nothing stays behind
     """
     made_by = _checked_arguments(num_images, seed, correlation, rates, workers)
+    if not os.fspath(out):
+        raise InputError("--out is empty: name a folder to make")
     target = Path(out).resolve()
     if _holds_same_set(target, made_by, force):
         if note:
@@ -67,6 +71,8 @@ def make_dataset(
         _move_into_place(partial, target)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}: choose another --out") from error
+    except BrokenProcessPool:
+        raise InputError(f"a process that drew was ended by the system, of {workers}: use fewer --workers") from None
     finally:  # on any error, an interrupt included, no half set stays behind
         shutil.rmtree(partial, ignore_errors=True)
     return Path(out)
@@ -74,9 +80,12 @@ def make_dataset(
 
 def _checked_arguments(num_images, seed, correlation, rates, workers):
     """What made_by.json records; raises InputError where a value makes no sense."""
-    for name, value, least in (("num_images", num_images, 1), ("seed", seed, 0), ("workers", workers, 1)):
+    bounds = (("num_images", num_images, 1, MOST_IMAGES), ("seed", seed, 0, 2**63 - 1), ("workers", workers, 1, 1024))
+    for name, value, least, most in bounds:
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise InputError(f"{name} {value}: expected a whole number, at least {least}")
+        if value > most:
+            raise InputError(f"{name} is {float(value):.3g}: expected at most {most:,}")
     if not isinstance(correlation, numbers.Real) or not 0 <= correlation <= 1:
         raise InputError(f"correlation {correlation}: expected a number from 0 (independent) to 1 (as in CelebA)")
     check_rates(rates)
@@ -165,20 +174,17 @@ def _move_into_place(partial, target):
     shutil.rmtree(aside)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
+class _Parser(Parser):
+    """Raises what is wrong, for `main` to say."""
 
     def error(self, message):
-        raise InputError(message)
+        raise InputError(" ".join(str(message).split()))
 
 
 def get_args_parser():
     """Command-line flags."""
-    parser = _Parser(
-        description="Draw faces that show all 40 CelebA attributes, in CelebA's layout",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--out", default="data/synthetic_celeba", help="folder to make")
+    parser = _Parser(description="Draw faces that show all 40 CelebA attributes, in CelebA's layout")
+    parser.add_argument("--out", default="data/synthetic_celeba", metavar="DIR", help="folder to make")
     parser.add_argument("--num_images", type=int, default=6000, help="number of faces, at least 1")
     parser.add_argument("--seed", type=int, default=0, help="whole number, at least 0")
     parser.add_argument("--correlation", type=float, default=1.0, help="0 (independent) to 1 (as in CelebA)")
@@ -210,17 +216,23 @@ def main(argv=None):
     try:
         args = get_args_parser().parse_args(argv)
         rates = parse_rates(args.rate)
+        if args.contact_sheet is not None:
+            check_name(args.contact_sheet)  # before an hour of drawing
         options = {"force": args.force, "note": print}
         folder = make_dataset(args.out, args.num_images, args.seed, args.correlation, rates, args.workers, **options)
         print(f"{folder}: {args.num_images:,} faces, 40 attributes")
-        if args.contact_sheet:
+        if args.contact_sheet is not None:
             print(draw_contact_sheet(folder, args.contact_sheet))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped: no half set is left", file=sys.stderr)
+        return 130
     return 0
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run also clears its partial set
+    sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what an encoding lacks
     sys.exit(main())

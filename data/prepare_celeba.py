@@ -7,14 +7,15 @@ Writes  DATA/img_align_celeba/ if only the .zip is there; with --subset the same
     python data/prepare_celeba.py --data_path data/celeba                  # check all of it, minutes
     python data/prepare_celeba.py --data_path data/celeba --download       # fetch it first
     python data/prepare_celeba.py --data_path data/celeba --subset 5000 --size 89x109 --out data/celeba_5k
+    python data/prepare_celeba.py --clear_cache cache                      # delete the caches of decoded images
 """
 
 import argparse
 import os
 import shutil
 import sys
-import zipfile
-from pathlib import Path, PurePosixPath
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -23,16 +24,22 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from data.unpacking import unpack_images  # noqa: E402 (the path above comes first)
+from utils.common.arguments import Parser, run_script  # noqa: E402
 from utils.common.errors import InputError  # noqa: E402
+from utils.datasets.cache import clear_caches  # noqa: E402
 from utils.datasets.decoding import load_rgb, run_on_threads  # noqa: E402
-from utils.datasets.layouts import (  # noqa: E402 (the path above comes first)
+from utils.datasets.folders import (  # noqa: E402
     IMAGES,
+    check_folder,
+    find_files,
+    find_image_folder,
+    find_images,
+    missing_images_message,
+)
+from utils.datasets.layouts import (  # noqa: E402 (the path above comes first)
     PARTITION_FILES,
     AttributeTable,
-    check_folder,
-    find_file,
-    find_image_folder,
-    images_present,
     read_attribute_table,
     read_partition,
     write_tables,
@@ -42,29 +49,30 @@ BY_HAND = (
     "fetch img_align_celeba.zip, list_attr_celeba.txt and list_eval_partition.txt by hand from the links on "
     "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, put them into {folder}, and run this again without --download"
 )
+MOST_SIDE = 8192  # pixels of a copied image
 
 
 def parse_size(text):
     """'89x109' to (width, height) in pixels."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected WIDTHxHEIGHT such as 89x109")
-    return int(width), int(height)
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and len(side) < 6 and 1 <= int(side) <= MOST_SIDE for side in sides):
+        expected = f"expected WIDTHxHEIGHT such as 89x109, each from 1 to {MOST_SIDE:,} pixels"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no size, {expected}")
+    return int(sides[0]), int(sides[1])
 
 
 def get_args_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--data_path", default="data/celeba", help="folder of the download")
+    parser = Parser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data_path", default="data/celeba", metavar="DIR", help="folder of the download")
     parser.add_argument("--download", action="store_true", help="fetch CelebA by torchvision's downloader first")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode")
     parser.add_argument("--subset", type=int, metavar="N", help="write a copy of N images instead of checking all")
     parser.add_argument("--start", type=int, default=0, help="first table row of the copy, from 0")
     parser.add_argument("--size", type=parse_size, default="89x109", metavar="WxH", help="pixels of the copy's images")
     parser.add_argument("--quality", type=int, default=75, help="JPEG quality of the copy, 1 to 95")
-    parser.add_argument("--out", help="folder of the copy; must not exist")
+    parser.add_argument("--out", metavar="DIR", help="folder of the copy; must not exist")
+    parser.add_argument("--clear_cache", metavar="DIR", help="delete the image caches in that folder, and do no more")
     return parser
 
 
@@ -77,11 +85,13 @@ def download(folder):
         datasets.CelebA(str(root), split="all", download=True)
     except Exception as error:  # the downloader fails in many ways (quota pages, checksums, no network): one cure
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if "gdown" in reason and find_spec("gdown") is None:
+            raise InputError(f"--download needs gdown: pip install gdown, or {BY_HAND.format(folder=folder)}") from None
         raise InputError(f"the download failed ({reason}): {BY_HAND.format(folder=folder)}") from None
 
 
 def unzip_images(folder):
-    """Unpack img_align_celeba.zip where there is no image folder yet. Raises: InputError if the zip is damaged."""
+    """Unpack img_align_celeba.zip where there is no image folder yet. Raises: InputError, see `unpack_images`."""
     folder = check_folder(folder)
     for base in (folder, folder / "celeba"):
         archive, target = base / f"{IMAGES}.zip", base / IMAGES
@@ -90,22 +100,12 @@ def unzip_images(folder):
         part = base / f".{IMAGES}.{os.getpid()}.part"
         try:
             part.mkdir()
-            _extract_flat(archive, part)
+            unpack_images(archive, part)
             part.rename(target)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise InputError(f"cannot unpack {archive} ({error}): fetch it again, or make room on the disk") from None
+        except OSError as error:
+            raise InputError(f"cannot unpack {archive} ({error.strerror}): make room, or check permissions") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
-
-
-def _extract_flat(archive, target):
-    with zipfile.ZipFile(archive) as packed:
-        for member in tqdm(packed.infolist(), desc=f"unpack {archive.name}", unit="img", disable=None):
-            name = PurePosixPath(member.filename).name  # the last part only: no path of an archive leads elsewhere
-            if member.is_dir() or name.startswith("."):
-                continue
-            with packed.open(member) as source, open(target / name, "wb") as copy:
-                shutil.copyfileobj(source, copy)
 
 
 def verify(folder, workers=2):
@@ -116,14 +116,15 @@ def verify(folder, workers=2):
     """
     table = read_attribute_table(folder)
     lines = [f"{table.source}: {len(table.image_ids):,} rows, {len(table.names)} attributes"]
-    if find_file(folder, PARTITION_FILES):
+    if find_files(folder, PARTITION_FILES):
         counts = np.bincount(read_partition(folder, table.image_ids), minlength=3)
         lines.append("partition: {:,} train, {:,} validation, {:,} test".format(*counts))
     else:
         lines.append("no partition file (only --split official needs it)")
     image_folder = find_image_folder(folder)
-    present = images_present(image_folder, table.image_ids)
-    damaged = find_unreadable(image_folder, table.image_ids[present], workers)
+    files = find_images(image_folder, table.image_ids)
+    present = files != ""
+    damaged = find_unreadable(image_folder, files[present], workers)
     for message in damaged:
         print(message, file=sys.stderr)
     if damaged or not present.all():
@@ -132,7 +133,26 @@ def verify(folder, workers=2):
             f"{(~present).sum():,} of {len(present):,} images are missing{first} and {len(damaged):,} unreadable in "
             f"{image_folder}: fetch these again, or delete the unreadable ones and pass --allow_missing to the scripts"
         )
-    return [*lines, f"{image_folder}: all {len(present):,} images can be read"]
+    return [*lines, f"{image_folder}: all {len(present):,} images can be read", *describe_sorting(table)]
+
+
+def describe_sorting(table):
+    """Lines on the parts of the split "released" in which attributes of a table have one value only, though it has two.
+
+    The table is then sorted by them, and nothing could be learnt or measured.
+    """
+    cut, lines = int(0.75 * len(table.labels)), []
+    mixed = (table.labels == 0).any(0) & (table.labels == 1).any(0)
+    for part, labels in (("training", table.labels[:cut]), ("test", table.labels[cut:])):
+        for value, words in ((1, "with"), (0, "without")):
+            lacking = [table.names[column] for column in np.flatnonzero(mixed & ~(labels == value).any(0))]
+            if lacking:
+                names = f"{', '.join(lacking[:5])}{f' and {len(lacking) - 5} more' if len(lacking) > 5 else ''}"
+                lines.append(
+                    f"warning: the {part} part of --split released has no image {words} {names}: "
+                    "shuffle the table's rows, or train with --split official"
+                )
+    return lines
 
 
 def find_unreadable(image_folder, image_ids, workers):
@@ -157,21 +177,26 @@ def write_subset(folder, out, count, start=0, size=(89, 109), quality=75, worker
     Raises: InputError if `out` exists, the table is shorter, or an image is missing or damaged
     """
     out = Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise InputError(f"{out} exists already: delete it or choose another --out")
     table = read_attribute_table(folder)
     if start + count > len(table.image_ids):
         raise InputError(f"rows {start} to {start + count - 1} asked for, {table.source} has {len(table.image_ids):,}")
     chosen = table.rows(slice(start, start + count))
-    partition = read_partition(folder, chosen.image_ids) if find_file(folder, PARTITION_FILES) else None
+    partition = read_partition(folder, chosen.image_ids) if find_files(folder, PARTITION_FILES) else None
     image_folder = find_image_folder(folder)
+    files = find_images(image_folder, chosen.image_ids)
+    if "" in files:
+        raise InputError(missing_images_message(image_folder, chosen.image_ids, files != ""))
     names = np.array([f"{os.path.splitext(name)[0]}.jpg" for name in chosen.image_ids.tolist()])
+    if len(set(names.tolist())) < len(names):
+        raise InputError(f"{table.source} names images that differ in their extension only: rename them first")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         (part / IMAGES).mkdir(parents=True)
 
         def shrink(row):
-            image = load_rgb(image_folder / str(chosen.image_ids[row])).resize(size, Image.BICUBIC)
+            image = load_rgb(image_folder / str(files[row])).resize(size, Image.BICUBIC)
             image.save(part / IMAGES / str(names[row]), "JPEG", quality=quality)
 
         with tqdm(total=count, desc=f"write {out}", unit="img", disable=None) as bar:
@@ -193,6 +218,11 @@ def main(args):
         or (args.subset is not None and args.subset < 1)
     ):
         raise InputError("--workers and --subset must be at least 1, --start at least 0, --quality in 1 to 95")
+    if "" in (args.data_path, args.out, args.clear_cache):
+        raise InputError("--data_path, --out or --clear_cache is empty: name a folder")
+    if args.clear_cache is not None:
+        print(clear_caches(args.clear_cache))
+        return
     if (args.subset is None) != (args.out is None):
         raise InputError("--subset and --out belong together: pass both, or neither to check the download")
     if args.download:
@@ -206,8 +236,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    try:
-        main(get_args_parser().parse_args())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main, get_args_parser())

@@ -1,11 +1,13 @@
 """Networks by name: `build_model` gives logits (N, K), one named head per attribute."""
 
+import torch
 import torchvision
 from torch import nn
 
 from models.customresnet import customresnet
 from models.heads import AttributeHeads, find_heads, replace_heads
 from models.resnet18 import resnet18
+from models.state_dicts import load_weights, plain_names
 from utils.common.errors import InputError, did_you_mean
 
 OWN_MODELS = {"resnet18": resnet18, "customresnet": customresnet}
@@ -38,32 +40,31 @@ def build_model(name, attributes, pretrained=None):
     return model
 
 
-def load_weights(model, state_dict, source):
-    """Load a plain state dict into a network, all or nothing.
+def recognise(state_dict, name):
+    """Another network than `name` that a state dict fits, heads aside, by the names and shapes of its tensors.
 
-    Raises: InputError that lists what is missing, unexpected or of another shape; `source` names the file in it
+    Returns: its name; None if there is none, or the state dict fits `name`
     """
-    state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
-    own = model.state_dict()
-    problems = {
-        "missing": [name for name in own if name not in state_dict and not name.endswith("num_batches_tracked")],
-        "unexpected": [name for name in state_dict if name not in own],
-        "of another shape": [
-            f"{name} {tuple(value.shape)} instead of {tuple(own[name].shape)}"
-            for name, value in state_dict.items()
-            if name in own and value.shape != own[name].shape
-        ],
-    }
-    found = [f"{kind}: {_shorten(names)}" for kind, names in problems.items() if names]
-    if found:
-        raise InputError(f"weights in {source} do not fit this network and these attributes: {'; '.join(found)}")
-    model.load_state_dict(state_dict, strict=False)
-    return model
+    shapes = {name: value.shape for name, value in plain_names(state_dict).items()}
+    if len(shapes) < 16 or _fits(
+        name, shapes
+    ):  # the smallest network has 16 tensors; looking through all takes seconds
+        return None
+    return next((other for other in model_names() if _fits(other, shapes)), None)
 
 
-def _shorten(names, most=6):
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _fits(name, shapes):
+    try:
+        with torch.device("meta"):  # no memory, no numbers drawn
+            model = build_model(name, ("any",))
+    except (InputError, NotImplementedError):  # no linear end; a RegNet computes while it is built
+        return False
+    passed = (f"{find_heads(model)[0]}.", "num_batches_tracked")
+
+    def trunk(items):
+        return {key: shape for key, shape in items if not (key.startswith(passed[0]) or key.endswith(passed[1]))}
+
+    return trunk((key, value.shape) for key, value in model.state_dict().items()) == trunk(shapes.items())
 
 
 def _build_torchvision(name, attributes):
@@ -79,6 +80,6 @@ def _build_torchvision(name, attributes):
 
 def _load_trunk(model, state_dict):
     name, heads = find_heads(model)
-    trunk = {key: value for key, value in state_dict.items() if not key.startswith(f"{name}.")}
+    trunk = {key: value for key, value in plain_names(state_dict).items() if not key.startswith(f"{name}.")}
     own_heads = {f"{name}.{key}": value for key, value in heads.state_dict().items()}
     load_weights(model, {**trunk, **own_heads}, "the pretrained state dict")

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.common.errors import InputError
 from utils.common.paths import write_atomically
 

@@ -1,7 +1,13 @@
 """Small data sets and networks that several test files share."""
 
+import contextlib
+import ctypes
+import functools
 import gc
 import importlib
+import io
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,25 +18,33 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from models.heads import find_heads  # noqa: E402 (the path above comes first)
+from utils.erasure.erasure import ErasureSettings  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 STEP_1, STEP_2, STEP_3 = (
     f"unlearning_multi_celeba_resnet18_{step}" for step in ("original", "generate_graph", "unlearning")
 )
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU C library's
+FROZEN = {"modules": 0}
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: a later collection need not look at it again."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """After each test networks in cycles go, as in the traceback of an expected error, and free memory is given back.
+
+    What tests have imported stays: once it is there, a later collection need not look at it again.
+    """
+    if len(sys.modules) > FROZEN["modules"]:
+        gc.collect()
+        gc.freeze()
+        FROZEN["modules"] = len(sys.modules)
+    done = yield
     gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def freed():
-    """Networks that hang in cycles, as in the traceback of an expected error, go after each test."""
-    yield
-    gc.collect()
+    if TRIM:
+        TRIM(0)
+    return done
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +86,32 @@ def narrowed(model):
     return model
 
 
+def erase_with_few_images(patch):
+    """Let step 3 and tools.choose_strength erase with fewer images than they do by default."""
+    patch.setattr("tools.choose_strength.ErasureSettings", functools.partial(ErasureSettings, images=256))
+
+
 def run_step(script, *words):
     """Run a step in this process, as its command line would."""
     step = importlib.import_module(script)
     step.main(step.get_args_parser().parse_args([str(word) for word in words]))
+
+
+def run_here(script, *words, folder, root=ROOT):
+    """Run a step, or a tool by its module's name, as a person does in `folder`, but in this process.
+
+    Returns what `run_command` does, without the seconds that a start takes.
+    """
+    path = root / f"{script.replace('.', '/')}.py"
+    words, out, err, code = [str(word) for word in words], io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [str(path), *words])
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code or 0
+    return subprocess.CompletedProcess([script, *words], code, out.getvalue(), err.getvalue())
 
 
 def run_command(script, *words, folder):

@@ -28,18 +28,22 @@ def workshop(tiny_celeba, tmp_path_factory):
 
 
 def written(folder):
-    """Every file with its bytes, the image cache aside."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts}
+    """Every file with its place on the disk, size and time of its last change, the image cache aside.
+
+    The system sets that time at every write, so a file that is written anew is seen though its bytes are the same.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts]
+    found = {path: path.stat() for path in files}
+    return {path: (of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns) for path, of in found.items()}
 
 
 @pytest.fixture
-def refuse(workshop, tiny_celeba, monkeypatch, capsys):
-    """A function that runs a step and checks that it ends with one line, code 2, and no file changed."""
+def refuse_tool(workshop, monkeypatch, capsys):
+    """A function that runs a script or a tool and checks that it ends with one line, code 2, and no file changed."""
 
-    def check(script, *words, data=tiny_celeba):
+    def check(script, *words):
         monkeypatch.chdir(workshop)
-        words = [str(word) for word in (*words, "--data_path", data, "--device", "cpu")]
-        monkeypatch.setattr(sys, "argv", [f"{script}.py", *words])
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, words)])
         before = written(workshop)
         step = importlib.import_module(script)
         capsys.readouterr()
@@ -53,6 +57,12 @@ def refuse(workshop, tiny_celeba, monkeypatch, capsys):
         return lines[0]
 
     return check
+
+
+@pytest.fixture
+def refuse(refuse_tool, tiny_celeba):
+    """The same for scripts that read data."""
+    return lambda script, *words, data=tiny_celeba: refuse_tool(script, *words, "--data_path", data, "--device", "cpu")
 
 
 def copy_of(data, folder):
@@ -98,7 +108,7 @@ def test_a_truncated_image_is_named_before_training_starts(refuse, tiny_celeba, 
     data = copy_of(tiny_celeba, tmp_path)
     broken = data / "img_align_celeba" / "000007.jpg"
     broken.write_bytes(broken.read_bytes()[:700])
-    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, data=data)
+    assert "000007.jpg" in refuse(STEP_1, *TASK, "--img_size", 32, "--force", data=data)
 
 
 def test_a_row_with_a_wrong_column_count_is_named(refuse, tiny_celeba, tmp_path):
@@ -186,6 +196,65 @@ def test_a_layer_that_is_none_lists_those_there_are(refuse):
 
 def test_left_out_names_must_be_among_the_task(refuse):
     assert "Smiling" in refuse(STEP_1, *TASK, "--leave_out", "Smiling")
+
+
+ABSENT = "no/such/data"  # what is wrong with an output is said before the data is looked for
+RUN = "checkpoints/Bald_Eyeglasses"
+UNWRITABLE = [
+    (STEP_1, ["--save_path", "checkpoints/Bald_Eyeglasses/original.pth"], "--save_path"),
+    (STEP_1, ["--save_path", "p" * 300], "name a shorter path"),
+    (STEP_1, ["--cache_path", f"{RUN}/original.pth", "--save_path", "new"], "--cache_path"),
+    (
+        STEP_1,
+        ["--pretrained", f"{RUN}/original.pth", "--batch_size", "30"],
+        "original.pth, which is read (--pretrained)",
+    ),
+    (STEP_2, ["--cache_path", "graphs/Bald_Eyeglasses/Bald.json"], "--cache_path"),
+    (STEP_2, ["--show_cams", "2", "--results", "graphs/Bald_Eyeglasses/Bald.json/x.jsonl"], "--results"),
+    (STEP_3, ["--results", "checkpoints"], "--results"),
+    (STEP_3, ["--results", "graphs/Bald_Eyeglasses/Bald.json/x.jsonl"], "--results"),
+    (STEP_3, ["--results", f"{RUN}/original.pth"], "which is read (--checkpoint)"),
+    (STEP_3, ["--results", "mine.pth", "--weights", "mine.pth", "--img_size", "32"], "which is read (--weights)"),
+    (
+        STEP_3,
+        ["--results", "graphs/Bald_Eyeglasses/Bald.json", "--graph", "graphs/Bald_Eyeglasses/Bald.json"],
+        "--graph",
+    ),
+    (STEP_3, ["--weights", f"{RUN}/pruned_Bald.pth"], "--save_path would overwrite"),
+    (STEP_3, ["--results", "", "--audit", "quick"], "--results: expected a path, got ''"),
+    ("tools.audit", ["--unlearned", "mine.pth", "--out", "mine.pth"], "--out"),
+    ("tools.audit", ["--unlearned", "mine.pth", "--results", "mine.pth"], "which is read (--unlearned)"),
+    ("tools.audit", ["--unlearned", "mine.pth", "--out", ""], "--out: expected a path"),
+    ("tools.choose_strength", ["--results", "mine.pth/x.jsonl"], "mine.pth is a file where a folder must be"),
+]
+
+
+@pytest.mark.parametrize(("script", "words", "line"), UNWRITABLE)
+def test_an_output_that_cannot_be_written_is_refused_before_data_is_read(script, words, line, refuse, workshop):
+    if not (workshop / "mine.pth").exists():
+        shutil.copy(workshop / RUN / "original.pth", workshop / "mine.pth")
+    said = refuse(script, *TASK, *words, data=ABSENT)
+    assert line in said and ABSENT not in said
+
+
+def test_a_link_to_a_network_that_is_read_is_not_written_over(refuse, workshop, tmp_path):
+    (tmp_path / "link.jsonl").symlink_to(workshop / RUN / "original.pth")
+    assert "which is read" in refuse(STEP_3, *TASK, "--results", tmp_path / "link.jsonl", data=ABSENT)
+
+
+@pytest.mark.parametrize("name", ["list_attr_celeba.txt", "img_align_celeba/000001.jpg"])
+def test_the_data_is_not_written_over(name, refuse, tiny_celeba):
+    before = (tiny_celeba / name).read_bytes()
+    assert "which is read (--data_path)" in refuse(STEP_3, *TASK, "--results", tiny_celeba / name)
+    assert (tiny_celeba / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("tool", ["tools.shrink", "tools.export"])
+def test_a_tool_does_not_write_over_the_network_it_reads(tool, refuse_tool, workshop):
+    network = f"{RUN}/original.pth"
+    for out in (network, f"./checkpoints/../{network}"):
+        said = refuse_tool(tool, "--checkpoint", network, "--out" if "shrink" in tool else "--exported", out)
+        assert "which is read (--checkpoint)" in said
 
 
 def test_the_shell_sees_exit_code_2_and_one_line(workshop, tiny_celeba):

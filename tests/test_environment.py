@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch"}
 IMPORT_NAMES = {"PIL": "pillow", "sklearn": "scikit-learn"}
-OPEN_RANGE = re.compile(r"^([a-z][a-z0-9-]*)((?:>=\d+(?:\.\d+)*)?)$")
+OPEN_RANGE = re.compile(r"^([a-z][a-z0-9-]*)((?:>=\d+(?:\.\d+)*)?)(?:,<\d+(?:\.\d+)*)?$")
+
+
+CODE = "unlearning_multi_celeba_resnet18_*.py benchmarks data models results tests tools utils"
 
 
 def requirements(name):
@@ -105,14 +108,25 @@ def test_continuous_integration_runs_make_test_and_make_test_runs_lint_and_pytes
     assert commands[0] == "set -euo pipefail"
     assert commands[-1] == "make test"
     called = make_commands("test", "PYTHON=python")
-    assert called == ["python -m ruff check .", "python -m ruff format --check .", "python -m pytest"]
+    assert called == [
+        f"python -m ruff check {CODE}",
+        f"python -m ruff format --check {CODE}",
+        "python -m pytest -n 2 --dist worksteal",
+    ]
+
+
+def test_lint_looks_at_all_of_the_project_and_at_nothing_beside_it():
+    looked_at = {path for part in CODE.split() for path in ROOT.glob(part)}
+    tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert all({ROOT / name, *(ROOT / name).parents} & looked_at for name in tracked.stdout.splitlines())
+    assert ROOT not in looked_at
 
 
 def test_without_an_environment_of_ones_own_make_installs_one_first():
     called = make_commands("test")
     assert called[0] == "python3 -m venv .venv"
     assert called[1] == ".venv/bin/python -m pip install -r requirements-dev.txt"
-    assert called[-1] == ".venv/bin/python -m pytest"
+    assert called[-1] == ".venv/bin/python -m pytest -n 2 --dist worksteal"
 
 
 def test_the_demo_draws_faces_and_runs_the_three_scripts_in_order_with_one_seed_then_erases():

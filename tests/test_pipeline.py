@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import STEP_1, STEP_2, STEP_3, run_command, run_step, same_values_share
+from conftest import STEP_1, STEP_2, STEP_3, run_command, run_here, run_step, same_values_share
 
 from utils.graph.essential_graph import read_graph
 from utils.network.checkpoint import load_checkpoint
@@ -183,7 +183,7 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
 
 
 def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba):
-    done = run_command(STEP_3, *flags(tiny_celeba, method="erase", run_name="erased"), folder=trained)
+    done = run_here(STEP_3, *flags(tiny_celeba, method="erase", run_name="erased"), folder=trained)
     assert done.returncode == 2 and "no checkpoint" in done.stderr
     source = trained / "checkpoints" / NAME / "original.pth"
     (trained / "checkpoints" / "erased").mkdir()
@@ -200,5 +200,5 @@ def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba
     assert again.returncode == 0
     assert (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes() == first
     words = flags(tiny_celeba, method="erase", run_name="erased")  # the checkpoint says how strong it was
-    evaluated = run_command(STEP_3, *words, "--evaluate_only", folder=trained)
+    evaluated = run_here(STEP_3, *words, "--evaluate_only", folder=trained)
     assert evaluated.returncode == 0 and "0.500" in evaluated.stdout

@@ -6,14 +6,18 @@ Writes  <--out>/audit_<target>.json and pictures beside it, and a line of --resu
     python -m tools.audit --unlearned A.pth --original B.pth --oracle C.pth --task Bald Smiling --target Bald
 """
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.audit.audit import audit
 from utils.common import arguments as a
 from utils.common import paths, run
+from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.report.audit_report import results_line, summary, write_audit
-from utils.report.run_record import dataset_name
+from utils.report.run_record import dataset_name, describe_network, warn_of_base_rates
 
 
 def get_args_parser():
@@ -40,15 +44,20 @@ def main(args):
     device = run.start_run(args.seed, args.device)
     forgotten = a.resolve_targets(args.task_labels, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
-    network, networks, data = open_networks(files, forgotten, **{**vars(args), "device": device})
+    out = [Path(args.out) / f"audit_{paths.targets_name([target])}.json" for target in forgotten]
+    check_outputs(vars(args), out=out, results=args.results)
+    network, networks, data, used = open_networks(files, forgotten, **{**vars(args), "device": device})
     facts = {"networks": ", ".join(networks), "model": f"{network.name} at {network.img_size} px"}
-    run.header("audit", {**facts, "forgotten": " ".join(forgotten), "level": args.level})
+    run.header(
+        "audit", {**facts, **describe_network(network, data), "forgotten": " ".join(forgotten), "level": args.level}
+    )
     options = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}
     line = audit_networks(networks, data, forgotten, Path(args.out), **options)
+    warn_of_base_rates({head: sides["before"] for head, sides in line["heads"].items()}, network)
     line |= {"run": paths.run_name(args.task_labels, args.run_name), "dataset": dataset_name(args.data_path)}
     line |= {"method": args.method_name or Path(args.unlearned).stem, "model": network.name, "seed": args.seed}
     line |= {"attributes": list(args.task_labels), "forgotten": forgotten, "img_size": network.img_size}
-    run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args))})
+    run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args) | used)})
 
 
 def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256):
@@ -67,8 +76,8 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
     for target in forgotten:
         results[target] = audit(networks, data, target, forgotten=forgotten, **options)
         write_audit(folder, results[target])
+        print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
         print(summary(results[target]))
-        print(f"wrote {folder}/audit_{target}.json and pictures")
     return results_line(results)
 
 

@@ -9,17 +9,20 @@ Writes  <folder of --results>/<run>/<targets>/erased/strength.json and strength.
 """
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
-from matplotlib.ticker import NullLocator
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
 from utils.common import distributed, run
-from utils.common.paths import write_atomically
+from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
+from utils.report.next_steps import command
 from utils.report.run_record import describe_task
 from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
 from utils.report.tables import format_figure
@@ -46,10 +49,15 @@ def get_args_parser():
 def main(args):
     """Open the task, sweep, write, print."""
     task = open_task(**vars(args))
-    run.header("choose the strength", describe_task(task))
-    networks = {"original": task.network.model, **task.reference_networks(args.seed)}
     folder = task.results_folder(args.results, "erase")
-    choose_settings("auto", networks, task.open_data(), task, folder, args.seed, args.strengths)
+    written = [folder / "strength.json", folder / "strength.png"]
+    check_outputs(vars(args) | {"checkpoint": task.network.path}, results=written)
+    data = task.open_data()
+    run.header("choose the strength", describe_task(task, data))
+    networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
+    chosen = choose_settings("auto", networks, data, task, folder, args.seed, args.strengths).strength
+    words = ("--method", "erase", "--strength", f"{chosen:g}")
+    print(f"next: erase: {command('unlearning', vars(args), *words, names=['target_class'])}")
 
 
 @distributed.by_first
@@ -160,7 +168,7 @@ def _draw_stages(panel, points):
     panel.axhline(0, color=GREY, linewidth=1.0, linestyle=":")
     panel.set_xscale("log", base=2)
     panel.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
-    panel.xaxis.set_minor_locator(NullLocator())
+    panel.minorticks_off()
 
 
 def _stages_by_curve(points, target):

@@ -8,12 +8,16 @@ Writes  comparison_<target>.png in that folder; the table goes to the terminal
 
 import json
 import math
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments as a
 from utils.common.errors import InputError
+from utils.common.paths import check_outputs, targets_name
 from utils.common.run import table
-from utils.report.style import network_styles, number, picture, readable
+from utils.report.style import network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure
 
 
@@ -28,9 +32,12 @@ def main(args):
     """Read the audits, print a table for each target and what to look at."""
     audits = {}
     for path in sorted(Path(args.folder).glob("*/audit_*.json")):
-        audits.setdefault(path.stem.removeprefix("audit_"), {})[path.parent.name] = _read(path)
+        audit = _read(path)
+        audits.setdefault(audit["target"], {})[path.parent.name] = audit
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
+    files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}
+    check_outputs(vars(args), folder=list(files.values()))
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
         print(
@@ -39,14 +46,17 @@ def main(args):
         methods = {method: methods[method] for method in sorted(methods, reverse=True)}
         print(comparison_table(methods))
         title = f"{target}: what is silenced, what is erased"
-        draw_comparison(Path(args.folder) / f"comparison_{target}.png", compared_networks(methods), target, title)
+        draw_comparison(files[target], compared_networks(methods), target, title)
     print("what to look at:")
     print(*(f"  {path}" for path in sorted(Path(args.folder).rglob("*.png"))), sep="\n")
 
 
 def _read(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        audit = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(audit, dict) and {"target", "nets"} <= set(audit)):
+            raise ValueError("target or nets are missing")
+        return audit
     except ValueError as error:
         raise InputError(f"{path} is no audit ({error}): run step 3 with --audit again") from error
 
@@ -141,7 +151,7 @@ def draw_comparison(path, networks, target, title=""):
             panel.set_xticks([0, 0.5, 1])
             panel.tick_params(axis="y", length=0)
             panel.grid(axis="y", visible=False)
-        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_yticks(range(len(names)), [plain(name) for name in names])
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ TOLERANCE = 1e-4  # logits
 FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 
-def describe(checkpoint, sha256, img_size):
-    """{name: text} that goes into a file: what the outputs of a `Checkpoint` are and how its images are prepared."""
-    facts = {"attributes": " ".join(checkpoint.attributes), "normalisation": checkpoint.normalisation}
-    facts |= {"model": checkpoint.model, "kind": checkpoint.kind, "img_size": str(img_size)}
-    return {**facts, "checkpoint_sha256": sha256}
+def describe(network, img_size):
+    """{name: text} that goes into a file: what the outputs of a `LoadedNetwork` are and how its images are prepared."""
+    facts = {"attributes": " ".join(network.attributes), "normalisation": str(network.normalisation)}
+    facts |= {"model": network.name, "kind": network.kind, "img_size": str(img_size)}
+    return {**facts, "checkpoint_sha256": network.sha256}
 
 
 def load_optional(user, *packages):

@@ -9,15 +9,20 @@ Torch-Pruning (pip install -r requirements-extras.txt) finds what goes together:
 """
 
 import copy
+import sys
+from pathlib import Path
 
 import torch
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from models.heads import get_heads
 from tools import formats
 from utils.common import arguments
 from utils.common.errors import InputError
-from utils.network.checkpoint import load_checkpoint, restore, sha256_of
+from utils.common.paths import check_outputs
+from utils.network.loading import load_network
 
 
 def get_args_parser():
@@ -30,16 +35,17 @@ def get_args_parser():
 
 def main(args):
     """Load, take out, compare, write."""
+    check_outputs(vars(args), out=args.out)
     (torch_pruning,) = formats.load_optional("tools.shrink", "torch_pruning")
-    checkpoint = load_checkpoint(args.checkpoint)
-    model, size = restore(checkpoint), checkpoint.img_size
+    network = load_network(args.checkpoint)
+    model, size = network.model, network.img_size
     images = torch.zeros(1, 3, size, size)
     small, removed = remove_zero_channels(model, images, torch_pruning.DependencyGraph())
     if not removed:
         raise InputError(f"{args.checkpoint}: no channel can go: each goes together with values that are not 0")
-    facts = formats.describe(checkpoint, sha256_of(args.checkpoint), size) | {"kind": f"shrunk_{checkpoint.kind}"}
+    facts = formats.describe(network, size) | {"kind": f"shrunk_{network.kind}"}
     difference = formats.write_network(args.out, small, size, facts, formats.to_program, original=model)
-    before, after = (torch_pruning.utils.count_ops_and_params(network, images) for network in (model, small))
+    before, after = (torch_pruning.utils.count_ops_and_params(one, images) for one in (model, small))
     print(f"multiply-adds {before[0]:,.0f} -> {after[0]:,.0f}, parameters {before[1]:,} -> {after[1]:,}")
     print(f"wrote {args.out}: {removed} channels taken out, logits within {difference:.1e} of the network's")
 

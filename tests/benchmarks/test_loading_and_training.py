@@ -1,10 +1,12 @@
 """The benchmarks of loading and training run on tiny inputs and write what they measured."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import run_step
+from conftest import run_here, run_step
 
 from benchmarks.loading import step_1_batches
 from utils.datasets.augmentation import Augmentation
@@ -39,7 +41,8 @@ def test_the_training_batches_of_the_loading_benchmark_are_those_that_fit_trains
     data = open_dataset(tiny_celeba, ["Bald"], img_size=16, cache_path=None)
     seen, trained = [], []
     monkeypatch.setattr(
-        "utils.training.loop.train_epoch", lambda network, batches, *_: trained.extend(batches) or (0.5, [1])
+        "utils.training.loop.train_steps",
+        lambda network, batches, *_: trained.extend(batches) or (torch.ones(3, dtype=torch.float64), 1),
     )
     model, augment = random_network("resnet18", ["Bald"], 0, "cpu"), Augmentation(degrees=30.0)
     fit(model, data, TrainingSettings(epochs=1), augment=augment)
@@ -48,6 +51,11 @@ def test_the_training_batches_of_the_loading_benchmark_are_those_that_fit_trains
 
 
 def test_training_compares_speeds_and_what_was_learnt(tiny_celeba, tmp_path, monkeypatch):
+    def run_module(command, *, cwd, **_):
+        assert command[:2] == [sys.executable, "-m"]
+        return run_here(*command[2:], folder=cwd)
+
+    monkeypatch.setattr("benchmarks.training.subprocess", SimpleNamespace(run=run_module))
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "training.jsonl"
     task = ["--task", "Bald", "Eyeglasses", "--data_path", tiny_celeba, "--img_size", 32]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, run_step
+from conftest import ROOT, run_here, run_step
 
 from benchmarks import gpu_table, scoring, scoring_methods
 from utils.datasets.dataset import open_dataset
@@ -63,7 +63,7 @@ def test_a_slow_method_takes_no_turn_after_its_warm_up():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_table_of_a_card_says_in_one_line_that_there_is_none():
-    done = subprocess.run([sys.executable, "-m", "benchmarks.gpu_table"], cwd=ROOT, capture_output=True, text=True)
+    done = run_here("benchmarks.gpu_table", folder=ROOT)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "no CUDA device" in done.stderr
 

@@ -107,7 +107,9 @@ def test_a_user_s_mistake_ends_the_script_with_its_line(monkeypatch, capsys):
 
 def test_a_file_that_cannot_be_written_is_one_line(monkeypatch, capsys, tmp_path):
     assert end_of(lambda args: open(tmp_path / "absent" / "file", "w"), monkeypatch) == 2
-    assert capsys.readouterr().err == f"error: No such file or directory: {tmp_path / 'absent' / 'file'}\n"
+    assert (
+        capsys.readouterr().err == f"error: No such file or directory: {tmp_path / 'absent' / 'file'}: check the path\n"
+    )
 
 
 def test_an_interrupted_script_says_so(monkeypatch, capsys):
@@ -115,10 +117,10 @@ def test_an_interrupted_script_says_so(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     assert end_of(main, monkeypatch) == 130
-    assert capsys.readouterr().err == "stopped\n"
+    assert capsys.readouterr().err == "stopped: run the same command again\n"
 
 
-@pytest.mark.parametrize("error", [ValueError("bug"), KeyError("bug"), OSError("no file in it")])
+@pytest.mark.parametrize("error", [ValueError("bug"), KeyError("bug"), RuntimeError("bug")])
 def test_an_error_of_the_program_keeps_its_traceback(error, monkeypatch):
     def main(args):
         raise error

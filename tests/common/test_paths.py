@@ -56,6 +56,42 @@ def test_a_name_that_leaves_its_folder_is_refused_wherever_it_is_used(name):
             call()
 
 
+@pytest.mark.parametrize(
+    ("attribute", "name"),
+    [
+        ("5_o_Clock_Shadow", "5_o_Clock_Shadow"),
+        ("Wears glasses", "Wears glasses"),
+        ("Brille-Größe", "Brille-Größe"),
+        ("Black/Brown", "Black%2FBrown"),
+        ("..", "%2E%2E"),
+        ("../../x", "%2E%2E%2F%2E%2E%2Fx"),
+        ("a...b", "a%2E%2E.b"),
+        (".hidden", "%2Ehidden"),
+        (" a ", "%20a%20"),
+        (" ", "%20"),
+        ("100%", "100%25"),
+        ("<script>\"'", "%3Cscript%3E%22%27"),
+        ("a\\b\0\n", "a%5Cb%00%0A"),
+        ("caf\udce9", "caf%ED%B3%A9"),
+    ],
+)
+def test_an_attribute_s_name_is_escaped_where_it_is_no_plain_one(attribute, name):
+    assert paths.targets_name([attribute]) == paths.run_name([attribute]) == name
+    assert paths.run_name(["Bald", attribute]) == f"Bald_{name}"
+    assert paths.graph_file("graphs", name, name).parts == ("graphs", name, f"{name}.json")
+
+
+def test_a_name_that_takes_more_bytes_than_letters_is_shortened():
+    assert paths.run_name(["脸" * 41]).startswith("1_attributes_") and paths.run_name(["/" * 41]).startswith("1_attr")
+
+
+@given(st.lists(st.text(min_size=1, max_size=300), min_size=1, max_size=3))
+def test_any_attributes_name_a_file_in_the_run_s_folder(attributes):
+    name = paths.run_name(attributes)
+    file = paths.graph_file("/graphs", name, paths.targets_name(attributes))
+    assert file.resolve().parent == Path("/graphs", name) and len(file.name.encode()) < 200
+
+
 def test_no_attributes_give_no_name():
     with pytest.raises(InputError, match="attributes ''"):
         paths.run_name([])

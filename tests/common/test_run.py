@@ -1,7 +1,10 @@
 """A run's frame: seeds, devices, the results line, the stopwatch, tables."""
 
+import errno
 import json
 import random
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -148,6 +151,57 @@ def test_a_line_left_unfinished_does_not_spoil_the_next(tmp_path):
     run.append_result(file, {"run": "next"})
     lines = file.read_text().splitlines()
     assert lines[:2] == ['{"run": "whole"}', '{"run": "ha'] and json.loads(lines[2])["run"] == "next"
+
+
+@pytest.mark.parametrize("before", ["{} no json", '{"run": "x"}', "caf\udce9 \x00\x01", "\n\n"])
+def test_what_stands_in_the_file_is_kept_whatever_it_is(before, tmp_path):
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(before.encode("utf-8", "surrogateescape"))
+    run.append_result(file, {"run": "next"})
+    start, _, line = file.read_bytes()[:-1].rpartition(b"\n")
+    assert start.rstrip(b"\n") == before.encode("utf-8", "surrogateescape").rstrip(b"\n")
+    assert json.loads(line)["run"] == "next"
+
+
+def test_a_name_that_utf_8_lacks_is_escaped_so_that_every_reader_takes_the_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["step.py", "--data_path", "caf\udce9"])
+    run.append_result(tmp_path / "r.jsonl", {"dataset": "caf\udce9", "run": "ü \U0001f600"})
+    line = json.loads((tmp_path / "r.jsonl").read_text(encoding="utf-8"))
+    assert line["dataset"] == r"caf\udce9" and line["run"] == "ü \U0001f600" and r"caf\udce9" in line["command"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_gets_its_line(code, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr(run.fcntl, "flock", refuse)
+    run.append_result(tmp_path / "r.jsonl", {"run": "a"})
+    assert json.loads((tmp_path / "r.jsonl").read_text())["run"] == "a"
+
+
+def test_a_system_without_locks_and_usage_counters_works(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "fcntl", None)
+    monkeypatch.setattr(run, "resource", None)
+    monkeypatch.delattr(run.os, "sched_getaffinity", raising=False)
+    run.append_result(tmp_path / "r.jsonl", {"run": "a", "peak": run.peak_rss_bytes()})
+    assert "cores" in json.loads((tmp_path / "r.jsonl").read_text())["hardware"]
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    file = tmp_path / "r.jsonl"
+    run.append_result(file, {"run": "whole"})
+    before = file.read_bytes()
+    size, ceiling = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, ceiling))  # the next line does not fit
+    try:
+        with pytest.raises(OSError, match="r.jsonl"):
+            run.append_result(file, {"run": "next"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, ceiling))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert file.read_bytes() == before
 
 
 def test_lines_written_at_the_same_time_stay_whole(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """The generated data set: what its labels promise, what its files look like, what it refuses."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -102,7 +104,9 @@ def test_the_readme_has_a_row_with_the_base_rate_for_every_attribute():
     ("arguments", "text"),
     [
         ({"num_images": 0}, "num_images 0: expected a whole number, at least 1"),
+        ({"num_images": 10**12}, r"num_images is 1e\+12: expected at most 1,000,000"),
         ({"seed": -1}, "seed -1"),
+        ({"workers": 10**6}, r"workers is 1e\+06: expected at most 1,024"),
         ({"workers": 0}, "workers 0"),
         ({"correlation": 1.5}, r"correlation 1\.5: expected a number from 0"),
         ({"correlation": float("nan")}, "correlation nan"),
@@ -165,6 +169,10 @@ def test_a_run_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         (["--rate", "Bald=0.2", "--rate", "Bald=0.3"], "given twice"),
         (["--num_images", "many"], "num_images"),
         (["--correlation", "-1"], "correlation -1.0"),
+        (["--num_images", "9" * 5000], "num_images"),
+        (["--out", ""], "empty"),
+        (["--contact_sheet", "sheet.gif"], "expected a name that ends in .png"),
+        (["--contact_sheet", ""], ""),
     ],
 )
 def test_the_command_line_says_one_line_and_ends_with_2(tmp_path, capsys, flags, text):
@@ -175,7 +183,8 @@ def test_the_command_line_says_one_line_and_ends_with_2(tmp_path, capsys, flags,
 
 
 def test_the_script_runs_from_the_repository_root_without_torch(tmp_path):
-    flags = ["--out", str(tmp_path / "set"), "--num_images", "3", "--workers", "2", "--rate", "Bald=0.5"]
+    out = tmp_path / os.fsdecode(b"caf\xe9")  # a name that is no UTF-8
+    flags = ["--out", out, "--num_images", "3", "--workers", "2", "--rate", "Bald=0.5"]
     flags += ["--contact_sheet", str(tmp_path / "sheet.jpg")]
     code = (
         "import runpy, sys; sys.modules['torch'] = None; sys.argv = sys.argv[1:];"
@@ -183,9 +192,23 @@ def test_the_script_runs_from_the_repository_root_without_torch(tmp_path):
     )
     command = [sys.executable, "-c", code, str(SCRIPT.relative_to(ROOT)), *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "") and (out / "img_align_celeba/000003.jpg").is_file()
     assert "3 faces, 40 attributes" in done.stdout and (tmp_path / "sheet.jpg").is_file()
 
 
 def test_rates_are_read_from_the_command_line():
     assert parse_rates(["Bald=0.2", "Smiling=.4"]) == {"Bald": 0.2, "Smiling": 0.4}
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    no_space = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Image.Image, "save", lambda *_, **__: (_ for _ in ()).throw(no_space))
+    assert main(["--out", str(tmp_path / "set"), "--num_images", "2", "--workers", "1"]) == 2
+    assert capsys.readouterr().err.endswith("set: No space left on device: choose another --out\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_sheet_that_cannot_be_written_leaves_no_half_one(small_set, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write .*a.png: .*: choose another --contact_sheet"):
+        draw_contact_sheet(small_set, tmp_path / "file" / "a.png")

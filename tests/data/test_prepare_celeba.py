@@ -1,9 +1,13 @@
 """data/prepare_celeba.py: unpacks, checks and copies a download; each failure is one line and leaves nothing behind."""
 
+import errno
 import os
+import random
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from PIL import Image
 
 from data.prepare_celeba import download, get_args_parser, main, unzip_images, verify, write_subset
 from utils.common.errors import InputError
+from utils.datasets.dataset import open_dataset
 from utils.datasets.layouts import AttributeTable, read_attribute_table, read_partition, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +70,7 @@ def test_missing_and_damaged_images_are_listed_and_counted(folder, capsys):
     assert len(listed) == 2 and "000003.jpg" in listed[0] and "000005.jpg" in listed[1]
 
 
-@pytest.mark.parametrize("inner", ["img_align_celeba/", "", "../../"])
+@pytest.mark.parametrize("inner", ["img_align_celeba/", "", "a/b/c/"])
 def test_the_zip_is_unpacked_flat_and_only_into_its_folder(folder, inner):
     zip_images(folder, inner)
     before = set(os.listdir(folder.parent))
@@ -82,6 +87,127 @@ def test_a_damaged_zip_is_one_line_and_leaves_no_folder(folder):
     with pytest.raises(InputError, match=r"cannot unpack .*img_align_celeba.zip .*fetch it again"):
         unzip_images(folder)
     assert not (folder / "img_align_celeba").exists() and not list(folder.glob(".*"))
+
+
+def packed(name, content=b"0123456789" * 20, **options):
+    """A function that writes a zip of one file, with options of its `ZipInfo`."""
+
+    def write(archive):
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            for option, value in options.items():
+                setattr(info, option, value)
+            zipped.writestr(info, content)
+
+    return write
+
+
+def altered(change):
+    """A function that writes a zip of one file and changes its bytes."""
+
+    def write(archive):
+        packed("a.jpg", bytes(random.Random(0).choices(b"abc", k=4000)))(archive)
+        data = bytearray(archive.read_bytes())
+        change(data)
+        archive.write_bytes(data)
+
+    return write
+
+
+def encrypt(data):
+    for start, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flags in both heads of the file
+        data[data.index(start) + place] |= 1
+
+
+def damage(data):
+    data[60:90] = bytes(30)  # within the deflated bytes
+
+
+def claim_less(data):
+    place = data.index(b"PK\1\2")
+    data[place + 24 : place + 28] = (10).to_bytes(4, "little")
+
+
+def claim_more(data):
+    place = data.index(b"PK\1\2")
+    data[place + 24 : place + 28] = (1 << 31).to_bytes(4, "little")
+
+
+def other_packing(data):
+    for start, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        data[data.index(start) + place] = 99
+
+
+def twice(archive):
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for folder in "ab":
+            zipped.writestr(f"{folder}/1.jpg", b"x")
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (packed("../../evil.jpg"), "it holds the path '../../evil.jpg', which leads out of the folder"),
+        (packed("/tmp/evil.jpg"), "it holds the path '/tmp/evil.jpg'"),
+        (packed("..\\..\\evil.jpg"), "which leads out of the folder"),
+        (packed("C:\\evil.jpg"), "which leads out of the folder"),
+        (packed("a.jpg", b"/etc/passwd", external_attr=0o120777 << 16), "it holds the link 'a.jpg'"),
+        (packed("a.jpg", bytes(30_000_000)), r"0.0 MB unfold to 30.0 MB"),
+        (altered(claim_more), "unfold to 2,147.5 MB"),
+        (altered(claim_less), "damaged: "),
+        (altered(encrypt), r"it is encrypted\): unpack it by hand to .*img_align_celeba$"),
+        (altered(damage), r"damaged: .*\): fetch it again"),
+        (altered(lambda data: data.__delitem__(slice(500, 600))), r"(damaged: .*|no whole zip file)\): fetch"),
+        (altered(other_packing), "packed in a way that is not known here"),
+        (twice, "it holds '1.jpg' twice"),
+        (packed("folder/"), "it holds no file"),
+        (lambda path: path.write_bytes(b"<html>quota exceeded"), r"no zip file but a web page\): fetch it again"),
+        (lambda path: path.write_bytes(b"\x1f\x8b and so on"), "no whole zip file"),
+        (lambda path: path.write_bytes(b""), "no whole zip file"),
+        (packed("a" * 300 + ".jpg"), "File name too long"),
+    ],
+)
+def test_a_zip_that_must_not_be_unpacked_is_one_line_and_leaves_nothing(folder, write, reason):
+    shutil.rmtree(folder / "img_align_celeba")
+    write(folder / "img_align_celeba.zip")
+    before = sorted(folder.parent.rglob("*"))
+    with pytest.raises(InputError, match=rf"^cannot unpack .*img_align_celeba.zip \(.*{reason}") as error:
+        unzip_images(folder)
+    assert sorted(folder.parent.rglob("*")) == before and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("full", ["before", "while writing"])
+def test_a_disk_without_room_for_the_images_is_one_line(folder, monkeypatch, full):
+    zip_images(folder, "")
+    if full == "before":
+        usage = namedtuple("usage", "total used free")(10**9, 10**9, 0)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    else:
+        no_space = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(shutil, "copyfileobj", lambda *_: (_ for _ in ()).throw(no_space))
+    with pytest.raises(InputError, match=r"cannot unpack .* \((0.00 GB needed|No space left).*\): make room"):
+        unzip_images(folder)
+    assert not list(folder.glob("img_align_celeba")) and not list(folder.glob(".*"))
+
+
+def test_a_sorted_table_is_described_with_the_cure(folder):
+    labels = np.array([[1, 1], [1, 1], [1, 1], [1, 0], [0, 1], [0, 1]], np.uint8)  # Bald: not in the last quarter
+    ids = np.array([f"{row + 1:06d}.jpg" for row in range(6)])
+    write_tables(folder, AttributeTable(ids, ("Bald", "Young"), labels), PARTITION)
+    warnings = [line for line in verify(folder) if "warning" in line]
+    assert len(warnings) == 3 and all("shuffle the table's rows, or train with --split official" in w for w in warnings)
+    assert "training part of --split released has no image without Bald:" in warnings[0]
+    assert "test part of --split released has no image with Bald:" in warnings[1]
+    assert "test part of --split released has no image without Young:" in warnings[2]
+
+
+def test_caches_are_cleared_and_nothing_else(folder, tmp_path, capsys):
+    cache = tmp_path / "cache"
+    open_dataset(folder, ["Bald"], img_size=8, cache_path=cache, split="all").prepare(np.arange(6), progress=False)
+    (cache / "notes.txt").touch()
+    main(get_args_parser().parse_args(["--clear_cache", str(cache)]))
+    assert "1 image caches deleted" in capsys.readouterr().out and os.listdir(cache) == ["notes.txt"]
 
 
 def test_a_subset_has_the_same_layout_and_its_own_rows(folder, tmp_path):
@@ -127,12 +253,40 @@ def test_a_failed_download_says_what_to_do_by_hand(tmp_path, monkeypatch):
     assert "mmlab.ie.cuhk.edu.hk" in str(error.value) and str(tmp_path / "celeba") in str(error.value)
 
 
+def test_a_missing_downloader_is_named(tmp_path, monkeypatch):
+    def fail(root, split, download):
+        raise RuntimeError("To download files from GDrive, 'gdown' is required.")
+
+    monkeypatch.setattr("torchvision.datasets.CelebA", fail)
+    monkeypatch.setattr("data.prepare_celeba.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="--download needs gdown: pip install gdown, or fetch img_align_celeba.zip"):
+        download(tmp_path / "celeba")
+
+
+@pytest.mark.parametrize("size", ["89x90000", "0x5", "89", "1x2x3", "-1x5", "x", "9" * 5000 + "x5", "8193x1"])
+def test_a_size_that_no_picture_has_is_one_line(size, capsys):
+    with pytest.raises(SystemExit) as ended:
+        get_args_parser().parse_args([f"--size={size}"])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.count("\n") == 1 and "each from 1 to 8,192 pixels" in error
+
+
+def test_a_full_disk_while_a_subset_is_written_is_one_line(folder, tmp_path, monkeypatch):
+    no_space = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Image.Image, "save", lambda *_, **__: (_ for _ in ()).throw(no_space))
+    with pytest.raises(InputError, match="cannot write .*small: No space left on device; choose another --out"):
+        write_subset(folder, tmp_path / "small", 3)
+    assert os.listdir(tmp_path) == ["celeba"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--subset", "3"], "--subset and --out belong together"),
         (["--subset", "0", "--out", "x"], "at least 1"),
         (["--start", "-1"], "--start at least 0"),
+        (["--subset", "2", "--out", ""], "is empty: name a folder"),
+        (["--data_path", ""], "is empty: name a folder"),
     ],
 )
 def test_flags_are_checked_before_anything_is_read(flags, message):

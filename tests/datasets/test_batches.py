@@ -1,5 +1,7 @@
 """Batches of CelebA's layout: pixels, order, memory, and the way to a GPU."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,17 @@ def test_batches_come_in_the_order_of_the_rows_read_through_an_empty_cache_or_a_
         assert [len(images) for images, _ in batches] == [3, 3, 1]
         assert torch.equal(torch.cat([images for images, _ in batches]), normalise(torch.from_numpy(data.images(rows))))
         assert torch.equal(torch.cat([labels for _, labels in batches]), torch.from_numpy(data.labels[rows]).float())
+
+
+@pytest.mark.parametrize("options", [{}, {"cache_path": "cache"}, {"exact_resize": True}])
+def test_without_workers_this_thread_reads_and_the_batches_are_the_same(tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path)
+    data, alone = (open_small(tmp_path, workers=workers, **options) for workers in (2, 0))
+    expected = list(data.batches(np.arange(8), 3, "cpu"))
+    monkeypatch.setattr(threading.Thread, "start", None)
+    for (images, labels), (ours, our_labels) in zip(expected, alone.batches(np.arange(8), 3, "cpu"), strict=True):
+        assert torch.equal(images, ours) and torch.equal(labels, our_labels)
 
 
 def test_batches_may_be_left_early_and_none_come_of_no_rows(tmp_path):

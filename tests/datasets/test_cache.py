@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from utils.common import distributed
 from utils.common.errors import InputError
 from utils.datasets import cache as cache_module
-from utils.datasets.cache import ImageCache
+from utils.datasets.cache import ImageCache, clear_caches
 from utils.datasets.decoding import load_resized
 
 SIZE, COUNT = 12, 40
@@ -50,7 +51,8 @@ def expected(paths, rows):
 
 
 def marks(cache):
-    return np.flatnonzero(np.frombuffer(cache.file.read_bytes(), np.uint8)[COUNT * ROW_BYTES :]).tolist()
+    words = np.frombuffer(cache.file.read_bytes()[COUNT * ROW_BYTES :], "<u4").reshape(COUNT, 2)
+    return np.flatnonzero(words[:, 0]).tolist()
 
 
 def test_pixels_equal_plain_decoding_for_any_choice_of_rows(paths, tmp_path):
@@ -73,7 +75,7 @@ def test_only_the_rows_asked_for_are_decoded_and_take_space(paths, tmp_path, dec
     cache.fill([3, 9, 3])
     assert sorted(decoded) == sorted([paths[3], paths[9]])
     status = os.stat(cache.file)
-    assert status.st_size == COUNT * (512 * 512 * 3 + 1) and status.st_blocks * 512 < status.st_size / 4
+    assert status.st_size == COUNT * (512 * 512 * 3 + 8) and status.st_blocks * 512 < status.st_size / 4
 
 
 def test_a_file_has_its_final_name_once_all_images_are_in_it(paths, tmp_path, decoded):
@@ -125,6 +127,8 @@ def test_a_killed_filling_is_gone_on_with_and_what_it_had_not_marked_is_not_beli
         opened.write(b"\xaa" * 30 * ROW_BYTES)
     assert np.array_equal(read(cache, range(COUNT)), expected(paths, range(COUNT)))
     assert sorted(decoded) == sorted(paths[10:])
+    ImageCache(paths, SIZE, tmp_path / "whole").fill(range(COUNT))
+    assert cache.file.read_bytes() == (tmp_path / "whole" / cache.file.name).read_bytes()
 
 
 def test_an_image_is_marked_only_after_its_pixels_are_on_the_disk(paths, tmp_path, monkeypatch):
@@ -132,16 +136,14 @@ def test_an_image_is_marked_only_after_its_pixels_are_on_the_disk(paths, tmp_pat
     monkeypatch.setattr(ImageCache, "_write", lambda c, data, at: steps.append(at) or write(c, data, at))
     monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append("on the disk"))
     cache.fill([6])
-    assert steps == [6 * ROW_BYTES, "on the disk", COUNT * ROW_BYTES + 6]
+    assert steps == [6 * ROW_BYTES, "on the disk", COUNT * ROW_BYTES + 8 * 6]
 
 
-@pytest.mark.parametrize("change", ["touch", "size", "other folder", "fewer"])
+@pytest.mark.parametrize("change", ["size", "other folder", "fewer"])
 def test_another_input_gets_another_file(paths, tmp_path, change):
     first, size = ImageCache(paths, SIZE, tmp_path / "cache"), SIZE
     first.fill([0])
-    if change == "touch":
-        os.utime(paths[39], (1, 1))
-    elif change == "size":
+    if change == "size":
         size += 1
     elif change == "other folder":
         shutil.copytree(tmp_path / "images", tmp_path / "copy")
@@ -151,6 +153,85 @@ def test_another_input_gets_another_file(paths, tmp_path, change):
     second = ImageCache(paths, size, tmp_path / "cache")
     second.fill([0])
     assert second.file != first.file
+
+
+@pytest.mark.parametrize("filled", [20, COUNT])
+def test_an_image_that_changed_is_decoded_anew_in_the_same_file(paths, tmp_path, decoded, filled):
+    first = ImageCache(paths, SIZE, tmp_path / "cache")
+    first.fill(range(filled))
+    Image.new("RGB", (9, 9), (1, 200, 3)).save(paths[7])
+    os.utime(paths[9], (1, 1))
+    decoded.clear()
+    second = ImageCache(paths, SIZE, tmp_path / "cache")
+    assert np.array_equal(read(second, range(filled)), expected(paths, range(filled)))
+    assert sorted(decoded) == sorted([paths[7], paths[9]]) and os.listdir(tmp_path / "cache") == [first.file.name]
+    assert read(second, [7])[0, 0, 0].tolist() == [1, 200, 3]
+
+
+@pytest.mark.parametrize("place", [3 * ROW_BYTES + 5, COUNT * ROW_BYTES + 8 * 3 + 6, COUNT * ROW_BYTES + 8 * 3])
+def test_a_flipped_bit_is_found_and_the_image_decoded_again(paths, tmp_path, decoded, place):
+    ImageCache(paths, SIZE, tmp_path / "cache").fill(range(COUNT))
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    decoded.clear()
+    notes = []
+    cache = ImageCache(paths, SIZE, tmp_path / "cache", note=notes.append)
+    for _ in range(2):
+        assert np.array_equal(read(cache, [2, 3, 4, 3]), expected(paths, [2, 3, 4, 3]))
+    assert {*decoded} == {paths[3]} and file.read_bytes() == whole
+    assert len(notes) == (place != COUNT * ROW_BYTES + 8 * 3) and all("is damaged" in note for note in notes)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/full", path)])
+def test_what_is_no_file_in_the_place_of_a_cache_is_one_note(paths, tmp_path, make):
+    first, notes = ImageCache(paths, SIZE, tmp_path / "cache"), []
+    first.fill([0])
+    first.file.unlink()
+    make(first.file)
+    cache = ImageCache(paths, SIZE, tmp_path / "cache", note=notes.append)
+    assert np.array_equal(read(cache, [1, 2]), expected(paths, [1, 2]))
+    assert len(notes) == 1 and "no image cache" in notes[0]
+
+
+def test_a_new_cache_names_the_others_of_its_images_and_all_can_be_cleared(paths, tmp_path):
+    notes = []
+    for size in (SIZE, SIZE + 1):
+        cache = ImageCache(paths, size, tmp_path / "cache", note=notes.append)
+        cache.fill(range(COUNT))
+    assert len(notes) == 1 and "1 other caches of these images" in notes[0] and "12px_" in notes[0]
+    assert f"--clear_cache {tmp_path / 'cache'}" in notes[0]
+    (tmp_path / "cache" / "12px_0123456789abcdef.cache").touch()  # as they were called once
+    others = [tmp_path / "cache" / name for name in ("mine.pixels", "12px.txt", "12px_0123456789abcdef.cache.txt")]
+    for file in others:
+        file.touch()
+    assert "3 image caches deleted" in clear_caches(tmp_path / "cache")
+    assert sorted((tmp_path / "cache").iterdir()) == sorted(others)
+    assert read(cache, [1]).shape == (1, 13, 13, 3)  # who reads it goes on
+    with pytest.raises(InputError, match="cannot clear .*nowhere: No such file"):
+        clear_caches(tmp_path / "nowhere")
+
+
+def test_nothing_is_asked_of_the_system_that_some_lack(paths, tmp_path, monkeypatch):
+    for name in ("pread", "preadv", "pwrite", "pwritev", "posix_fallocate", "statvfs"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: namedtuple("usage", "total used free")(2e9, 1e9, 1e9))
+    cache = ImageCache(paths, SIZE, tmp_path / "cache")
+    assert np.array_equal(read(cache, range(COUNT)), expected(paths, range(COUNT)))
+
+
+def test_one_error_counts_the_unreadable_images_and_the_others_are_kept(paths, tmp_path):
+    for row in (30, 5, 17):
+        Path(paths[row]).write_bytes(b"no image")
+    cache = ImageCache(paths, SIZE, tmp_path / "cache")
+    with pytest.raises(InputError, match=r"^unreadable image .*/5.png .*; 2 others are unreadable, too: data/prepare"):
+        cache.fill(range(COUNT))
+    assert marks(cache) == sorted(set(range(COUNT)) - {5, 17, 30})
+    for path in paths:
+        Path(path).write_bytes(b"no image")
+    with pytest.raises(InputError, match="or more others are unreadable"):
+        ImageCache(paths, SIZE, tmp_path / "cache").fill(range(COUNT))
 
 
 @pytest.mark.parametrize("rows", [30, COUNT])

@@ -99,6 +99,29 @@ def test_missing_images_are_counted_and_left_out_only_on_request(tmp_path):
     assert len(open_small(folder, limit=1)) == 1  # rows beyond the limit need no image
 
 
+def test_names_in_another_form_of_unicode_with_blanks_or_of_no_encoding_are_opened(tmp_path):
+    folder = make_folder(tmp_path, labels=LABELS[:3])
+    names = ["cafe\u0301 1.jpg", "b c.jpg", os.fsdecode(b"caf\xe9.jpg")]
+    for row, name in enumerate(names):
+        (folder / f"img_align_celeba/00000{row + 1}.jpg").rename(folder / "img_align_celeba" / name)
+    rows = "".join(f"{name},{' ,'.join(map(str, row))}\n" for name, row in zip(names, LABELS.tolist(), strict=False))
+    (folder / "list_attr_celeba.txt").unlink()
+    table = f"image_id,Bald,Smiling,Young\n{rows}".replace("e\u0301", "\u00e9")
+    (folder / "list_attr_celeba.csv").write_bytes(os.fsencode(table))
+    (folder / "list_eval_partition.txt").write_bytes(b"\xef\xbb\xbf" + os.fsencode("".join(f"{n} 0\n" for n in names)))
+    data = open_small(folder)
+    assert data.image_ids.tolist() == ["caf\u00e9 1.jpg", *names[1:]] and data.images([0, 1, 2]).shape == (3, 16, 16, 3)
+    assert [os.path.basename(path) for path in data.paths.tolist()] == names
+    with pytest.raises(InputError, match="no test images"):
+        open_small(folder, split="official")
+
+
+def test_a_part_without_an_attribute_that_others_have_looks_sorted(tmp_path):
+    labels = LABELS[np.argsort(LABELS[:, 0])]
+    with pytest.raises(InputError, match=r"train images has Bald: shuffle .* \(it looks sorted\), use more"):
+        open_small(make_folder(tmp_path, labels=labels), ("Bald",), split="released", limit=4).positives("Bald")
+
+
 def test_images_of_another_extension_are_named(tmp_path):
     folder = make_folder(tmp_path, labels=LABELS[:1])
     (folder / "img_align_celeba/000001.jpg").rename(folder / "img_align_celeba/000001.png")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.common.errors import InputError
+from utils.datasets.folders import find_images
 from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition, write_tables
 from utils.datasets.tables import parse_rows, read_lines
 
@@ -27,11 +28,25 @@ def test_there_are_forty_attributes_in_the_official_order():
         ("list_attr_celeba.csv", '\ufeff"image_id","Bald","Young"\r\n"000001.jpg",0,1\r\n"000002.jpg",1,0\r\n'),
         # a column of one's own may be coded 0/1 beside the -1/1 of the others
         ("celeba/list_attr_celeba.csv", "image_id, Bald, Young\n000001.jpg, 0, 1\n000002.jpg, 1, -1"),
+        ("list_attr_celeba.csv", "image_id;Bald;Young\n000001.jpg;-1;1\n000002.jpg;1;-1\n"),
+        ("list_attr_celeba.csv", "image_id;Bald;Young\n000001.jpg;0,0;1,0\n000002.jpg;1,0;0,0\n"),  # decimal commas
+        ("list_attr_celeba.csv", "image_id\tBald\tYoung\n000001.jpg\t-1\t1\n000002.jpg\t1\t-1\n"),
+        ("list_attr_celeba.csv", "image_id Bald Young\n000001.jpg -1 1\n000002.jpg 1 -1\n"),
+        ("list_attr_celeba.csv", "Faces of a study\n\nimage_id,Bald,Young\n000001.jpg,-1,1\n000002.jpg,1,-1\n"),
+        ("list_attr_celeba.csv", "Faces, 2015,,\nimage_id,Bald,Young,\n000001.jpg,-1,1,\n000002.jpg,1,-1,\n,,,\n"),
+        ("list_attr_celeba.csv", "Bald,Young\n000001.jpg,0.0,1.0\n000002.jpg,1.0,0.0\n"),
+        ("list_attr_celeba.csv", ",Bald,Young\r000001.jpg,0,1\r000002.jpg,1,0\r"),  # lines of an old Macintosh
+        ("list_attr_celeba.txt", "# CelebA, 2 of 202,599\n2\nBald Young\n000001.jpg -1 1\n000002.jpg 1 -1\n"),
+        ("list_attr_celeba.txt", "2\nBald\tYoung\n000001.jpg\t-1\t1\n000002.jpg\t1\t-1\n"),
+        ("list_attr_celeba.txt", "\ufeff2\nBald Young\n000001.jpg 0.0 1.0\n000002.jpg 1.0 0.0\n"),
+        ("list_attr_celeba.txt", "image_id,Bald,Young\n000001.jpg,0,1\n000002.jpg,1,0\n"),
+        ("list_attr_celeba.txt", "image_id Bald Young\n000001.jpg 0 1\n000002.jpg 1 0\n"),
     ],
 )
-def test_every_common_form_of_the_table_reads_the_same(tmp_path, name, text):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])  # the second as Excel's "Unicode text" has it
+def test_every_common_form_of_the_table_reads_the_same(tmp_path, name, text, encoding):
     (tmp_path / "celeba").mkdir()
-    (tmp_path / name).write_bytes(text.encode())
+    (tmp_path / name).write_bytes(text.removeprefix("\ufeff" if encoding == "utf-16" else "").encode(encoding))
     table = read_attribute_table(tmp_path)
     assert table.image_ids.tolist() == ["000001.jpg", "000002.jpg"] and table.names == ("Bald", "Young")
     assert table.labels.tolist() == [[0, 1], [1, 0]] and table.labels.dtype == np.uint8
@@ -54,13 +69,99 @@ def test_every_common_form_of_the_table_reads_the_same(tmp_path, name, text):
         ("3\nBald Young\na.jpg 1 -1\nb.jpg 0 0\nc.jpg 0 1\n", r"column Young .* mixes -1 and 0"),
         ("1\nBald Bald\na.jpg 1 1\n", r"no or doubled attribute names in line 2"),
         ("", r"line 1 of .* expected the number of images"),
+        ("Bald Young\na.jpg 1 1\n", r"line 1 of .* expected the number of images"),
+        ("2\nBald Young\na.jpg 1\nb.jpg 1\n", r"line 3 of .* has 2 columns, expected 3"),
+        ("2\nBald Young\na.jpg 1 nan\nb.jpg 1 1\n", r"line 3 of .* an empty cell \(nan\) in column 3.*\(Young\): fill"),
+        ("1\nBald Young\n../a.jpg 1 1\n", r"names the image ../a.jpg: write the name of a file in img_align"),
+        ("1\nBald Young\n/etc/a.jpg 1 1\n", r"names the image /etc/a.jpg"),
+        ("1\nBald Young\n" + "a" * 300 + " 1 1\n", r"names of up to 300 characters"),
+        ("9" * 5000 + "\nBald Young\na.jpg 1 1\n", r"promises 999,999,999,999,999 images, the table has 1 rows"),
+        ("1\n" + "Bald " * 5000 + "\n", r"no or doubled"),
+        ("1\n" + " ".join(map("a{}".format, range(5000))) + "\n", r"5,001 columns .* too many for a table"),
     ],
 )
 def test_a_malformed_table_is_one_line_that_says_where(tmp_path, text, message):
-    (tmp_path / "list_attr_celeba.txt").write_text(text)
-    with pytest.raises(InputError, match=message) as error:
+    refused(tmp_path, "list_attr_celeba.txt", text.encode(), message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"image_id,Bald,Young\na.jpg,1,\n", r"line 2 of .* an empty cell in column 3, .*\(Young\): fill it or leave"),
+        (b"image_id,Bald,Young\na.jpg,1,1\nb.jpg,,1\n", r"line 3 of .* an empty cell in column 2, .*\(Bald\)"),
+        (b"image_id,Bald,Young\na.jpg,1,1\nb.jpg,,1,1\n", r"line 3 of .* has 4 columns, expected 3"),
+        (b"image_id\tBald\tYoung\na.jpg\t1\t1\nb.jpg\t\t1\t1\n", r"line 3 of .* has 4 columns, expected 3"),
+        (b"image_id;Bald;Young\na.jpg;1;1\nb.jpg;1;NaN\n", r"line 3 of .* an empty cell \(NaN\) in column 3"),
+        (b"title\nimage_id,Bald,Young\na.jpg,1,x\nb.jpg,1,1\n", r"line 3 of .* has 'x' in column 3"),
+        (b"title\nimage_id,Bald,Young\na.jpg,x,y\nb.jpg,1,1\n", r"line 3 of .* has 'x' in column 2"),
+        (b"image_id,Bald,Young\n,1,1\n", r"line 2 of .* has no name in column 1"),
+        (b"image_id,Bald,Young\n", r"has no rows: add a line"),
+        (b"image_id,Bald,Bald\na.jpg,1,1\n", r"doubled attribute names in line 1 \(Bald\)"),
+        (b"image_id\na.jpg\n", r"no or doubled attribute names in line 1"),
+        (b",image_id,Bald\n0,a.jpg,1\n", r"line 2 of .* has 'a.jpg' in column 2, .* \(image_id\)"),
+        (b"image_id,Bald\na\x1b[31m/b.jpg,1\n", r"names the image a\\x1b\[31m/b.jpg"),
+        (b"PK\3\4 and so on", r"is an Excel or zip file: save the table as text"),
+        (b"<!DOCTYPE html><title>Quota exceeded", r"is a web page"),
+        (bytes(range(256)), r"is no text"),
+        ("image_id,Bald\n".encode("utf-16")[2:], r"is no text"),
+    ],
+)
+def test_a_malformed_csv_is_one_line_that_says_where(tmp_path, text, message):
+    refused(tmp_path, "list_attr_celeba.csv", text, message)
+
+
+def test_a_file_beyond_all_tables_is_refused_unread(tmp_path):
+    with open(tmp_path / "list_attr_celeba.csv", "wb") as file:
+        file.truncate(1 << 31)  # one line of 2 GB, of which the disk holds nothing
+    with pytest.raises(InputError, match="has 2,147 MB, a table at most 268: name the right file"):
         read_attribute_table(tmp_path)
-    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list_attr_celeba.txt", "2\nBald Young\nmy face 1.jpg -1  1\n b,c;d.jpg  1 -1\n"),
+        ("list_attr_celeba.txt", '2\nBald Young\n"my face 1.jpg" 0 1\nb,c;d.jpg 1 0\n'),
+        ("list_attr_celeba.csv", 'image_id,Bald,Young\nmy face 1.jpg,-1,1\n"b,c;d.jpg",1,-1\n'),
+        ("list_attr_celeba.csv", "image_id\tBald\tYoung\nmy face 1.jpg\t0\t1\nb,c;d.jpg\t1\t0\n"),
+    ],
+)
+def test_names_with_blanks_and_separators_are_read(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    table = read_attribute_table(tmp_path)
+    assert table.image_ids.tolist() == ["my face 1.jpg", "b,c;d.jpg"] and table.labels.tolist() == [[0, 1], [1, 0]]
+    (tmp_path / name).unlink()
+    write_tables(tmp_path, table, np.array([2, 0]))
+    again = read_attribute_table(tmp_path)  # both forms, which must agree
+    assert again.image_ids.tolist() == table.image_ids.tolist() and again.labels.tolist() == table.labels.tolist()
+    assert read_partition(tmp_path, table.image_ids).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id,Bald,Young\na.jpg,1,0\nb.jpg,0,0\n", None),
+        ("image_id,Bald,Young\na.jpg,1,-1\nb.jpg,-1,1\n", r"differ in 1 labels \(first: image b.jpg, Young\): move"),
+        ("image_id,Bald,Young\nb.jpg,0,0\na.jpg,1,0\n", "name other images, or in another order"),
+        ("image_id,Bald,Young\na.jpg,1,0\n", "name other images, or in another order"),
+        ("image_id,Bald,Male\na.jpg,1,0\nb.jpg,0,0\n", "name other attributes"),
+    ],
+)
+def test_two_tables_are_taken_only_if_they_agree(tmp_path, text, message):
+    (tmp_path / "list_attr_celeba.txt").write_text("2\nBald Young\na.jpg 1 -1\nb.jpg -1 -1\n")
+    (tmp_path / "list_attr_celeba.csv").write_text(text)
+    if message is None:
+        assert read_attribute_table(tmp_path).labels.tolist() == [[1, 0], [0, 0]]
+    else:
+        with pytest.raises(InputError, match=f"list_attr_celeba.txt and .*list_attr_celeba.csv {message}"):
+            read_attribute_table(tmp_path)
+
+
+def refused(folder, name, text, message):
+    (folder / name).write_bytes(text)
+    with pytest.raises(InputError, match=message) as error:
+        read_attribute_table(folder)
+    assert str(error.value).isprintable() and "fetch" not in str(error.value)
 
 
 words = st.text("ab.é0-", min_size=1, max_size=6)
@@ -146,3 +247,58 @@ def test_partition_is_matched_by_name_and_read_in_both_forms(tmp_path):
     (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\na.jpg,3\n")
     with pytest.raises(InputError, match="line 2 of .* expected one of 0, 1, 2"):
         read_partition(tmp_path, ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list_eval_partition.txt", b"\xef\xbb\xbfa.jpg 0\nb.jpg 2\n"),
+        ("list_eval_partition.txt", "a.jpg 0\r\nb.jpg 2\r\n".encode("utf-16")),
+        ("list_eval_partition.txt", b"image_id partition\na.jpg 0\nb.jpg 2\n"),
+        ("list_eval_partition.txt", b"a.jpg,0\rb.jpg,2"),
+        ("list_eval_partition.csv", b"a.jpg,0\nb.jpg,2\n"),  # without a head no row is lost
+        ("list_eval_partition.csv", b"The parts\nimage_id;partition\na.jpg;0\nb.jpg;2.0\n"),
+        ("list_eval_partition.csv", b'"image_id"\t"partition"\n"a.jpg"\t0\n"b.jpg"\t2\t\n'),
+    ],
+)
+def test_every_common_form_of_the_partition_reads_the_same(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text)
+    assert read_partition(tmp_path, np.array(["b.jpg", "a.jpg"])).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a.jpg\nb.jpg 2\n", "line 1 of .* has 1 columns, expected 2"),
+        (b"a.jpg x\nb.jpg 2\n", "line 1 of .* has 'x' in column 2, expected one of 0, 1, 2: correct"),
+        (b"a.jpg 1\nb.jpg nan\n", "line 2 of .* an empty cell \\(nan\\) in column 2"),
+        (b"a.jpg 1\na.jpg 1\n", "names 1 images more than once"),
+        (b"a.jpg 1\n../b.jpg 1\n", "names the image ../b.jpg"),
+        (b"image_id partition\n", "has no rows"),
+        (b"", "has no rows"),
+    ],
+)
+def test_a_malformed_partition_is_one_line_that_says_where(tmp_path, text, message):
+    (tmp_path / "list_eval_partition.txt").write_bytes(text)
+    with pytest.raises(InputError, match=message):
+        read_partition(tmp_path, np.array(["a.jpg", "b.jpg"]))
+
+
+def test_two_partitions_are_taken_only_if_they_agree_on_the_images(tmp_path):
+    (tmp_path / "list_eval_partition.txt").write_text("a.jpg 0\nb.jpg 2\n")
+    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\nb.jpg,2\na.jpg,0\nc.jpg,1\n")
+    assert read_partition(tmp_path, np.array(["a.jpg", "b.jpg"])).tolist() == [0, 2]
+    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\na.jpg,0\nb.jpg,1\n")
+    with pytest.raises(InputError, match=r"partition.txt and .*partition.csv differ in 1 images \(first: b.jpg\)"):
+        read_partition(tmp_path, np.array(["a.jpg", "b.jpg"]))
+
+
+def test_names_are_matched_in_either_form_of_unicode(tmp_path):
+    composed, parted = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    (tmp_path / "list_eval_partition.txt").write_text(f"{parted} 2\nb.jpg 0\n")
+    assert read_partition(tmp_path, np.array([composed, "b.jpg"])).tolist() == [2, 0]
+    for name in (parted, "b.jpg"):
+        (tmp_path / name).touch()
+    assert find_images(tmp_path, np.array([composed, "b.jpg", "c.jpg"])).tolist() == [parted, "b.jpg", ""]
+    (tmp_path / composed).touch()  # a file of this very name comes first
+    assert find_images(tmp_path, np.array([composed, parted])).tolist() == [composed, parted]

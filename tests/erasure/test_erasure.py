@@ -13,7 +13,8 @@ from models import build_model
 from utils.audit.features import extract_features
 from utils.audit.probes import linear_scores
 from utils.common.errors import InputError
-from utils.erasure import erasure
+from utils.erasure import edit, erasure
+from utils.erasure.edit import _measure_inputs as measure_inputs
 from utils.erasure.edit import edit_site, edits_full_kernel
 from utils.erasure.erasure import ErasureSettings, erase
 from utils.erasure.heads import answer_base_rate, refit_heads
@@ -177,3 +178,31 @@ def test_refitted_heads_give_the_old_logits_and_the_target_its_base_rate():
     assert (net.heads(moved) - old)[:, 1:].abs().mean() < 0.05 * missed
     answer_base_rate(net, ["Bald"], [0.2])
     assert torch.allclose(net.heads(moved)[:, 0].sigmoid(), torch.tensor(0.2))
+
+
+def test_an_interrupt_while_the_edits_are_taken_over_leaves_the_network_as_it_was(monkeypatch):
+    net, plain = plain_net().to(memory_format=torch.channels_last), torch.nn.Module.load_state_dict
+    before = {name: (value.clone(), value.stride()) for name, value in net.state_dict().items()}
+
+    def stop_half_way(module, state_dict, **options):
+        if module is not net:
+            return plain(module, state_dict, **options)
+        plain(module, dict(list(state_dict.items())[:2]), strict=False)
+        assert any(not torch.equal(value, before[name][0]) for name, value in net.state_dict().items())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", stop_half_way)
+    with pytest.raises(KeyboardInterrupt):
+        erase(net, PlainFaces(), ["Bald"], replace(SETTINGS, images=128), progress=False)
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name][0]) and value.stride() == before[name][1], name
+
+
+def test_an_equation_without_a_solution_is_said_with_the_cure(monkeypatch):
+    def covariance_below_zero(edited, inputs, *given):
+        mean, covariance, drift = measure_inputs(edited, inputs, *given)
+        return mean, -covariance, drift
+
+    monkeypatch.setattr(edit, "_measure_inputs", covariance_below_zero)
+    with pytest.raises(InputError, match="the inputs' covariance is not positive definite; use a strength below 300"):
+        erase(plain_net(), PlainFaces(), ["Bald"], replace(SETTINGS, images=128), progress=False)

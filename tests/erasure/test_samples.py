@@ -7,6 +7,7 @@ from plain_faces import labels_of
 
 from utils.common.errors import InputError
 from utils.erasure.samples import (
+    TrainingSample,
     choose_images,
     make_conditional_shift,
     number_combinations,
@@ -76,3 +77,31 @@ def test_many_kept_heads_are_summed_up_in_thirty_two_columns():
     logits, weights = torch.randn(200, 39), torch.full((200,), 1 / 200)
     assert summarise_logits(logits, weights).shape == (200, 32)
     assert summarise_logits(logits[:, :3], weights).shape == (200, 6)
+
+
+def test_each_of_more_targets_than_a_batch_has_places_is_drawn():
+    labels = np.eye(100, dtype=np.uint8)[np.arange(3000) % 120 % 100]  # no image has two of them
+    sample = choose_images(np.arange(3000), labels, 640, 64)
+    assert len(sample.rows) == 640 and (sample.labels.sum(0) > 0).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_targets_that_say_the_same_share_the_shift_and_it_is_said(sign):
+    one = (np.arange(200) % 4 == 0).astype(np.uint8)[:, None]
+    labels = np.concatenate([one, one if sign == 1 else 1 - one], 1)
+    sample = TrainingSample(np.arange(200), labels, np.ones(200, np.float32), np.zeros(200, bool), labels.mean(0))
+    kept = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="targets follow from one another"):
+        shift = make_conditional_shift(sample, kept)
+    values = torch.from_numpy(one).float()[:, :, None, None]  # the value is the label: its slope of 1 is shared out
+    slopes = shift.of_targets(values - values.mean()).flatten()
+    assert torch.allclose(slopes, torch.tensor([0.5, 0.5 * sign]), atol=0.03)
+
+
+def test_a_target_that_the_kept_outputs_imply_has_no_shift():
+    label = (np.arange(200) % 4 == 0).astype(np.uint8)[:, None]
+    sample = TrainingSample(np.arange(200), label, np.ones(200, np.float32), np.zeros(200, bool), label.mean(0))
+    with pytest.warns(UserWarning, match="or from the kept outputs"):
+        shift = make_conditional_shift(sample, torch.from_numpy(label).float() * 6 - 3)
+    noise = torch.randn(200, 5, 1, 1, generator=torch.Generator().manual_seed(0))
+    assert shift.of_targets(noise).abs().max() < 0.1

@@ -45,3 +45,30 @@ def test_an_equation_without_a_solution_is_an_error(curved):
     none, right = torch.zeros(3, 3, dtype=torch.float64), torch.ones(2, 3, dtype=torch.float64)
     with pytest.raises(torch.linalg.LinAlgError):
         solve_edit(none, none, right, 1.0, torch.eye(2, dtype=torch.float64) if curved else None)
+
+
+def test_the_equation_with_diagonal_matrices_is_solved_by_division():
+    gram, covariance = torch.diag(torch.tensor([3.0, 0.0])), torch.diag(torch.tensor([1.0, 2.0]))
+    right = torch.tensor([[7.0, 2.0]])  # 3 + 0.5 * 1 = 3.5 and 0 + 0.5 * 2 = 1 divide it
+    for curvature in (None, torch.eye(1)):
+        assert torch.allclose(solve_edit(gram, covariance, right, 0.5, curvature), torch.tensor([[2.0, 2.0]]))
+
+
+@pytest.mark.parametrize("curvature", [None, torch.eye(1)])
+@pytest.mark.parametrize(
+    ("gram", "covariance", "said"),
+    [
+        ([0.0, 2.0], [1.0, -1.0], "covariance is not positive definite"),  # 0 + 1 and 2 - 1: solved, but a saddle
+        ([-3.0, 1.0], [1.0, 1.0], "not positive"),  # -3 + 1: solved, but the way up
+        ([1.0, 1.0], [1.0, torch.nan], "covariance is not finite"),
+    ],
+)
+def test_an_indefinite_equation_is_an_error_though_it_has_a_finite_solution(gram, covariance, said, curvature):
+    gram, covariance, right = torch.diag(torch.tensor(gram)), torch.diag(torch.tensor(covariance)), torch.ones(1, 2)
+    with pytest.raises(torch.linalg.LinAlgError, match=said):
+        solve_edit(gram, covariance, right, 1.0, curvature)
+
+
+def test_a_curvature_below_zero_is_an_error():
+    with pytest.raises(torch.linalg.LinAlgError, match="curvature is not positive semidefinite"):
+        solve_edit(torch.eye(2), torch.eye(2), torch.ones(2, 2), 1.0, torch.diag(torch.tensor([1.0, -1.0])))

@@ -1,5 +1,7 @@
 """Which rows a strength is chosen on, the sweep, and the choice on points written down by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from plain_faces import PlainFaces
@@ -74,3 +76,11 @@ def test_a_strength_must_erase_every_target():
     half = point(1.0, 1.0, word="ERASED")
     half["targets"]["Young"] = {"verdict": {"word": "SILENCED"}}
     assert choose_strength([half]) == (half, False)
+
+
+def test_images_are_held_out_though_each_combination_of_many_targets_comes_once():
+    labels = (np.arange(200)[:, None] // 2 ** np.arange(8) % 2).astype(np.uint8)
+    names = tuple("abcdefgh")
+    rows = {"train": np.arange(200), "valid": np.arange(0)}
+    learning, held_out = validation_rows(SimpleNamespace(labels=labels, attributes=names, rows=rows.get), names)
+    assert len(held_out) == 40 and len(learning) == 160 and not set(learning) & set(held_out)

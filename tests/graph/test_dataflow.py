@@ -4,6 +4,7 @@ from torch import nn
 
 from models import build_model
 from utils.common.errors import InputError
+from utils.erasure.sites import find_sites
 from utils.graph.dataflow import Link, is_idle, trace, trace_dataflow
 
 
@@ -92,3 +93,33 @@ def test_a_trace_is_of_the_eval_mode_and_leaves_the_mode_alone():
     drops = [node for node in found.graph.nodes if getattr(node.target, "__name__", "") == "stochastic_depth"]
     assert drops and not any(node.args[3] for node in drops) and model.training
     assert all(is_idle(node, found.modules) and found.carried[node] for node in drops)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("alexnet", "cannot score 5 layers: this network has 4 convolutions before its last one; use --layers 4"),
+        ("vit_b_16", "this network has 1 convolutions, and the very last is never scored: nothing in it can be pruned"),
+        ("swin_t", "nothing in it can be pruned, as in transformers; use a convolutional --model"),
+    ],
+)
+def test_too_few_layers_say_what_to_do(name, said):
+    with torch.device("meta"):
+        model = build_model(name, ["a", "b"])
+    flow = trace_dataflow(model)
+    with pytest.raises(InputError, match=said):
+        flow.choose_layers()
+    if name == "alexnet":
+        assert len(flow.choose_layers(["4"])) == 4
+    else:
+        with pytest.raises(InputError, match="no convolution that can be edited: use a convolutional --model"):
+            find_sites(model)
+
+
+def test_running_out_of_memory_is_not_taken_for_a_network_that_cannot_be_traced():
+    class Greedy(nn.Module):
+        def forward(self, x):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        trace_dataflow(Greedy())

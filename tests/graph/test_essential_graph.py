@@ -1,3 +1,5 @@
+import hashlib
+import json
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -100,3 +102,17 @@ def test_a_malformed_released_line_is_named(tmp_path, text):
     (tmp_path / "r.txt").write_text("ok\t[0]\n" + text)
     with pytest.raises(InputError, match="line 2: expected a layer's name"):
         read_released_text(tmp_path / "r.txt")
+
+
+def test_a_changed_figure_is_seen_by_the_checksum_and_a_graph_without_one_is_read(tmp_path):
+    file, text = tmp_path / "t.json", small_graph().to_json()
+    body = json.loads(text)
+    digest = body.pop("sha256")
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    assert digest == hashlib.sha256(canonical.encode()).hexdigest()
+    file.write_text(json.dumps(body))  # as earlier versions wrote it
+    assert read_graph(file) == small_graph()
+    body["scores"]["x"]["t"][0] += 0.25
+    file.write_text(json.dumps(body | {"sha256": digest}))
+    with pytest.raises(InputError, match=r"t.json is not .* \(its checksum does not fit its content\): make it again"):
+        read_graph(file)

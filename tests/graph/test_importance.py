@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_model
-from models.heads import AttributeHeads
+from models.heads import AttributeHeads, get_heads
+from utils.common.errors import InputError
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import channel_scores, connection_matrix, gradcam_maps, score_network
 
@@ -162,3 +163,23 @@ def test_heat_maps_lie_between_zero_and_one():
     heat = gradcam_maps(model, ["layer4.1.conv1"], torch.randn(3, 3, 64, 64), "a")["layer4.1.conv1"]
     assert heat.shape == (3, 2, 2)
     assert heat.min() >= 0 and heat.max() <= 1
+
+
+@pytest.mark.parametrize("damage", ["a weight", "the bias of a head", "an infinite weight", "behind the scored layers"])
+def test_a_network_whose_outputs_are_not_finite_is_refused(damage):
+    model = build_model("customresnet", ["a", "b"]).eval()
+    with torch.no_grad():
+        if damage == "a weight":
+            model.block6_2.conv1.weight[0, 0, 0, 0] = torch.nan
+        elif damage == "an infinite weight":
+            model.block6_2.conv1.weight[0, 0, 0, 0] = torch.inf
+        elif damage == "the bias of a head":
+            get_heads(model).bias[1] = torch.nan
+        else:
+            model.block6_2.batchnorm3.bias[2] = torch.inf
+    images, scored_for = torch.randn(2, 3, 32, 32), torch.ones(2, 2, dtype=torch.bool)
+    layers = ["block6_2.conv1", "block6_2.conv2"]
+    flow = trace_dataflow(model)
+    with pytest.raises(InputError, match="outputs or scores are not finite"):
+        score_network(model, layers, flow.links_between(layers), [(images, scored_for)], of_probability=True)
+    assert not any(module._forward_hooks for module in model.modules())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +222,29 @@ def test_absent_weights_and_folders_are_told(tmp_path):
         load_checkpoint(tmp_path)
     with pytest.raises(InputError, match="cannot read .*: Is a directory"):
         module.sha256_of(tmp_path)
+
+
+def test_a_flipped_bit_anywhere_is_one_clear_line(tmp_path):
+    save_checkpoint(tmp_path / "a.pth", some())
+    whole, file = (tmp_path / "a.pth").read_bytes(), tmp_path / "b.pth"
+    for place in [*range(0, len(whole), 97), *range(len(whole) - 110, len(whole))]:
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="b.pth is damaged"):
+            load_checkpoint(file)
+    file.write_bytes(whole)
+    assert load_checkpoint(file).img_size == 64
+
+
+def test_files_without_a_checksum_are_opened_as_they_are(tmp_path):
+    save_checkpoint(tmp_path / "a.pth", some())
+    content = torch.load(tmp_path / "a.pth", weights_only=True)
+    torch.save(content, tmp_path / "earlier.pth")
+    assert load_checkpoint(tmp_path / "earlier.pth").attributes == HEADS
+
+
+def test_the_checksum_is_the_comment_of_the_zip_archive(tmp_path):
+    save_checkpoint(tmp_path / "a.pth", some())
+    whole = (tmp_path / "a.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        assert archive.comment == b"sha256:" + hashlib.sha256(whole[:-71]).hexdigest().encode()
+        assert archive.testzip() is None

@@ -1,11 +1,14 @@
 """Every picture is a valid PNG of sane size, is drawn the same twice, and says what it shows."""
 
+import os
 import subprocess
 import sys
+import warnings
 
 import matplotlib
 import numpy as np
 import pytest
+from conftest import ROOT
 from matplotlib.collections import LineCollection
 from PIL import Image
 
@@ -119,6 +122,88 @@ def test_drawing_leaves_matplotlibs_settings_as_they_were_and_needs_neither_pypl
         "sys.exit(bool({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "TkAgg", "no such backend"])
+def test_pictures_do_not_hang_on_the_backend(backend, tmp_path):
+    code = (
+        "import os, sys; from utils.report.audit_figures import draw_roc;"
+        f"draw_roc({str(tmp_path / 'a.png')!r}, {ROC!r}, 'Bald');"
+        f"sys.exit('matplotlib.pyplot' in sys.modules or os.environ['MPLBACKEND'] != {backend!r})"
+    )
+    variables = {**os.environ, "MPLBACKEND": backend}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables, check=False)
+    draw_roc(tmp_path / "b.png", ROC, "Bald")
+    assert done.returncode == 0 and (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_settings_of_the_user_do_not_change_a_picture(tmp_path):
+    PICTURES["roc"](tmp_path / "a.png")
+    with matplotlib.rc_context({"lines.dash_capstyle": "round", "axes.facecolor": "red", "savefig.bbox": "tight"}):
+        PICTURES["roc"](tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+NASTY = [
+    r"$\frac{1}{0$",
+    "a$b$c_d^e",
+    "<script>alert(1)</script>",
+    r"\unknown{x} % & # ~",
+    "Grün ß 漢字 \U0001f600\U0001f468\u200d\U0001f469",
+    "\u05d0\u05d1\u202e\u05d2 abc",
+    "line\nbreak\ttab\x00\x1b[31m",
+    "caf\udce9",
+    "word " * 40,
+    "x" * 200,
+    "_starts_with_underscores",
+    " ",
+]
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_any_name_is_drawn_as_plain_text_in_a_picture_of_the_same_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "PIXELS_PER_INCH", 40)  # quicker
+
+    def draw(folder, names):
+        title, forgotten = f"forget {', '.join(names[:3])}", names[:2]
+        nodes = [{**NODES[0], "essential_to": names[:1]}, {**NODES[1], "essential_to": names}]
+        draw_before_after(folder / "heads.png", dict.fromkeys(names, HEADS["Bald"]), forgotten, title)
+        draw_graph(folder / "graph.png", nodes, [], LAYERS, names, forgotten, title)
+        draw_cam_sheet(folder / "cams.png", IMAGES, dict.fromkeys(names, CAMS["Bald"]), title, forgotten=forgotten)
+        rows = [{**CURVE_ROWS[0], "attribute": name} for name in names[-7:]]
+        draw_importance_curve(folder / "curve.png", rows, names[-1], title)
+        draw_kept_changes(folder / "kept.png", dict.fromkeys(names, CHANGES["Smiling"]), {"auc": 0.005}, title)
+        draw_roc(folder / "roc.png", ROC, title)
+        return {path.name: size_of(path) for path in sorted(folder.glob("*.png"))}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw(tmp_path / "nasty", NASTY) == draw(tmp_path / "plain", [f"Name_{n}" for n in range(len(NASTY))])
+
+
+def test_a_dollar_is_a_dollar(drawn, tmp_path):
+    draw_before_after(tmp_path / "a.png", {r"$\frac{1}{0$": HEADS["Bald"]}, [], "a$b$c")
+    assert r"$\frac{1}{0$" in words_in(drawn[0]) and "a$b$c" in words_in(drawn[0])
+    assert not any(text.get_parse_math() for text in drawn[0].findobj(matplotlib.text.Text))
+
+
+def test_a_long_name_keeps_its_start_and_its_end():
+    assert style.plain("a" * 40) == "a" * 40
+    assert style.plain("start" + "x" * 200 + "end") == "start" + "x" * 21 + "…" + "x" * 10 + "end"
+    assert style.readable("Mouth_Slightly_Open") == "Mouth Slightly Open"
+
+
+def test_many_targets_and_many_heads_do_not_blow_a_picture_up(tmp_path):
+    names = [f"Attribute_number_{n}" for n in range(600)]
+    draw_graph(tmp_path / "a.png", NODES, EDGES, LAYERS, names, names[:599], f"forget {', '.join(names)}")
+    assert size_of(tmp_path / "a.png")[0] < 2400
+    with style.picture(tmp_path / "b.png", 1, 10_000, "600 heads"):
+        pass
+    assert size_of(tmp_path / "b.png") == (140, style.LONGEST_SIDE * style.PIXELS_PER_INCH)
 
 
 def test_a_failure_while_drawing_leaves_the_old_picture_in_place(tmp_path):

@@ -2,13 +2,10 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
-from conftest import ROOT, stir_batch_norms
+from conftest import run_here, stir_batch_norms
 
 from models import build_model
 from tools import formats
@@ -29,12 +26,6 @@ def model():
 
 def images(count):
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-
-
-def run_export(folder, *words):
-    path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    options = {"env": {**os.environ, "PYTHONPATH": path}, "capture_output": True, "text": True}
-    return subprocess.run([sys.executable, "-m", "tools.export", *words], cwd=folder, check=False, **options)
 
 
 def test_an_exported_program_takes_any_number_of_images_and_says_what_its_outputs_are(model, tmp_path):
@@ -97,9 +88,9 @@ def test_logits_that_moved_are_refused_and_what_stood_there_stays(model, tmp_pat
 def test_the_script_exports_a_checkpoint_and_asks_for_a_file(model, tmp_path):
     about = {"model": "resnet18", "attributes": ("Bald", "Smiling"), "img_size": 32}
     save_checkpoint(tmp_path / "original.pth", Checkpoint(model.state_dict(), **about))
-    answer = run_export(tmp_path, "--checkpoint", "original.pth", "--exported", "a.pt2")
+    answer = run_here("tools.export", "--checkpoint", "original.pth", "--exported", "a.pt2", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "wrote a.pt2: logits within" in answer.stdout and (tmp_path / "a.pt2").is_file()
     assert f"images must be prepared so: RGB, 32 x 32 px, {NORMALISATION}" in answer.stdout
-    answer = run_export(tmp_path, "--checkpoint", "original.pth")
+    answer = run_here("tools.export", "--checkpoint", "original.pth", folder=tmp_path)
     assert answer.returncode == 2 and "pass --onnx FILE" in answer.stderr

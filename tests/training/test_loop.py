@@ -16,7 +16,8 @@ from utils.common.errors import InputError
 from utils.evaluation.predict import predict
 from utils.network.modes import keeping_modes
 from utils.training import loop
-from utils.training.loop import fit, rows_of_epoch, train_epoch
+from utils.training.batches import rows_of_epoch
+from utils.training.loop import fit, means_of, train_steps
 from utils.training.recipe import TrainingSettings
 
 
@@ -27,7 +28,7 @@ def test_one_epoch_by_hand():
     net = nn.Sequential(nn.Flatten(), heads)
     labels = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-    loss, accuracy = train_epoch(net, [(torch.ones(2, 1, 1, 1), labels)], optimizer)
+    loss, accuracy = means_of(train_steps(net, [(torch.ones(2, 1, 1, 1), labels)], optimizer)[0])
     assert loss == pytest.approx(math.log(2))
     assert accuracy == [0.0, 0.5]  # a logit of 0 says no
     assert heads.bias.tolist() == pytest.approx([(0.5 + 0.5) / 4, 0.0])
@@ -41,7 +42,9 @@ def test_the_loss_is_the_mean_over_images_though_the_last_batch_is_short():
     frozen = torch.optim.SGD(heads.parameters(), lr=0.0)
     images = torch.tensor([0.0, 1.0, 3.0]).reshape(3, 1, 1, 1)
     net, labels = nn.Sequential(nn.Flatten(), heads), torch.ones(3, 1)
-    loss, accuracy = train_epoch(net, [(images[:2], labels[:2]), (images[2:], labels[2:])], frozen)
+    sums, steps = train_steps(net, [(images[:2], labels[:2]), (images[2:], labels[2:])], frozen)
+    loss, accuracy = means_of(sums)
+    assert steps == 2
     assert loss == pytest.approx(sum(math.log(1 + math.exp(-x)) for x in (0, 1, 3)) / 3, rel=1e-6)
     assert accuracy == [pytest.approx(2 / 3)]
 
@@ -138,6 +141,16 @@ def test_predictions_come_in_the_order_of_the_rows_and_do_not_depend_on_the_batc
     assert torch.allclose(logits, expected, atol=1e-6) and torch.equal(labels, data.labels[rows])
     assert torch.allclose(predict(net, data, rows, 64, "cpu")[0], logits, atol=1e-6)
     assert logits.dtype == labels.dtype == torch.float32 and not logits.requires_grad
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_outputs_that_are_not_finite_name_the_cure(value):
+    net = Net()
+    with torch.no_grad():
+        net.fc.bias[0] = value
+    line = r"the network's outputs are not finite \(9 of 18 are NaN or infinite\), .* train it with a smaller --lr"
+    with pytest.raises(InputError, match=line):
+        predict(net, Pixels(), np.arange(9), 4, "cpu")
 
 
 def test_predicting_leaves_the_network_as_it_was():

@@ -47,7 +47,7 @@ def last_state(recipe, **options):
 def test_resuming_with_other_settings_names_both_sides():
     state = last_state(TrainingSettings(**QUICK))
     for changes, line in (
-        ({"lr": 0.5}, "had lr 0.01, asked for is 0.5: ask for the same, or leave out --resume to start again"),
+        ({"lr": 0.5}, "had lr 0.01, asked for is 0.5: ask for the same, or replace it by --force"),
         ({"batch_size": 7}, "had batch_size 5, asked for is 7"),
         ({"seed": 3}, "had seed 0, asked for is 3"),
     ):
@@ -69,10 +69,10 @@ def test_a_state_that_is_absent_or_something_else_is_told(tmp_path):
     with pytest.raises(InputError, match="no training to resume at .*: leave out --resume"):
         load_training_state(tmp_path / "state.pth")
     torch.save({"epoch": 1}, tmp_path / "state.pth")
-    with pytest.raises(InputError, match="is not the state of a training: leave out --resume"):
+    with pytest.raises(InputError, match="is not the state of a training: train anew with --force"):
         load_training_state(tmp_path / "state.pth")
     (tmp_path / "state.pth").write_bytes(b"PK")
-    with pytest.raises(InputError, match="is damaged or no PyTorch file: leave out --resume"):
+    with pytest.raises(InputError, match="is damaged or no PyTorch file: train anew with --force"):
         load_training_state(tmp_path / "state.pth")
     with pytest.raises(ValueError, match="a training state needs model, optimizer, scheduler, settings"):
         save_training_state(tmp_path / "state.pth", {"epoch": 1})

@@ -1,156 +1,38 @@
-"""The flags that the scripts share, the checks of their values, and errors of one line.
+"""The flags that the scripts share, and the heads that they name.
 
 Nothing slow is imported here, so `--help` answers at once.
 """
 
-import argparse
-import math
 from argparse import BooleanOptionalAction
 
-from utils.common import processes
 from utils.common.errors import InputError, did_you_mean
+from utils.common.interrupts import run_script  # noqa: F401 - a script takes all that its flags need from here
+from utils.common.normalisation import add_normalisation_arguments
+from utils.common.parser import (  # noqa: F401
+    SETTINGS,
+    Parser,
+    head_or_place,
+    non_negative_float,
+    non_negative_int,
+    number_or_auto,
+    optional_path,
+    positive_float,
+    positive_int,
+    seed,
+    share,
+)
 
 IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")  # scores, then controls
-# the rows of the paper: attributes, targets by place, proportion
-SETTINGS = {
-    "I": {"task_labels": ["Bald", "Mouth_Slightly_Open"], "target_class": [0], "proportion": 0.1},
-    "II": {"task_labels": ["Bald", "Mouth_Slightly_Open"], "target_class": [1], "proportion": 0.1},
-    "III": {"task_labels": ["Mouth_Slightly_Open", "No_Beard", "Eyeglasses"], "target_class": [2], "proportion": 0.08},
-    "IV": {"task_labels": ["Smiling", "No_Beard", "Eyeglasses"], "target_class": [1, 2], "proportion": 0.1},
-}
 # where things lie and what computes them: files carry none of it, so they are equal wherever they are made
 NOT_RECORDED = (
     "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
-    "training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
+    "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
 ).split()
 SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
 LABELS = "attributes, one head each, in head order"
 TARGET = "heads to forget, by name or by place in --task_labels, from 0"
 RUN = "name of this run's files; without it the attributes joined by _"
 RECORDED = "; without it the checkpoint's"
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Descriptions as they are written, defaults shown where there is one."""
-
-    def _get_help_string(self, action):
-        bare_switch = action.nargs == 0 and not isinstance(action, BooleanOptionalAction)
-        silent = bare_switch or action.default is None or action.default == []
-        return action.help if silent else super()._get_help_string(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """Argument parser whose errors are one line and exit code 2; flags are written out in full."""
-
-    def __init__(self, **options):
-        options = {"formatter_class": _Formatter, "allow_abbrev": False, **options}
-        super().__init__(**options)
-        self._conditions = []
-
-    def only_with(self, flag, other, value):
-        """Refuse `flag` (its name without dashes) unless `other` has that value, instead of passing it over."""
-        self._conditions.append((flag, other, value))
-
-    def parse_args(self, words=None, namespace=None):
-        """The namespace of some `words` (the command line's); --setting changes defaults only, so given flags win."""
-        parsed, unknown = self.parse_known_args(words, namespace)
-        if getattr(parsed, "setting", None):
-            known = {action.dest for action in self._actions}
-            row = SETTINGS[parsed.setting]
-            self.set_defaults(**{flag: value for flag, value in row.items() if flag in known})
-            parsed, unknown = self.parse_known_args(words, namespace)
-        for flag, other, value in self._conditions:
-            if getattr(parsed, flag) != self.get_default(flag) and getattr(parsed, other) != value:
-                against = f"is for --{other} {value}" if value else f"does nothing with --{other}"
-                self.error(f"--{flag} {against}: leave one of the two out")
-        if unknown:
-            flags = [name for action in self._actions for name in action.option_strings]
-            flag = unknown[0].split("=")[0]
-            self.error(f"unknown argument {unknown[0]}{did_you_mean(flag, flags) if flag.startswith('-') else ''}")
-        return parsed
-
-    def exit(self, status=0, message=None):
-        """End the program with an exit code `status`; of several processes that fail one alone gives the message."""
-        super().exit(status, processes.last_words(message, status) if status else message)
-
-    def error(self, message):
-        """Print the line, end with exit code 2."""
-        self.exit(2, f"error: {one_line(message)}\n")
-
-
-def one_line(message):
-    """A message with its line breaks taken out."""
-    return " ".join(str(message).split())
-
-
-def run_script(main, parser):
-    """Parse the command line, call `main` with it; a user's mistake prints one line and ends with exit code 2."""
-    flags = parser.parse_args()
-    try:
-        main(flags)
-    except InputError as error:
-        parser.error(error)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        parser.error(f"{error.strerror}: {error.filename}")  # no permission, no space: the reader's to mend
-    except KeyboardInterrupt:
-        parser.exit(130, "stopped\n")
-
-
-def _number(text, kind, holds, expected):
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and holds(value)):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
-    return value
-
-
-def positive_int(text):
-    """Whole number of at least 1."""
-    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
-
-
-def non_negative_int(text):
-    """Whole number of at least 0."""
-    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
-
-
-def seed(text):
-    """Whole number in [0, 2^31)."""
-    return _number(text, int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
-
-
-def positive_float(text):
-    """Finite number above 0."""
-    return _number(text, float, lambda value: value > 0, "a number above 0")
-
-
-def number_or_auto(text):
-    """Finite number above 0, or the word "auto"."""
-    return text if text == "auto" else _number(text, float, lambda value: value > 0, "a number above 0, or auto")
-
-
-def non_negative_float(text):
-    """Finite number of at least 0."""
-    return _number(text, float, lambda value: value >= 0, "a number of at least 0")
-
-
-def share(text):
-    """Number in (0, 1]."""
-    return _number(text, float, lambda value: 0 < value <= 1, "a share above 0 and at most 1")
-
-
-def optional_path(text):
-    """A path, or None for the word "none"."""
-    return None if text.lower() == "none" else text
-
-
-def head_or_place(text):
-    """A head as the user names it: a whole number is its place in --task_labels, anything else its name."""
-    return int(text) if text.isdecimal() else text
 
 
 def add_task_arguments(parser):
@@ -179,6 +61,10 @@ def add_data_arguments(parser, img_size=None):
     add("--split", default=default, choices=["released", "official", "all"], help=text + ("" if img_size else RECORDED))
     text = "side of the square images, pixels"
     add("--img_size", type=positive_int, default=img_size, metavar="PX", help=text + ("" if img_size else RECORDED))
+    add_normalisation_arguments(add, recorded=not img_size)
+    text, default = "use the images that are there, if some are absent", False if img_size else None
+    help_text = text + ("" if img_size else RECORDED)
+    add("--allow_missing", action=BooleanOptionalAction, default=default, help=help_text)
     text = "folder of the cache of decoded images; none: decode each time"
     add("--cache_path", type=optional_path, default="cache", metavar="DIR", help=text)
     return group

@@ -1,13 +1,23 @@
-"""Every path that one step hands to another, a function each that can't lead out of its folder; writing files whole."""
+"""Every path that one step hands to another, a function each that can't lead out of its folder; writing files whole.
+
+Outputs are looked at before any work, so that hours of it are not lost where they are written.
+"""
 
 import hashlib
 import os
+import platform
+import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from utils.common import processes
-from utils.common.errors import InputError
+from utils.common.errors import InputError, explain
 
 GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second in the released text format
+LONGEST_NAME = 255  # bytes, on common file systems
+INPUTS = ("data_path", "weights", "pretrained", "graph", "unlearned", "original", "oracle", "checkpoint")
+DATA_FILES = (".txt", ".csv", ".zip", ".jpg", ".jpeg", ".png")  # what a folder of images and its tables is made of
 LONGEST = 120  # characters of a name made from attributes: file systems stop at 255 bytes, and suffixes follow
 
 
@@ -55,11 +65,22 @@ def _folder(root, run):
 
 
 def _joined(names, what):
-    names = [_checked(str(name), what) for name in names]
-    joined = "_".join(names)
-    if len(joined) > LONGEST:
+    joined = "_".join(_escaped(str(name) or _checked("", what)) for name in names)
+    if len(joined.encode()) > LONGEST:
         joined = f"{len(names)}_attributes_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
     return _checked(joined, what)
+
+
+def _escaped(name):
+    """An attribute's name as a part of a file's: what is no letter, or could lead out of a folder, as %XX."""
+    name = "".join(sign if sign.isalnum() or sign in "_-+. " else _hexadecimal(sign) for sign in name)
+    name = name.replace("..", "%2E%2E")
+    start, end = (_hexadecimal(sign) if sign in " ." else sign for sign in (name[0], name[-1]))
+    return start + name[1:-1] + end if len(name) > 1 else start
+
+
+def _hexadecimal(sign):
+    return "".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogatepass"))
 
 
 def _checked(name, what):
@@ -73,22 +94,126 @@ def _checked(name, what):
 def write_atomically(path, content):
     """Write bytes or text: to a temporary name in the same folder, flushed to disk, then renamed.
 
-    A process that is killed on the way leaves what stood under the final name. Missing folders are made. Of several
-    processes, which all hold the same, the first writes.
+    A process that is killed on the way leaves what stood under the final name; what such a one left beside it is
+    removed by the next to write that file. Missing folders are made. Of several processes, which all hold the same, the
+    first writes.
     Returns: the path
+    Raises: OSError with the path in it, also for a full disk
     """
     path = Path(path)
     if not processes.is_main():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    short = path.name if len(os.fsencode(path.name)) <= 150 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    temporary = path.with_name(f".{short}.{platform.node()[:40]}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path.parent, f".{short}.")
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):  # the name that the user knows
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
     return path
+
+
+def sync_folder(folder):
+    """Flush the names in a folder to disk, where the system can: a new file also survives a loss of power."""
+    with suppress(OSError):  # Windows opens no folder, some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_left_over(folder, start):
+    """Remove temporary files of one final name whose process on this machine is gone, or that are a day old."""
+    for name in os.listdir(folder):
+        node, _, process = name.removeprefix(start).removesuffix(".tmp").rpartition(".")
+        if name.startswith(start) and name.endswith(".tmp") and process.isdecimal():
+            here = node == platform.node()[:40] and int(process) != os.getpid()
+            with suppress(OSError):  # another one removed it first
+                if here and not _is_alive(int(process)) or time.time() - os.stat(folder / name).st_mtime > 86400:
+                    os.unlink(folder / name)
+
+
+def _is_alive(process):
+    """Whether a process of this number runs; yes where that can't be asked harmlessly (Windows)."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
+
+
+def check_outputs(flags, **outputs):
+    """Refuse files that a script could not write, or that it reads; nothing is made, nothing stays behind.
+
+    Args:
+        flags: {flag: value} of the script: the INPUTS among them are never overwritten, --cache_path is looked at too
+        outputs: {flag: path of a file that is written because of it, or a list of them; None: not asked for}
+    Raises: InputError that names the flag and the cure
+    """
+    inputs = {name: flags[name] for name in INPUTS if flags.get(name)}
+    if flags.get("cache_path"):
+        outputs = {**outputs, "cache_path": Path(flags["cache_path"]) / "images"}
+    seen = set()
+    for flag, paths in outputs.items():
+        for path in map(Path, paths if isinstance(paths, (list, tuple)) else [paths] if paths else []):
+            for name, other in inputs.items():
+                if is_same_file(path, other) or _is_data(path, other):
+                    raise InputError(f"--{flag} would overwrite {path}, which is read (--{name}): name another file")
+            if os.path.realpath(path) in seen:
+                raise InputError(f"--{flag} {path} is written for another flag, too: name another file")
+            seen.add(os.path.realpath(path))
+            _check_file(f"--{flag}: can't write {path}", path)
+
+
+def is_same_file(path, other):
+    """Whether `path` and `other` lead to one file, also through links."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one is not there
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _is_data(path, folder):
+    """Whether a path is a table or an image in a folder that is read."""
+    inside = Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+    return inside and path.is_file() and path.suffix.lower() in DATA_FILES
+
+
+def _check_file(what, path):
+    """Refuse a file that could not be written: what stands there, the nearest folder that exists, the names between."""
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path)  # too long as a whole, or a folder that may not be looked into
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InputError(f"{what}: a folder or a device stands there; name another file")
+        if os.path.exists(path) and not os.access(path, os.W_OK):
+            raise InputError(f"{what}: it is write-protected; name another file")
+        missing, folder = [path.name], path.parent
+        while not os.path.lexists(folder):
+            missing.append(folder.name)
+            folder = folder.parent
+        if not os.path.isdir(folder):
+            raise InputError(f"{what}: {folder} is a file where a folder must be; name another path, or move it")
+        if max(len(os.fsencode(name)) for name in missing) > LONGEST_NAME:
+            raise InputError(f"{what[:200]}…: a name has more than {LONGEST_NAME} bytes; name a shorter path")
+        with tempfile.TemporaryFile(dir=folder):  # on Linux without a name: a killed probe leaves nothing, either
+            pass
+    except OSError as error:
+        raise InputError(f"{what[:300]}: {explain(error)}") from None

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import random
+import re
 import shlex
 import subprocess
 import sys
@@ -106,11 +107,17 @@ def commit():
 
 
 def command_line():
-    """The shell command that started this program, without the folder of the interpreter and of the script."""
+    """The shell command that started this program, without the folders of interpreter and clone."""
     script, *words = sys.argv
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    start = ["-m", spec.name] if spec is not None and spec.name != "__main__" else [os.path.basename(script)]
+    start = ["-m", spec.name] if spec is not None and spec.name != "__main__" else [_short_name(script)]
     return shlex.join(["python", *start, *words])
+
+
+def _short_name(script):
+    """A script's path below the clone, tools/audit.py, or the name alone of one that lies elsewhere."""
+    path = Path(os.path.realpath(script))
+    return path.relative_to(ROOT).as_posix() if ROOT in path.parents else path.name
 
 
 def header(title, lines):
@@ -161,31 +168,44 @@ def append_result(path, record):
     """Append `record` as one JSON line to the file `path`, keys sorted, with `command`, `versions`,
     `hardware`, `commit` and `date` added.
 
-    Safe with several programs; a line that a killed one left unfinished is closed first. Of the processes of one
-    program the first writes.
-    Raises: ValueError if a figure is NaN or infinite (None is how an undefined one is written)
+    Safe with several programs where the file system has locks; a line that a killed one left unfinished is closed
+    first, and what a full disk lets through of a line is taken back. What UTF-8 lacks (a byte of a file's name) is
+    escaped. Of the processes of one program the first writes.
+    Raises: ValueError if a figure is NaN or infinite (None is how an undefined one is written); OSError with the path
     """
     if not processes.is_main():
         return
     frame = {"command": command_line(), "versions": environment(), "hardware": hardware(), "commit": commit()}
     frame["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = json.dumps({**frame, **record}, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab+") as file:
-        _lock(file)
-        end = file.seek(0, os.SEEK_END)
-        if end:
-            file.seek(end - 1)
-            line = line if file.read(1) == b"\n" else "\n" + line
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    line = re.sub("[\ud800-\udfff]", lambda sign: rf"\\u{ord(sign[0]):x}", line)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+", buffering=0) as file:
+            _lock(file)
+            end = file.seek(0, os.SEEK_END)
+            if end:
+                file.seek(end - 1)
+                line = line if file.read(1) == b"\n" else "\n" + line
+            try:
+                rest = line.encode()
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _lock(file):
-    """Hold the file alone until it is closed, where the system can."""
+    """Hold the file alone until it is closed, where the system and the file system (Lustre, NFS) can."""
     if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def table(rows, columns):

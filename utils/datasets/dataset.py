@@ -1,22 +1,21 @@
 """A data set ready for a model: attributes by name, splits, rows by attribute, batches on the device."""
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from utils.common import distributed
 from utils.common.errors import InputError
+from utils.common.normalisation import HALF, Normalisation
 from utils.datasets.cache import ImageCache
 from utils.datasets.decoding import load_exact, run_on_threads
-from utils.datasets.layouts import (
-    find_image_folder,
-    images_present,
-    missing_images_message,
-    read_attribute_table,
-    read_partition,
-)
+from utils.datasets.folders import find_image_folder, find_images, missing_images_message
+from utils.datasets.layouts import read_attribute_table, read_partition
 
 SPLITS = ("released", "official", "all")
 
@@ -32,6 +31,8 @@ def open_dataset(
     cache_path="cache",
     workers=2,
     exact_resize=False,
+    mean=HALF.mean,
+    std=HALF.std,
     note=print,
 ):
     """Open a folder in CelebA's layout. The table and a listing of the images are read, no image is.
@@ -45,8 +46,9 @@ def open_dataset(
         allow_missing: leave out rows without an image, and say how many
         limit: use the first so many rows of the table only, None = all
         cache_path: folder of the image cache, None = decode each time
-        workers: threads that decode
+        workers: threads that decode, 0: none, this one does it
         exact_resize: resize float images with torch as the published preprocessing does, without rounding or cache
+        mean, std: of the images, three numbers each, see `utils.common.normalisation`
         note: called with lines that the user should see
     Returns: ImageDataset
     Raises: InputError for everything that is wrong with the folder, the table or what is asked of it
@@ -60,7 +62,8 @@ def open_dataset(
     if limit is not None:
         table = table.rows(slice(limit))
     image_folder = find_image_folder(data_path)
-    present = images_present(image_folder, table.image_ids)
+    files = find_images(image_folder, table.image_ids)
+    present = files != ""
     if not present.all():
         if not (allow_missing and present.any()):
             raise InputError(missing_images_message(image_folder, table.image_ids, present))
@@ -68,11 +71,12 @@ def open_dataset(
             f"using {present.sum():,} of {len(present):,} table rows: "
             f"{(~present).sum():,} have no image in {image_folder}"
         )
-        table = table.rows(present)
+        table, files = table.rows(present), files[present]
     splits = _split_rows(split, data_path, table.image_ids)
-    paths = np.char.add(os.path.join(image_folder, ""), table.image_ids)
+    paths = np.char.add(os.path.join(image_folder, ""), files)
     cache = None if exact_resize else ImageCache(paths, img_size, cache_path, workers, note)
-    return ImageDataset(attributes, img_size, table.image_ids, paths, table.columns(attributes), splits, cache, workers)
+    parts = (table.image_ids, paths, table.columns(attributes), splits, cache, workers, Normalisation(mean, std))
+    return ImageDataset(attributes, img_size, *parts)
 
 
 def _split_rows(split, data_path, image_ids):
@@ -94,22 +98,37 @@ def _split_rows(split, data_path, image_ids):
     return rows
 
 
-def normalise(pixels):
-    """Pixels (B, H, W, 3) uint8 to images (B, 3, H, W) float32, (x/255 - 0.5)/0.5, in channels-last memory."""
-    return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)  # the same number, rounded once only
+def normalise(pixels, shift=127.5, scale=127.5):
+    """Pixels (B, H, W, 3) uint8 to images (B, 3, H, W) float32 in channels-last memory.
+
+    Args: shift, scale: 255 times mean and std, numbers or (3, 1, 1) tensors: rounded once only for (x/255 - 0.5)/0.5
+    """
+    return pixels.permute(0, 3, 1, 2).float().sub_(shift).div_(scale)
+
+
+def denormalise(images, normalisation=HALF):
+    """Images (B, 3, H, W) float32, normalised, to pixels (B, H, W, 3) uint8 on the CPU, as numpy array."""
+    mean, std = (per_channel(values, images.device) for values in (normalisation.mean, normalisation.std))
+    return ((images * std + mean) * 255).round().clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()
+
+
+def per_channel(values, device="cpu", times=1):
+    """Three numbers as one, if they are equal, else as a (3, 1, 1) tensor on the device; `times` multiplies them."""
+    values = [times * value for value in values]
+    return values[0] if len(set(values)) == 1 else torch.tensor(values, device=device)[:, None, None]
 
 
 class ImageDataset:
     """Images and labels of K attributes; made by `open_dataset`.
 
     Attributes: `attributes` (K names), `img_size`, `image_ids` (N,) and `paths` (N,) str arrays, `labels` (N, K) uint8,
-    `splits` {"train": int64 array, "test": int64 array}, with the official split also "valid".
+    `splits` {"train": int64 array, "test": int64 array}, with the official split also "valid"; `normalisation`.
     """
 
-    def __init__(self, attributes, img_size, image_ids, paths, labels, splits, cache, workers):
+    def __init__(self, attributes, img_size, image_ids, paths, labels, splits, cache, workers, normalisation=HALF):
         self.attributes, self.img_size = tuple(attributes), img_size
         self.image_ids, self.paths, self.labels, self.splits = image_ids, paths, labels, splits
-        self._cache, self._workers = cache, workers  # no cache: exact resize
+        self._cache, self._workers, self.normalisation = cache, workers, normalisation  # no cache: exact resize
 
     def __len__(self):
         return len(self.labels)
@@ -126,11 +145,13 @@ class ImageDataset:
         if attribute not in self.attributes:
             raise KeyError(f"no attribute {attribute!r} in this data set of {self.attributes}")
         rows = self.splits[split]
-        found = rows[self.labels[rows, self.attributes.index(attribute)] == 1]
+        labels = self.labels[:, self.attributes.index(attribute)]
+        found = rows[labels[rows] == 1]
         if not len(found):
+            cure = "shuffle the table's rows (it looks sorted), " if labels.any() else ""
             raise InputError(
                 f"none of the {len(rows):,} {split} images has {attribute}: "
-                "use more images, another --split or another attribute"
+                f"{cure}use more images, another --split or another attribute"
             )
         return found
 
@@ -138,6 +159,14 @@ class ImageDataset:
         """Rows of a split that have all attributes, in table order: (n,) int64, may be empty."""
         rows = self.splits[split]
         return rows[self.labels[rows].all(1)]
+
+    def digest(self, attributes=None):
+        """16 hex digits of what the training part is: names of its images, labels of some attributes (None: all)."""
+        rows = self.rows("train")
+        columns = [self.attributes.index(name) for name in attributes or self.attributes]
+        content = hashlib.sha256("\n".join(self.image_ids[rows].tolist()).encode("utf-8", "surrogateescape"))
+        content.update(np.ascontiguousarray(self.labels[np.ix_(rows, columns)]).tobytes())
+        return content.hexdigest()[:16]
 
     def prepare(self, rows, progress=True):
         """Decode and resize what the cache lacks of some rows; several processes share them out and wait for the last.
@@ -153,7 +182,7 @@ class ImageDataset:
         return rows
 
     def images(self, rows):
-        """Images of some rows: (B, H, W, 3) uint8 array, or with exact_resize (B, 3, H, W) float32 in [-1, 1]."""
+        """Images of some rows: (B, H, W, 3) uint8 array, or with exact_resize (B, 3, H, W) float32, normalised."""
         rows = np.asarray(rows, np.int64)
         return self._read(rows, self._empty(len(rows))).numpy()
 
@@ -161,7 +190,7 @@ class ImageDataset:
         """Iterate over some rows in their order; the next batch is read while one is in use.
 
         Args: rows: (n,) row numbers; batch_size: images a batch, the last may have fewer; device: where they shall be
-        Returns: iterator of images (B, 3, H, W) float32 in [-1, 1], and labels (B, K) float32; resized bytes come in
+        Returns: iterator of images (B, 3, H, W) float32, normalised, and labels (B, K) float32; resized bytes come in
             channels-last memory, exactly resized images in contiguous memory
         Raises: ValueError for a batch size below 1; then InputError naming an unreadable image
         """
@@ -171,10 +200,12 @@ class ImageDataset:
 
     def _stream(self, rows, batch_size, device):
         labels = torch.from_numpy(self.labels[rows]).to(device)  # one copy for all batches
+        by = [per_channel(values, device, 255) for values in (self.normalisation.mean, self.normalisation.std)]
 
         def read_ahead(start):
             part = rows[start : start + batch_size]
-            return reader.submit(self._read, part, self._empty(len(part), pin=device.type == "cuda"))
+            read = partial(self._read, part, self._empty(len(part), pin=device.type == "cuda"))
+            return reader.submit(read) if self._workers else SimpleNamespace(result=read)  # no thread: when it is due
 
         with ThreadPoolExecutor(1) as reader:
             ahead = read_ahead(0)
@@ -183,7 +214,7 @@ class ImageDataset:
                 ahead = read_ahead(start + batch_size)  # after the last batch there is nothing to read
                 images = images.to(device, non_blocking=True)
                 if images.dtype == torch.uint8:
-                    images = normalise(images)
+                    images = normalise(images, *by)
                 yield images, labels[start : start + batch_size].float()
 
     def _empty(self, count, pin=False):
@@ -199,8 +230,10 @@ class ImageDataset:
             self._cache.read(rows, out)
             return images
 
+        by = [per_channel(values) for values in (self.normalisation.mean, self.normalisation.std)]
+
         def load(place):
-            out[place] = load_exact(str(self.paths[rows[place]]), self.img_size)
+            out[place] = load_exact(str(self.paths[rows[place]]), self.img_size, *by)
 
         run_on_threads(load, len(rows), self._workers)
         return images

@@ -6,14 +6,17 @@ The layout is DATA/ or, as torchvision makes it, DATA/celeba/ with
     img_align_celeba/        the images that the table names
 """
 
-import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from utils.common.errors import InputError, did_you_mean
-from utils.datasets.tables import parse_rows, read_lines
+from utils.datasets.folders import IMAGES, composed, need_files
+from utils.datasets.tables import read_table
+from utils.datasets.text import shown
 
 ATTRIBUTES = tuple(
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
@@ -22,8 +25,8 @@ ATTRIBUTES = tuple(
     "Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace "
     "Wearing_Necktie Young".split()
 )
-IMAGES = "img_align_celeba"
 TABLE_FILES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+ONE_OF_TWO = "move the one away that is wrong"
 PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
 
 
@@ -61,31 +64,30 @@ def read_attribute_table(folder):
     """Read list_attr_celeba.txt or .csv of a folder, values -1/1 or 0/1.
 
     Returns: AttributeTable
-    Raises: InputError if folder or table is missing or the table is malformed (with the line number)
+    Raises: InputError if folder or table is missing, the table is malformed (with the line number), or there are two
+        that disagree
     """
-    path = _need_file(folder, TABLE_FILES, "attribute table")
-    if path.suffix == ".txt":
-        (count, head), body = read_lines(path, 2)
-        if not count.strip().isdecimal():
+    first, *others = [_read_attributes(path) for path in need_files(folder, TABLE_FILES, "attribute table")]
+    for other in others:
+        _check_agreement(first.source, other.source, first.image_ids, other.image_ids)
+        if first.names != other.names:
+            raise InputError(f"{first.source} and {other.source} name other attributes: {ONE_OF_TWO}")
+        unlike = first.labels != other.labels
+        if unlike.any():
+            row, column = np.argwhere(unlike)[0]
+            what = f"image {shown(first.image_ids[row])}, {shown(first.names[column])}"
             raise InputError(
-                f"line 1 of {path} is {count.strip()[:40]!r}, expected the number of images: fetch it again"
+                f"{first.source} and {other.source} differ in {unlike.sum():,} labels (first: {what}): {ONE_OF_TWO}"
             )
-        skip, names = 2, tuple(head.split())
-    else:
-        (head,), body = read_lines(path, 1)
-        skip, names = 1, tuple(word.strip(' \t\r\n"') for word in head.split(","))[1:]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"{path} has no or doubled attribute names in line {skip}: fetch the table again")
-    image_ids, values = parse_rows(path, body, skip, 1 + len(names), (-1, 0, 1))
-    if path.suffix == ".txt" and int(count) != len(image_ids):
-        raise InputError(
-            f"line 1 of {path} promises {int(count):,} images, the table has {len(image_ids):,} rows: "
-            "correct the number or fetch the table again"
-        )
+    return first
+
+
+def _read_attributes(path):
+    names, image_ids, values = read_table(path, (-1, 0, 1))
     _check_rows(path, image_ids)
     mixed = (values == -1).any(0) & (values == 0).any(0)  # 0 is then neither "has it not" nor anything known
     if mixed.any():
-        raise InputError(f"column {names[mixed.argmax()]} of {path} mixes -1 and 0: code it either -1/1 or 0/1")
+        raise InputError(f"column {shown(names[mixed.argmax()])} of {path} mixes -1 and 0: code it either -1/1 or 0/1")
     return AttributeTable(image_ids, names, (values == 1).view(np.uint8), str(path))
 
 
@@ -94,48 +96,33 @@ def read_partition(folder, image_ids):
 
     Args: image_ids: (N,) str array
     Returns: (N,) int8: 0 train, 1 validation, 2 test
-    Raises: InputError if the file is missing or malformed, or lacks some of the images
+    Raises: InputError if the file is missing or malformed, lacks some of the images, or there are two that disagree
     """
-    path = _need_file(folder, PARTITION_FILES, "partition file")
-    skip = int(path.suffix == ".csv")
-    _, body = read_lines(path, skip)
-    names, parts = parse_rows(path, body, skip, 2, (0, 1, 2))
+    paths = need_files(folder, PARTITION_FILES, "partition file")
+    first, *others = [_partition_of(path, image_ids) for path in paths]
+    for path, other in zip(paths[1:], others, strict=True):
+        unlike = first != other
+        if unlike.any():
+            what = f"{unlike.sum():,} images (first: {shown(image_ids[unlike.argmax()])})"
+            raise InputError(f"{paths[0]} and {path} differ in {what}: {ONE_OF_TWO}")
+    return first
+
+
+def _partition_of(path, image_ids):
+    _, names, parts = read_table(path, (0, 1, 2), columns=1)
     _check_rows(path, names)
-    order = np.argsort(names, kind="stable")
-    places = order[np.minimum(np.searchsorted(names, image_ids, sorter=order), len(names) - 1)]
-    lost = names[places] != image_ids
+    places = pd.Index(names).get_indexer(image_ids)
+    if (places < 0).any():
+        forms = pd.Index(composed(names))
+        if forms.is_unique:
+            places = forms.get_indexer(composed(image_ids))
+    lost = places < 0
     if lost.any():
         raise InputError(
-            f"{lost.sum():,} of {len(image_ids):,} images are not in {path} (first: {image_ids[lost.argmax()]}): "
-            "fetch the partition file again or pass --split released"
+            f"{lost.sum():,} of {len(image_ids):,} images are not in {path} "
+            f"(first: {shown(image_ids[lost.argmax()])}): add them there or pass --split released"
         )
     return parts[places, 0]
-
-
-def find_image_folder(folder):
-    """Folder that holds the images, absolute. Raises: InputError if there is none."""
-    folder = check_folder(folder)
-    for base in (folder, folder / "celeba"):
-        for found in (base / IMAGES / IMAGES, base / IMAGES):  # some copies are zipped with the folder doubled
-            if found.is_dir():
-                return found.resolve()
-    raise InputError(f"no image folder {IMAGES}/ in {folder}: put CelebA's aligned images there (see data/README.md)")
-
-
-def images_present(image_folder, image_ids):
-    """Which images the folder holds, by one listing of it: (N,) bool."""
-    present = set(os.listdir(image_folder))
-    return np.fromiter((name in present for name in image_ids.tolist()), bool, len(image_ids))
-
-
-def missing_images_message(image_folder, image_ids, present):
-    """One line on the images that are not there: `image_ids` (N,) str, `present` (N,) bool."""
-    others = next((entry.name for entry in os.scandir(image_folder)), None)
-    seen = f"; the folder holds files such as {others}" if others and not present.any() else ""
-    return (
-        f"{(~present).sum():,} of {len(image_ids):,} images are missing in {image_folder} "
-        f"(first: {image_ids[present.argmin()]}{seen}): add them, or train with --allow_missing to use the others only"
-    )
 
 
 def write_tables(folder, table, partition=None):
@@ -149,50 +136,38 @@ def write_tables(folder, table, partition=None):
         )
     with open(folder / TABLE_FILES[1], "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(f"image_id,{','.join(table.names)}\n")
-        file.writelines(f"{name},{','.join(map(str, row))}\n" for name, row in zip(ids, signs, strict=True))
+        file.writelines(f"{_cell(name)},{','.join(map(str, row))}\n" for name, row in zip(ids, signs, strict=True))
     if partition is None:
         return
     for name, head, separator in zip(PARTITION_FILES, ("", "image_id,partition\n"), (" ", ","), strict=True):
         with open(folder / name, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(head)
-            file.writelines(f"{image}{separator}{part}\n" for image, part in zip(ids, partition.tolist(), strict=True))
+            cells = map(_cell, ids) if separator == "," else ids
+            file.writelines(
+                f"{image}{separator}{part}\n" for image, part in zip(cells, partition.tolist(), strict=True)
+            )
 
 
-def check_folder(folder):
-    """Return the folder as a path. Raises: InputError if it is not there."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(
-            f"no folder {folder}: put CelebA there (see data/README.md), "
-            f"or draw a set with python data/make_synthetic_celeba.py --out {folder}"
-        )
-    return folder
-
-
-def find_file(folder, names):
-    """First of some files that a folder, or celeba/ in it, holds; None if there is none. Raises: see `check_folder`."""
-    folder = check_folder(folder)
-    paths = [base / name for base in (folder, folder / "celeba") for name in names]
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _need_file(folder, names, what):
-    path = find_file(folder, names)
-    if path is None:
-        raise InputError(
-            f"no {what} ({' or '.join(names)}) in {folder} or {Path(folder) / 'celeba'}: see data/README.md"
-        )
-    return path
+def _cell(name):
+    """A name as a cell of a CSV."""
+    return '"' + name.replace('"', '""') + '"' if set(name) & set(',;"') else name
 
 
 def _check_rows(path, image_ids):
-    if not len(image_ids):
-        raise InputError(f"{path} has no rows: fetch it again")
+    names = image_ids.tolist()
+    outside = next((name for name in names if "/" in name or "\\" in name or name in (".", "..")), None)
+    if outside is not None:
+        raise InputError(f"{path} names the image {shown(outside)}: write the name of a file in {IMAGES}/, no path")
     if (image_ids[:-1] < image_ids[1:]).all():  # sorted, as the official files are: nothing can be doubled
         return
-    names, counts = np.unique(image_ids, return_counts=True)
-    if counts.max() > 1:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        doubled = sum(count > 1 for count in Counter(names).values())
         raise InputError(
-            f"{path} names {(counts > 1).sum():,} images more than once (first: {names[counts.argmax()]}): "
-            "keep one row for each"
+            f"{path} names {doubled:,} images more than once (first: {shown(name)}): keep one row for each"
         )
+
+
+def _check_agreement(path, other, names, others):
+    if len(names) != len(others) or (names != others).any():
+        raise InputError(f"{path} and {other} name other images, or in another order: {ONE_OF_TWO}")

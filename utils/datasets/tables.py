@@ -1,34 +1,76 @@
-"""Text tables with a name and small whole numbers a line, read by pandas; errors name the line."""
+"""Text tables with a name and small whole numbers a line, in the forms in which people have them; errors name the line.
+
+Pandas reads regular rows, 200,000 in half a second. Others (names with blanks, 1.0 for 1, cells without a label …) are
+read line by line: what has one meaning is taken, the first line that has none is named.
+"""
 
 import csv
 import io
+import re
 import warnings
-from codecs import BOM_UTF8
 
 import numpy as np
 import pandas as pd
 
 from utils.common.errors import InputError
+from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, plain_number, read_text, shown, split_cells
 
-TO_BLANKS = bytes.maketrans(b',"\t\r', b"    ")  # one rule for the blank-separated and the comma-separated form
+TO_BLANKS = bytes.maketrans(b',;"\t\r', b"     ")  # one rule for the blank-separated and the comma-separated form
+MAX_ROWS, MAX_COLUMNS = 10**7, 4096
+MAX_NAME = 255  # characters: no disk takes longer ones
+TOP = 20  # lines in which the head is looked for
+IMAGE = re.compile("image|file|name|path|id", re.IGNORECASE)  # how people head the column of names
 
 
 def read_lines(path, skip):
-    """The first `skip` lines of a file as [str], empty where it has fewer, and the bytes after them.
+    """The first `skip` lines of a file as [str], empty where it has fewer, and the bytes after them, in UTF-8.
 
-    Raises: InputError if it cannot be read
+    Raises: InputError if it cannot be read, is no text or is too large
     """
-    try:
-        text = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
-    lines = text.split(b"\n", skip)
-    lines += [b""] * (skip + 1 - len(lines))
-    return [line.decode("utf-8", "replace") for line in lines[:skip]], lines[skip]
+    return _cut(read_text(path), skip)
+
+
+def read_table(path, values, columns=None):
+    """A table with its head, whatever parts its cells and stands above it.
+
+    The official form of the attributes, a .txt, has the number of rows above a head that names the columns of numbers
+    only; without a number its head must name the first column, too.
+
+    Args: values: the numbers that may occur; columns: how many there are, None: as the head says
+    Returns: names of the columns; names of the rows (N,) str array; numbers (N, columns) int8
+    Raises: InputError, with the line number where there is one
+    """
+    text = read_text(path)
+    top = [line.decode("utf-8", "replace").strip("\r") for line in text.split(b"\n", TOP)[:TOP]]
+    part, head, whole = _find_head(top, [str(value) for value in values], columns, path.suffix == ".txt")
+    above, body = _cut(text, head + 1)
+    names = split_cells(above.pop(), part)[whole:] if above and not columns else []
+    count, counted = above[-1].strip() if above else "", path.suffix == ".txt" and not (columns or whole)
+    if counted and not count.isdecimal():
+        raise InputError(
+            f"line {max(head, 1)} of {path} is {count[:40]!r}, expected the number of images: "
+            "write the number of rows there, or save the table as .csv"
+        )
+    width = 1 + (columns or len(names))
+    if width == 1 or len(set(names)) < len(names):
+        twice = next((f" ({shown(name)})" for name in names if names.count(name) > 1), "")
+        raise InputError(f"{path} has no or doubled attribute names in line {head + 1}{twice}: give each column a name")
+    if width > MAX_COLUMNS or body.count(b"\n") > MAX_ROWS:
+        raise InputError(f"{path} has {width:,} columns in {body.count(10):,} lines: too many for a table, is it one?")
+    empty = rb"[;,\t] *[;,\t]" if part == "\t" else rb"[;,][ \t]*[;,]"  # a cell that is not to be passed over
+    rows = None if part and re.search(empty, body) else _parse(path, body, width, values)
+    if rows is None or not len(rows[0]):
+        rows = _read_line_by_line(path, body, head + 1, width, values, part, names)
+    if counted and count.lstrip("0") != str(len(rows[0])).lstrip("0"):
+        raise InputError(
+            f"line {head} of {path} promises {int(count[:15]):,} images, the table has {len(rows[0]):,} rows: "
+            "correct the number or add the rows"
+        )
+    return tuple(names), *rows
 
 
 def parse_rows(path, body, skip, width, values):
-    """Rows of a table: a name, then width - 1 numbers, parted by blanks or commas.
+    """Rows of a regular table: a name, then width - 1 numbers, parted by blanks, commas or semicolons.
 
     Args:
         path: of the file, for errors; body: bytes of the rows, which begin after `skip` lines; empty lines are passed
@@ -36,6 +78,20 @@ def parse_rows(path, body, skip, width, values):
     Returns: names (N,) str array; numbers (N, width - 1) int8
     Raises: InputError with the line number if a line has another number of words or a number is none of `values`
     """
+    rows, known = _parse(path, body, width, values), [str(value) for value in values]
+    if rows is not None:
+        return rows
+    for number, line in enumerate(io.BytesIO(body), skip + 1):  # pandas does not count empty lines
+        words = [word.decode("utf-8", "replace") for word in line.translate(TO_BLANKS).split()]
+        _check_width(path, number, words or [""] * width, width)
+        for column, word in enumerate(words[1:], 2):
+            if word not in known:
+                raise _wrong_cell(path, number, column, word, known, ())
+    raise _no_rows(path)
+
+
+def _parse(path, body, width, values):
+    """What `parse_rows` returns; None if a row is irregular, or there is none."""
     # a text that is none of its column's categories gets the code -1: an absent word, too, and one in the column beyond
     kinds = dict.fromkeys(range(1, width), pd.CategoricalDtype([str(value) for value in values]))
     kinds |= {0: object, width: pd.CategoricalDtype([""])}
@@ -47,22 +103,109 @@ def parse_rows(path, body, skip, width, values):
             # file names are bytes to the system: surrogateescape gives them back unchanged when a file is opened
             table = pd.read_csv(text, names=range(width + 1), dtype=kinds, encoding_errors="surrogateescape", **form)
     except ValueError:
-        raise _first_error(path, body, skip, width, values) from None
+        return None
     codes = np.stack([table[column].cat.codes for column in range(1, width + 1)], 1)
-    if (codes < 0).any():
-        raise _first_error(path, body, skip, width, values)
-    return np.array(table[0].tolist(), np.str_), np.array(values, np.int8)[codes[:, :-1]]
+    return None if (codes < 0).any() else (_array_of(path, table[0].tolist()), np.array(values, np.int8)[codes[:, :-1]])
 
 
-def _first_error(path, body, skip, width, values):
-    """What is wrong in the first wrong line: pandas counts neither empty lines nor those before the rows."""
-    known, cure = [str(value) for value in values], "correct the line or fetch the table again"
-    for number, line in enumerate(body.translate(TO_BLANKS).split(b"\n"), skip + 1):
-        words = [word.decode("utf-8", "replace") for word in line.split(b" ") if word]
-        if words and len(words) != width:
-            return InputError(f"line {number} of {path} has {len(words)} columns, expected {width}: {cure}")
-        for column, word in enumerate(words[1:], 2):
-            if word not in known:
-                expected = f"expected one of {', '.join(known)}"
-                return InputError(f"line {number} of {path} has {word!r} in column {column}, {expected}: {cure}")
-    return InputError(f"{path} is no text table: fetch it again")
+def _read_line_by_line(path, body, skip, width, values, part, columns):
+    """What `parse_rows` returns, of a table with irregular rows; raises InputError at the first without a meaning."""
+    known, names, rows = {str(value): value for value in values}, [], []
+    for number, line in enumerate(io.BytesIO(body), skip + 1):
+        cells = _cells(line.decode("utf-8", "surrogateescape").strip("\r\n "), part, width, known)
+        if not any(cells):
+            continue
+        _check_width(path, number, cells, width)
+        numbers = [known.get(plain_number(cell)) for cell in cells[1:]]
+        if None in numbers:
+            place = numbers.index(None) + 1
+            raise _wrong_cell(path, number, place + 1, cells[place], known, columns)
+        if not cells[0]:
+            raise InputError(f"line {number} of {path} has no name in column 1: write that of the image file")
+        names.append(cells[0])
+        rows.append(numbers)
+    if not rows:
+        raise _no_rows(path)
+    return _array_of(path, names), np.array(rows, np.int8)
+
+
+def _check_width(path, number, cells, width):
+    if len(cells) != width:
+        raise InputError(f"line {number} of {path} has {len(cells)} columns, expected {width}: correct the line")
+
+
+def _no_rows(path):
+    return InputError(f"{path} has no rows: add a line for each image")
+
+
+def _wrong_cell(path, number, column, cell, known, columns):
+    expected = f"expected one of {', '.join(known)}{f' ({shown(columns[column - 2])})' if columns else ''}"
+    if cell.lower() in NO_LABEL:
+        what, cure = f"an empty cell{f' ({cell})' if cell else ''}", "fill it or leave the line out"
+    else:
+        what, cure = repr(cell[:60]), "correct the line"
+    return InputError(f"line {number} of {path} has {what} in column {column}, {expected}: {cure}")
+
+
+def _cells(line, part, width, known):
+    """The cells of a row; in the blank-separated form a name may have blanks if labels follow it to the line's end."""
+    if part is None:
+        cells = line.rsplit(None, width - 1)
+        labels = len(cells) == width and all(plain_number(cell) in known for cell in cells[1:])
+        # a number before the labels is one too many, no part of a name
+        return (
+            [cells[0].strip('"'), *cells[1:]] if labels and not is_number(cells[0].split()[-1]) else split_cells(line)
+        )
+    cells = split_cells(line, part)
+    return cells + [""] * (width - len(cells)) if line.count(part) >= width - 1 else cells
+
+
+def _find_head(top, known, columns, official):
+    """(what parts the cells: a sign or None for blanks, line of the head from 0 or -1, does it name the first column).
+
+    The head is the first line with as many words as the one above the first row of labels. Where there is no such row
+    it is where the form has it, so that the error is about the row.
+    """
+    filled = [line for line in top if line.strip()]
+    likely = (sign for sign in ";,\t" if 2 * sum(sign in line.strip("\t") for line in filled) > len(filled))
+    likely = next(likely, None)
+    if columns:
+        lines = [(n, split_cells(line, likely)) for n, line in enumerate(top) if line.strip()]
+        rows = [n for n, words in lines if not _names_columns(words) or "." in words[0]]  # image names have a dot
+        return likely, max((n for n, _ in lines if n < min(rows, default=TOP)), default=-1), True
+    for part in (";", ",", "\t", None):
+        lines = [(n, split_cells(line, part)) for n, line in enumerate(top) if part is None or part in line]
+        lines = [(n, words) for n, words in lines if words]
+        for (head, names), (_, words) in zip(lines, lines[1:], strict=False):
+            if not _names_columns(names):
+                continue
+            counted = head > 0 and top[head - 1].strip().isdecimal()
+            fewer = len(words) == len(names) + 1 or (part is None and len(words) > len(names))
+            if fewer and all(plain_number(word) in known for word in words[-len(names) :]):
+                return part, head, False
+            whole = len(words) == len(names) > 1 and not counted and (not official or IMAGE.search(names[0]))
+            if whole and all(plain_number(word) in known for word in words[1:]):
+                return part, next(n for n, words in lines if len(words) == len(names) and _names_columns(words)), True
+    if official:
+        return likely, next((n + 1 for n, line in enumerate(top) if line.strip().isdecimal()), 1), False
+    lines = ((n, split_cells(line, likely)) for n, line in enumerate(top))
+    return likely, next((n for n, words in lines if len(words) > 1 and _names_columns(words)), 0), True
+
+
+def _names_columns(words):
+    """Whether a line can be a head: no number in it."""
+    return bool(words) and not any(is_number(word) or word.lower() in NO_LABEL[1:] for word in words[1:] or words)
+
+
+def _array_of(path, names):
+    """Names as an array, in which each takes what the longest needs."""
+    longest = max(map(len, names), default=0)
+    if longest > MAX_NAME or 4 * longest * len(names) > 10 * MAX_BYTES:
+        raise InputError(f"{path} has names of up to {longest:,} characters, at most {MAX_NAME}: is it a table?")
+    return np.array(names, np.str_)
+
+
+def _cut(text, skip):
+    lines = text.split(b"\n", skip)
+    lines += [b""] * (skip + 1 - len(lines))
+    return [line.decode("utf-8", "replace") for line in lines[:skip]], lines[skip]

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from utils.common import paths
 from utils.common.arguments import resolve_targets
-from utils.common.errors import InputError
+from utils.common.errors import warn
+from utils.common.normalisation import HALF, normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
-from utils.network.loading import LoadedNetwork, load_network, random_network
-
-SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
+from utils.network.checkpoint import SCRIPT
+from utils.network.loading import SPLIT_FLAGS, LoadedNetwork, check_alike, load_network, random_network
 
 UNLEARNED = {"prune": "pruned", "erase": "erased"}  # how files are named: two methods never write the same one
 
@@ -61,15 +62,20 @@ class Task:
         folder = paths.results_folder(results, self.run, self.targets)
         return folder / UNLEARNED[method] if method else folder
 
-    def reference_networks(self, seed=0):
+    def reference_networks(self, seed=0, data=None):
         """{"random": a network that was never trained, "oracle": one that never saw the targets, if it was trained}.
 
+        Args: data: `ImageDataset` whose training images give the untrained network its statistics; None: its defaults
         Raises: InputError if there is an oracle that does not fit
         """
-        networks = {"random": random_network(self.network.name, self.network.attributes, seed, self.device)}
-        oracle, same = self.checkpoint_file("oracle"), {"name": self.network.name, "img_size": self.network.img_size}
-        if oracle.is_file():
-            networks["oracle"] = load_network(oracle, self.kept, device=self.device, **same).model
+        images = None if data is None else calibration_images(data)
+        random = random_network(self.network.name, self.network.attributes, seed, self.device, images)
+        networks, path = {"random": random}, self.checkpoint_file("oracle")
+        if path.is_file():
+            oracle = load_network(path, self.kept, device=self.device)
+            again = f"train the oracle again (python {SCRIPT}_original.py --leave_out {' '.join(self.forgotten)}"
+            check_alike({"original": self.network, "oracle": oracle}, f"{again} {self.network.flags})")
+            networks["oracle"] = oracle.model
         return networks
 
 
@@ -81,8 +87,11 @@ def open_task(
     weights=None,
     model=None,
     img_size=None,
+    mean=None,
+    std=None,
     data_path,
     split=None,
+    allow_missing=None,
     cache_path="cache",
     save_path="checkpoints",
     seed=0,
@@ -94,8 +103,8 @@ def open_task(
     Args:
         task_labels: names of the heads, in order; target_class: names or places of those to forget
         weights: the user's own state dict; None: the run's `original.pth`
-        model, img_size: None takes the checkpoint's
-        split: None takes the one that the checkpoint was trained with; `limit` and `allow_missing` are always its own
+        model, img_size, mean, std: None takes the checkpoint's
+        split, allow_missing: None takes what the checkpoint was trained with; `limit` is always its own
     Returns: Task
     Raises: InputError if a name is unknown, a file is absent or damaged, or the two do not fit
     """
@@ -103,7 +112,8 @@ def open_task(
     forgotten = resolve_targets(task_labels, target_class)
     run = paths.run_name(task_labels, run_name)
     checkpoint = paths.checkpoint_file(save_path, run, "original")
-    network = load_network(checkpoint, task_labels, weights=weights, name=model, img_size=img_size, device=device)
+    asked = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
+    network = load_network(checkpoint, task_labels, weights=weights, device=device, **asked)
     return Task(
         run=run,
         targets=paths.targets_name(forgotten),
@@ -112,59 +122,128 @@ def open_task(
         device=device,
         network=network,
         save_path=save_path,
-        data_options=_data_options(network, data_path, split, cache_path),
+        data_options=_data_options(network, data_path, split, allow_missing, cache_path),
     )
 
 
 def open_training_data(
-    heads, *, data_path, img_size, split, limit, allow_missing, cache_path, num_workers, as_released=False, **_
+    heads,
+    *,
+    data_path,
+    img_size,
+    mean,
+    std,
+    split,
+    limit,
+    allow_missing,
+    cache_path,
+    num_workers,
+    as_released=False,
+    **_,
 ):
     """The images that step 1 trains on, by its flags of these names; other flags are not looked at.
 
     Args: heads: names of the attributes to train, in head order
     Returns: ImageDataset
-    Raises: InputError for what is wrong with the folder, and if an attribute has no positive image in a part
+    Raises: InputError for what is wrong with the folder, and if no training image has an attribute
     """
+    normalisation = normalisation_from_flags(mean, std) or HALF
     options = {"split": split, "limit": limit, "allow_missing": allow_missing, "cache_path": cache_path}
+    options |= {"mean": normalisation.mean, "std": normalisation.std}
     data = open_dataset(data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options)
     for head in heads:
-        for part in ("train", "test"):
-            data.positives(head, part)
+        data.positives(head, "train")
+    _warn_of_missing_classes(data)
     return data
 
 
-def open_networks(files, forgotten, *, device, task_labels, model, img_size, seed, data_path, split, cache_path, **_):
+def open_trained(file, heads, *, given, device, data_path, cache_path, num_workers, **flags):
+    """A network that step 1 has trained, and its images as they were in training, but for the flags that are `given`.
+
+    Args:
+        file: of the network; heads: names, in head order; given: names of flags of step 1 that win over the file's
+    Returns: (LoadedNetwork, ImageDataset)
+    Raises: InputError if the file is absent or does not fit, or for what is wrong with the folder
+    """
+    asked = {flag: flags[flag] for flag in ("model", "img_size", "as_released", *SPLIT_FLAGS) if flag in given}
+    kind = {"name": asked.pop("model", None), "img_size": asked.pop("img_size", None)}
+    normalisation = normalisation_from_flags(flags["mean"], flags["std"])
+    network = load_network(file, heads, device=device, normalisation=normalisation, **kind)
+    exact = asked.pop("as_released", network.arguments.get("as_released", False))
+    options = _data_options(network, data_path, None, None, cache_path) | asked
+    data = open_dataset(attributes=network.attributes, exact_resize=exact, workers=num_workers, **options)
+    _warn_of_missing_classes(data)
+    return network, data
+
+
+def _warn_of_missing_classes(data):
+    """Say which attributes all images of a part have, or none: figures that need both classes are not defined there."""
+    for part, rows in data.splits.items():
+        for head, count in zip(data.attributes, data.labels[rows].sum(0), strict=True):
+            if count in (0, len(rows)) and len(rows):
+                which = "none" if count == 0 else "all"
+                warn(f"{which} of the {len(rows):,} {part} images have {head}: figures such as its AUC are '-'")
+
+
+def open_networks(
+    files,
+    forgotten,
+    *,
+    device,
+    task_labels,
+    model,
+    img_size,
+    mean,
+    std,
+    seed,
+    data_path,
+    split,
+    allow_missing,
+    cache_path,
+    **_,
+):
     """Networks of any files for an audit, with the images to audit them on, by flags of these names.
 
     Args:
         files: {"unlearned", "original", "oracle": path or None}; the oracle lacks the heads of `forgotten`
-        model, img_size: None takes the files' own
-    Returns: (`LoadedNetwork` of the unlearned one, {role: network} with "random" added, `ImageDataset`)
-    Raises: InputError if a file does not fit, or the networks differ in architecture or image size
+        model, img_size, mean, std: None takes the files' own
+    Returns: (`LoadedNetwork` of the unlearned one, {role: network} with "random" added, `ImageDataset`,
+        keyword arguments of `open_dataset` that gave it)
+    Raises: InputError if a file does not fit, or the networks differ in architecture, image size or normalisation
     """
     kept = [name for name in task_labels if name not in forgotten]
-    options = {"name": model, "img_size": img_size, "device": device}
+    options = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
     loaded = {
-        role: load_network(None, kept if role == "oracle" else task_labels, weights=path, **options)
+        role: load_network(None, kept if role == "oracle" else task_labels, weights=path, device=device, **options)
         for role, path in files.items()
         if path
     }
-    kinds = {role: f"{network.name} at {network.img_size} px" for role, network in loaded.items()}
-    if len(set(kinds.values())) > 1:
-        unlike = ", ".join(f"{role} {kind}" for role, kind in kinds.items())
-        raise InputError(f"the networks differ ({unlike}): pass --model and --img_size for plain state dicts")
+    trained = [role for role, network in loaded.items() if not network.assumed]
+    plain = [network for network in loaded.values() if network.assumed]
+    cure = "networks are compared on the same images only, so train one of them again"
+    if plain and trained:
+        cure = f"pass --model and --img_size for plain state dicts ({loaded[trained[0]].flags})"
+    check_alike(loaded, cure)
     network = loaded["unlearned"]
+    options = _data_options(network, data_path, split, allow_missing, cache_path)
+    exact = network.arguments.get("as_released", False)
+    data = open_dataset(attributes=task_labels, exact_resize=exact, **options)
     networks = {role: one.model for role, one in loaded.items()}
-    networks["random"] = random_network(network.name, task_labels, seed, device)
-    return (
-        network,
-        networks,
-        open_dataset(attributes=task_labels, **_data_options(network, data_path, split, cache_path)),
-    )
+    networks["random"] = random_network(network.name, task_labels, seed, device, calibration_images(data))
+    return network, networks, data, options
 
 
-def _data_options(network, data_path, split, cache_path):
-    """Keyword arguments of `open_dataset`; the split is the one of the network's training unless another is named."""
+def calibration_images(data, most=64):
+    """Images (N, 3, H, W) on the CPU, evenly spread over the training part, at most so many: always the same."""
+    rows = data.rows("train")
+    rows = data.prepare(rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))])
+    return next(iter(data.batches(rows, len(rows), "cpu")))[0]
+
+
+def _data_options(network, data_path, split, allow_missing, cache_path):
+    """Keyword arguments of `open_dataset`; the parts are those of the network's training unless others are named."""
     options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
     options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}
-    return options | ({"split": split} if split else {})
+    options |= {"mean": network.normalisation.mean, "std": network.normalisation.std}
+    given = {"split": split, "allow_missing": allow_missing}
+    return options | {flag: value for flag, value in given.items() if value is not None}

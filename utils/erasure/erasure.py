@@ -19,13 +19,14 @@ from tqdm import tqdm
 from models.heads import get_heads
 from utils.common import distributed
 from utils.common.errors import InputError
+from utils.common.parser import one_line
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
 from utils.erasure.reference_activations import output_curvature, record_activations
 from utils.erasure.ridges import site_ridges, untrained_like
 from utils.erasure.samples import choose_images, make_conditional_shift
 from utils.erasure.sites import Runner, find_sites
-from utils.network.modes import exact_float32
+from utils.network.modes import exact_float32, unchanged_on_error
 from utils.training.recipe import resolve_amp
 
 BATCH_SIZE = 64  # images among which the targets are shared out
@@ -83,11 +84,13 @@ def _erase(model, data, targets, settings, rows, device, progress):
         with torch.no_grad(), exact_float32():
             ridges = _edit_network(edited, data, sample, targets, settings, device, progress)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
-    except torch.linalg.LinAlgError:  # its input was not finite
-        finite = False
-    if not finite:
-        raise InputError(f"erasure gave numbers that are not finite: use a strength below {settings.strength:g}")
-    model.load_state_dict(edited.state_dict())
+        failed = None if finite else "it gave numbers that are not finite"
+    except torch.linalg.LinAlgError as error:
+        failed = f"an equation has no solution, {one_line(error)}"
+    if failed:
+        raise InputError(f"the erasure failed: {failed}; use a strength below {settings.strength:g}, or more images")
+    with unchanged_on_error(model.state_dict().values()):
+        model.load_state_dict(edited.state_dict())
     used = {conv: float(min(of_targets)) for conv, of_targets in ridges.items()}
     return {"images": len(sample.rows), "sites": used, "targets": targets}
 

@@ -1,5 +1,6 @@
 """What erasure learns from: which images, how much each counts, and how a network's values shift with the targets."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from utils.common.errors import InputError
 MOST_CONFOUNDERS = 32
 REGRESSION_RIDGE = 1e-4  # on the kept outputs, whose columns have unit variance
 GRAM_RIDGE = 1e-8  # on the residual labels' covariance
+LEAST_GRAM, SAFE_RIDGE = 1e-5, 1e-3  # in mean variances of the labels: a direction with less than the first needs both
 ORDER, FLIPS = 5, 6  # streams of random numbers
 
 
@@ -87,11 +89,9 @@ def choose_images(rows, labels, count, batch_size, positives=0.25, seed=0):
     slots = [max(1, round(batch_size * min(0.5, max(positives, rate)) / len(rates))) for rate in rates]
     slots.append(max(0, batch_size - sum(slots)))
     cycles = [_shuffled_forever(pool, generator) for pool in pools]
-    batches = [
-        [next(cycle) for cycle, slot in zip(cycles, slots, strict=True) for _ in range(slot)][:batch_size]
-        for _ in range(max(1, count // batch_size))
-    ]
-    places = np.concatenate(batches)
+    plan = np.repeat(np.arange(len(slots)), slots)  # of a batch, or of several where there are more targets than places
+    turns = np.arange(max(1, count // batch_size) * batch_size) % len(plan)
+    places = np.array([next(cycles[pool]) for pool in plan[turns]])
     flips = np.random.default_rng([seed, FLIPS]).random(len(places)) < 0.5
     drawn = labels[places].astype(np.uint8)
     return TrainingSample(np.asarray(rows)[places], drawn, _natural_weights(labels, places), flips, rates)
@@ -142,10 +142,24 @@ def make_conditional_shift(sample, kept_logits):
     residual_labels = regress_out(labels, confounders, weights)
     weighted = (residual_labels * weights[:, None]).T
     gram = weighted @ residual_labels
-    readout = torch.linalg.solve(gram + GRAM_RIDGE * torch.eye(len(gram), device=device), weighted)
+    ridge = _gram_ridge(gram, (labels - weights @ labels).square().T @ weights)
+    readout = torch.linalg.solve(gram + ridge * torch.eye(len(gram), device=device), weighted)
     partial = regress_out(confounders, labels, weights)
     kept_readout = (partial * weights[:, None]).T / ((weights[:, None] * partial.square()).sum(0)[:, None] + 1e-6)
     return ConditionalShift(weights, readout, gram, kept_readout)
+
+
+def _gram_ridge(gram, variances):
+    """Ridge on the residual labels' covariance (T, T); `variances` (T,) of the labels themselves.
+
+    Raises: torch.linalg.LinAlgError if the covariance is not finite
+    """
+    scale = float(variances.mean())
+    if float(torch.linalg.eigvalsh(gram.double())[0]) > LEAST_GRAM * scale:
+        return GRAM_RIDGE
+    text = "targets follow from one another or from the kept outputs: what they share can't be told apart"
+    warnings.warn(f"{text}, a larger ridge is used", stacklevel=2)
+    return SAFE_RIDGE * scale
 
 
 def regress_out(values, confounders, weights):

@@ -17,7 +17,9 @@ import torch
 from torch import fx, nn
 
 from utils.common.errors import InputError
-from utils.graph.dataflow import is_activation, is_idle, is_sum, trace
+from utils.graph.dataflow import shared_modules
+from utils.graph.operations import is_activation, is_idle, is_sum, module_of
+from utils.graph.tracing import trace
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,17 @@ def find_sites(model):
     Raises: InputError if the network cannot be traced, or has no convolution that can be edited
     """
     traced = trace(model)
+    shared = shared_modules(traced)
     usable = {
-        name: _make_site(node, traced)
+        name: _make_site(node, traced, shared)
         for node, name in traced.convolutions.items()
-        if name not in traced.gates and _is_centred(traced.modules[name])
+        if name not in traced.gates | shared and _is_centred(traced.modules[name])
     }
     order = {node: place for place, node in enumerate(traced.graph.nodes)}
     sites = sorted((usable[name] for name in _choose_sites(traced, usable, order)), key=lambda site: order[site.value])
     if not sites:
-        raise InputError(f"this {type(model).__name__} has no convolution that can be edited: use --method prune")
+        cure = "use --method prune" if len(traced.convolutions) > 1 else "use a convolutional --model"
+        raise InputError(f"this {type(model).__name__} has no convolution that can be edited: {cure}")
     return tuple(sites)
 
 
@@ -87,14 +91,19 @@ def _is_centred(conv):
     return all(kernel % 2 == 1 and padding == dilation * (kernel // 2) for kernel, padding, dilation in sizes)
 
 
-def _make_site(node, traced):
+def _make_site(node, traced, shared):
     path, norm = [node], None
     while len(path[-1].users) == 1 and not is_sum(path[-1]):
         follower = next(iter(path[-1].users))
-        module = traced.modules.get(follower.target) if follower.op == "call_module" else None
+        module = module_of(follower, traced.modules)
         if isinstance(module, nn.BatchNorm2d) and norm is None:
+            if follower.target in shared or module.running_var is None:
+                break  # others would be edited with it, or what it does depends on the batch
             norm = follower.target
-        elif not is_sum(follower) and not is_idle(follower, traced.modules):
+        elif is_sum(follower):
+            if (node.target, 0) not in traced.carried[follower]:
+                break  # one channel, spread over those of another value
+        elif not is_idle(follower, traced.modules):
             break
         path.append(follower)
     activations = [user for user in path[-1].users if is_activation(user, traced.modules)]

@@ -35,6 +35,8 @@ def validation_rows(data, targets, seed=0):
         generator = np.random.default_rng([seed, _STREAM])
         drawn = [generator.choice(pool, round(HELD_OUT * len(pool)), replace=False) for pool in pools]
         held_out = np.sort(np.concatenate(drawn))
+        if len(held_out) < HELD_OUT * len(learning) / 2:  # so many targets that most combinations come once
+            held_out = np.sort(generator.choice(learning, round(HELD_OUT * len(learning)), replace=False))
         learning = np.setdiff1d(learning, held_out)
     for target, column in zip(targets, columns, strict=True):
         if any(len(np.unique(data.labels[rows, column])) < 2 for rows in (learning, held_out)):

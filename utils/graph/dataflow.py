@@ -1,34 +1,22 @@
-"""How channels travel through a network: which batch norm follows a convolution, which convolutions read it.
+"""How channels travel through a network: which norm follows a convolution, which convolutions read it.
 
 Everything comes from a `torch.fx` trace of the network, never from module names, so any network that traces works.
 """
 
-import operator
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import nn
 
-from models.heads import AttributeHeads
 from utils.common.errors import InputError
-from utils.network.modes import evaluating
+from utils.graph.operations import argument, calls, is_idle, is_norm, is_product, is_sum, module_of
+from utils.graph.tracing import trace
 
-_KEEPING_MODULES = (
-    *(nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU),
-    *(nn.SiLU, nn.Hardswish, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
-)
-_KEEPING_FUNCTIONS = {
-    *(F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, torch.relu),
-    *(F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d),
-}
-_KEEPING_METHODS = {"relu", "relu_", "clone", "contiguous"}
-_IDLE_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
-_IDLE_FUNCTIONS = {"stochastic_depth", "dropout"}  # by name: torchvision need not be imported for one of them
-_JOINING_FUNCTIONS = {operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul}
-_JOINING_METHODS = {"add", "add_", "mul", "mul_"}
-_SIGMOIDS = (nn.Sigmoid, nn.Hardsigmoid)
-_SIGMOID_FUNCTIONS = {torch.sigmoid, F.sigmoid, F.hardsigmoid}
+_NORM_FUNCTIONS = {F.batch_norm, F.group_norm, F.instance_norm, F.layer_norm, torch.batch_norm, torch.layer_norm}
+_NORM_FUNCTIONS |= {torch.group_norm, torch.instance_norm}
+_AXES = {(0, 2, 3, 1): "last", (0, 3, 1, 2): "first"}  # where a permutation puts the channels
 
 
 @dataclass(frozen=True)
@@ -44,37 +32,46 @@ class Link:
 class Dataflow:
     """Convolutions of a network and what joins them.
 
-    `convolutions` are names in `named_modules()` order without those inside squeeze-excitation gates (a gate whose
-    logit is zeroed is half open, not closed); `batch_norm` maps each to the batch norm right behind it, or None.
+    `convolutions` are names in `named_modules()` order without those inside gates (a gate whose logit is zeroed is half
+    open, not closed); `batch_norm` maps each to the norm right behind it, or None; `barred` {convolution: why} are
+    those whose channels can't be scored, or can't be set to exactly 0: they have no entry in `batch_norm`.
     """
 
     convolutions: tuple[str, ...]
     batch_norm: dict[str, str | None]
     links: tuple[Link, ...]
+    barred: dict[str, str] = field(default_factory=dict)
 
     def last_layers(self, count=5):
         """The convolutions the method scores: `count` of them, counted from the end without the very last.
 
-        Raises: InputError if the network has fewer
+        Barred ones are passed over. Raises: InputError if the network has fewer
         """
-        if not 1 <= count < len(self.convolutions):
-            most = len(self.convolutions) - 1
-            raise InputError(f"cannot score {count} layers: this network has {most} convolutions before its last one")
-        return self.convolutions[-count - 1 : -1]
+        usable = [name for name in self.convolutions[:-1] if name not in self.barred]
+        if not usable:
+            have = f"this network has {len(self.convolutions)} convolutions, and the very last is never scored"
+            raise InputError(f"{have}: nothing in it can be pruned, as in transformers; use a convolutional --model")
+        if not 1 <= count <= len(usable):
+            have = f"this network has {len(usable)} convolutions before its last one"
+            raise InputError(f"cannot score {count} layers: {have}; use --layers {len(usable)}")
+        return tuple(usable[-count:])
 
     def choose_layers(self, chosen=("5",)):
         """Names of the layers to score, in network order.
 
         Args:
             chosen: one number n (the last n convolutions without the very last), or names of convolutions
-        Raises: InputError if a name is no convolution, or there are fewer than n
+        Raises: InputError if a name is no convolution or a barred one, or there are fewer than n
         """
-        if len(chosen) == 1 and str(chosen[0]).isdigit():
+        if len(chosen) == 1 and str(chosen[0]).isdecimal():
             return list(self.last_layers(int(chosen[0])))
         unknown = [name for name in chosen if name not in self.convolutions]
         if unknown:
             last = ", ".join(self.convolutions[-6:])
             raise InputError(f"--layers: {unknown[0]!r} is no convolution of this network, whose last ones are {last}")
+        for name in chosen:
+            if name in self.barred:
+                raise InputError(f"--layers: {name} {self.barred[name]}: leave it out")
         return [name for name in self.convolutions if name in chosen]
 
     def links_between(self, layers):
@@ -82,46 +79,6 @@ class Dataflow:
         order = {layer: i for i, layer in enumerate(layers)}
         inside = [link for link in self.links if link.producer in order and link.consumer in order]
         return tuple(sorted(inside, key=lambda link: (order[link.producer], order[link.consumer], link.offset)))
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A network as `torch.fx` sees it.
-
-    graph: `fx.Graph`; modules: {name: module}; convolutions: {node: name}; carried: {node: ((convolution, offset), …)
-    whose channels its output holds one for one}; gates: names of convolutions inside squeeze-excitations
-    """
-
-    graph: fx.Graph
-    modules: dict
-    convolutions: dict
-    carried: dict
-    gates: frozenset
-
-
-class _Tracer(fx.Tracer):
-    """Takes the heads as one module, as it takes torch's own layers."""
-
-    def is_leaf_module(self, module, name):
-        return isinstance(module, AttributeHeads) or super().is_leaf_module(module, name)
-
-
-def trace(model):
-    """Trace a network as it is in eval mode; it is not run and not changed. Raises: InputError if torch.fx cannot."""
-    try:
-        with evaluating(model):  # what depends on the mode becomes a constant of the trace
-            graph = _Tracer().trace(model)
-    except Exception as error:  # torch.fx raises many kinds; each means the same to the user
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"torch.fx cannot trace this {type(model).__name__}, so no graph can be made: {reason}"
-        ) from error
-    modules = dict(model.named_modules())
-    convolutions = {node: node.target for node in graph.nodes if isinstance(_module(node, modules), nn.Conv2d)}
-    carried = {}
-    for node in graph.nodes:
-        carried[node] = _carried_channels(node, modules, carried)
-    return Trace(graph, modules, convolutions, carried, frozenset(_gate_convolutions(list(graph.nodes), modules)))
 
 
 def trace_dataflow(model):
@@ -136,98 +93,95 @@ def trace_dataflow(model):
     links = [
         Link(producer, name, offset)
         for node, name in found.convolutions.items()
-        for producer, offset in found.carried.get(node.args[0], ())
+        for producer, offset in found.read[node]
     ]
+    norms, barred = _norms_and_barred(found)
+    called = set(found.convolutions.values())
     return Dataflow(
-        convolutions=tuple(n for n in found.modules if n in set(found.convolutions.values()) - found.gates),
-        batch_norm={name: _batch_norm_behind(node, found.modules) for node, name in found.convolutions.items()},
-        links=tuple(link for link in links if not {link.producer, link.consumer} & found.gates),
+        convolutions=tuple(name for name in found.modules if name in called - found.gates),
+        batch_norm=norms,
+        links=tuple(dict.fromkeys(link for link in links if not {link.producer, link.consumer} & found.gates)),
+        barred={name: why for name, why in barred.items() if name not in found.gates},
     )
 
 
-def _module(node, modules):
-    return modules.get(node.target) if node.op == "call_module" else None
+def shared_modules(found):
+    """Names of modules of a `Trace` that serve in several places: editing one would edit the others.
+
+    A module that is called twice, or holds a parameter that another one holds, or that is read by itself.
+    """
+    modules, parameters = found.modules, dict(found.modules[""].named_parameters(remove_duplicate=False))
+    called = [modules[node.target] for node in found.graph.nodes if node.op == "call_module"]
+    uses, once = Counter(map(id, called)), {id(module): module for module in called}
+    holders = Counter(id(own) for module in once.values() for own in module.parameters(recurse=False))
+    holders.update(id(parameters.get(node.target)) for node in found.graph.nodes if node.op == "get_attr")
+    return {
+        name
+        for name, module in modules.items()
+        if uses[id(module)] > 1 or any(holders[id(own)] > 1 for own in module.parameters(recurse=False))
+    }
 
 
-_SUM_FUNCTIONS, _SUM_METHODS = {operator.add, operator.iadd, torch.add}, {"add", "add_"}
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish)
-_ACTIVATION_FUNCTIONS = {F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, torch.relu}
+def _norms_and_barred(found):
+    """({convolution: norm or None}, {convolution: why it is barred}) of a `Trace`; each is in one of the two."""
+    shared, norms, barred = shared_modules(found), {}, {}
+    for node, name in found.convolutions.items():
+        behind, why = _norms_behind(node, found.modules)
+        if name in shared:
+            why = "is used in several places of the network"
+        elif "weight" not in dict(found.modules[name].named_parameters(recurse=False)):
+            why = "computes its weights of others (weight norm, say)"
+        elif len(behind) > 1:
+            why = f"has several norms behind it ({', '.join(behind)})"
+        elif shared & set(behind):
+            why = f"shares its norm {behind[0]} with others"
+        if why:
+            barred[name] = why
+        else:
+            norms[name] = behind[0] if behind else None
+    return {name: norm for name, norm in norms.items() if name not in barred}, barred
 
 
-def is_sum(node):
-    """Whether a node of a trace adds two values."""
-    return _calls(node, _SUM_FUNCTIONS, _SUM_METHODS) and len(node.all_input_nodes) == 2
+def _norms_behind(conv_node, modules):
+    """(names of the norms right behind a convolution, why one of them can't be cleared channel by channel or None)."""
+    names, why, waiting = [], None, [(user, "first") for user in conv_node.users]
+    while waiting:
+        node, channels = waiting.pop(0)
+        module = module_of(node, modules)
+        if is_norm(module):
+            names += [node.target] if node.target not in names else []
+            if not _can_be_cleared(module, channels):
+                why = f"is followed by {node.target}, which shifts a channel that is 0"
+        elif calls(node, _NORM_FUNCTIONS):
+            why = f"is followed by {node.target.__name__}, called as a function, whose shift can't be found"
+        elif is_sum(node) and any(given.op == "get_attr" for given in node.all_input_nodes):
+            why = "is followed by a shift of its own"
+        elif is_idle(node, modules) or _is_scaling(node):
+            waiting += [(user, channels) for user in node.users]
+        elif calls(node, {torch.permute}, {"permute"}) and _permuted(node) in _AXES:
+            waiting += [(user, _AXES[_permuted(node)]) for user in node.users]
+    return names, why
 
 
-def is_activation(node, modules):
-    """Whether a node of a trace applies a non-linear function to each element."""
-    functions = _calls(node, _ACTIVATION_FUNCTIONS, {"relu", "relu_"})
-    return functions or isinstance(_module(node, modules), _ACTIVATIONS)
+def _is_scaling(node):
+    others = node.all_input_nodes[1:]
+    return is_product(node) and all(given.op == "get_attr" for given in others)
 
 
-def is_idle(node, modules):
-    """Whether a node of a trace hands its input on unchanged in eval mode."""
-    named = node.op == "call_function" and getattr(node.target, "__name__", "") in _IDLE_FUNCTIONS
-    return named or isinstance(_module(node, modules), _IDLE_MODULES)
+def _permuted(node):
+    axes = argument(node, 1, "dims")
+    axes = axes if isinstance(axes, (list, tuple)) else node.args[1:]
+    return tuple(axis % 4 if isinstance(axis, int) else None for axis in axes)
 
 
-def _carried_channels(node, modules, carried):
-    """((convolution, offset), …) whose channels this node's output holds, one for one."""
-    module = _module(node, modules)
-    if isinstance(module, nn.Conv2d):
-        return ((node.target, 0),)
-    inputs = [carried.get(argument, ()) for argument in node.all_input_nodes]
-    if (
-        is_idle(node, modules)
-        or isinstance(module, _KEEPING_MODULES)
-        or _calls(node, _KEEPING_FUNCTIONS, _KEEPING_METHODS)
-    ):
-        return inputs[0] if inputs else ()
-    if _calls(node, _JOINING_FUNCTIONS, _JOINING_METHODS):
-        return tuple(dict.fromkeys(source for sources in inputs for source in sources))
-    if node.op == "call_function" and node.target in (torch.cat, torch.concat):
-        return _concatenated(node, modules, carried)
-    return ()
+def _can_be_cleared(norm, channels):
+    """Whether scale and shift (or the mean) of a norm can make a channel that is 0 before it 0 behind it, too.
 
-
-def _calls(node, functions, methods):
-    return (node.op == "call_function" and node.target in functions) or (
-        node.op == "call_method" and node.target in methods
-    )
-
-
-def _concatenated(node, modules, carried):
-    sources, offset = [], 0
-    for argument in node.args[0]:
-        widths = {modules[name].out_channels + shift for name, shift in carried.get(argument, ())}
-        if not widths:  # a width that is not known hides where the rest begins
-            return ()
-        sources += [(name, shift + offset) for name, shift in carried[argument]]
-        offset += max(widths)
-    return tuple(sources)
-
-
-def _batch_norm_behind(conv_node, modules):
-    users = [user for user in conv_node.users if isinstance(_module(user, modules), nn.BatchNorm2d)]
-    return users[0].target if len(users) == 1 and len(conv_node.users) == 1 else None
-
-
-def _gate_convolutions(nodes, modules):
-    """Names of convolutions between a global pooling and a sigmoid: the inside of a squeeze-excitation."""
-    gates = set()
-    for node in nodes:
-        is_sigmoid = isinstance(_module(node, modules), _SIGMOIDS) or _calls(node, _SIGMOID_FUNCTIONS, {"sigmoid"})
-        if not is_sigmoid:
-            continue
-        path, waiting, pooled = set(), list(node.all_input_nodes), False
-        while waiting:
-            behind = waiting.pop()
-            module = _module(behind, modules)
-            if isinstance(module, nn.AdaptiveAvgPool2d) or _calls(behind, {torch.mean}, {"mean"}):
-                pooled = True
-                continue
-            if isinstance(module, nn.Conv2d):
-                path.add(behind.target)
-            waiting += behind.all_input_nodes
-        gates |= path if pooled else set()
-    return gates
+    Args: channels: "first" or "last" of the four axes
+    """
+    if isinstance(norm, nn.LayerNorm):
+        own_axis = len(norm.normalized_shape) == (3 if channels == "first" else 1)
+        return own_axis and norm.weight is not None
+    if channels != "first":
+        return False
+    return norm.weight is not None or not isinstance(norm, nn.GroupNorm)

@@ -1,12 +1,12 @@
 """The essential graph on disk: nodes, edges and votes; checked when it is built; JSON, GraphML and released text."""
 
-import ast
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from xml.etree import ElementTree
+import gc
+from dataclasses import dataclass, field, fields
+
+from torch import nn
 
 from utils.common.errors import InputError
+from utils.graph.graph_format import parse_graph, parse_released, read_text, shown, to_graphml, to_lines
 from utils.graph.selection import CONTROLS, nodes_to_prune, released_nodes_to_prune, votes
 
 FORMAT = "essential-graph-1"
@@ -47,21 +47,18 @@ class EssentialGraph:
             named = [*self.essential[layer].values(), self.prune[layer]]
             if set(self.essential[layer]) != set(self.attributes):
                 raise ValueError(f"{layer}: essential sets of {list(self.essential[layer])}, not of {self.attributes}")
-            if any(
-                not 0 <= channel < size or channels != sorted(set(channels))
-                for channels in named
-                for channel in channels
-            ):
+            if any(channels != sorted({c for c in channels if 0 <= c < size}) for channels in named):
                 raise ValueError(f"{layer}: channels must be distinct, sorted and in 0 to {size - 1}")
             if self.rule not in CONTROLS and self.prune[layer] != self.expected_prune(layer):
                 raise ValueError(f"{layer}: the nodes to prune do not follow from the essential sets ({self.rule})")
+        sets = {(layer, name): {*own} for layer, rows in self.essential.items() for name, own in rows.items()}
         for edge in self.edges:
-            self._check_edge(edge)
+            self._check_edge(edge, sets)
 
-    def _check_edge(self, edge):
-        sources = set(self.essential[edge["source"]][edge["attribute"]])
-        targets = set(self.essential[edge["target"]][edge["attribute"]])
-        if any(i not in sources or j not in targets for i, j, _ in edge["connections"]):
+    def _check_edge(self, edge, sets):
+        sources, targets = (sets[edge[end], edge["attribute"]] for end in ("source", "target"))
+        ends = [*zip(*edge["connections"], strict=True)][:2] or [(), ()]
+        if not (sources.issuperset(ends[0]) and targets.issuperset(ends[1])):
             raise ValueError(
                 f"edge {edge['source']} -> {edge['target']}: an end is not essential to {edge['attribute']}"
             )
@@ -110,30 +107,16 @@ class EssentialGraph:
         return rows
 
     def to_json(self):
-        """The graph as JSON text: one line per entry, the same graph always the same bytes."""
-        body = {"format": FORMAT, **asdict(self), "votes": {layer: self.votes(layer) for layer in self.layers}}
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).replace(',"', ',\n"') + "\n"
+        """The graph as JSON text: one line per entry, the same graph always the same bytes.
+
+        Raises: InputError if it is too large for step 3 to read
+        """
+        entries = {part.name: getattr(self, part.name) for part in fields(self)}
+        return to_lines({"format": FORMAT, **entries, "votes": {layer: self.votes(layer) for layer in self.layers}})
 
     def to_graphml(self):
         """The graph as GraphML text, for Gephi, yEd or networkx."""
-        root = ElementTree.Element("graphml", xmlns="http://graphml.graphdrawing.org/xmlns")
-        kinds = {"layer": "string", "channel": "int", "essential_to": "string", "vote": "int", "prune": "boolean"}
-        for name, kind in kinds.items():
-            ElementTree.SubElement(root, "key", {"id": name, "for": "node", "attr.name": name, "attr.type": kind})
-        for name, kind in {"attribute": "string", "relevance": "double"}.items():
-            ElementTree.SubElement(root, "key", {"id": name, "for": "edge", "attr.name": name, "attr.type": kind})
-        graph = ElementTree.SubElement(root, "graph", id="essential", edgedefault="directed")
-        for node in self.nodes():
-            element = ElementTree.SubElement(graph, "node", id=f"{node['layer']}:{node['channel']}")
-            shown = {**node, "essential_to": " ".join(node["essential_to"]), "prune": str(node["prune"]).lower()}
-            for name, value in shown.items():
-                ElementTree.SubElement(element, "data", key=name).text = str(value)
-        for edge in self.flat_edges():
-            ends = {f"{end}": f"{edge[f'{end}_layer']}:{edge[f'{end}_channel']}" for end in ("source", "target")}
-            element = ElementTree.SubElement(graph, "edge", ends)
-            for name in ("attribute", "relevance"):
-                ElementTree.SubElement(element, "data", key=name).text = str(edge[name])
-        return ElementTree.tostring(root, encoding="unicode") + "\n"
+        return to_graphml(self.nodes(), self.flat_edges())
 
     def to_released_text(self):
         """The released format: a line per layer, its name, a tab, the list of votes."""
@@ -187,39 +170,38 @@ def _essential_edges(relevance, essential, attributes):
 
 
 def read_graph(path):
-    """Read a graph written as JSON. Raises InputError if the file is absent, damaged or of another format."""
-    path = Path(path)
-    if not path.is_file():
-        script = "unlearning_multi_celeba_resnet18_generate_graph.py"
-        raise InputError(f"no graph at {path}: run step 2 first (python {script}) with the same attributes and target")
+    """Read a graph written as JSON. Raises: InputError if it is absent, damaged, too large or of another format."""
+    script = "unlearning_multi_celeba_resnet18_generate_graph.py"
+    absent = f"no graph at {path}: run step 2 first (python {script}) with the same attributes and target"
+    text = read_text(path, absent)
+    collecting = gc.isenabled()
+    gc.disable()  # millions of lists, none in a circle: looking for some takes longer than reading them
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = parse_graph(text)
         if body.pop("format") != FORMAT:
             raise ValueError(f"format is not {FORMAT}")
-        body.pop("votes")
-        return EssentialGraph(
-            **{**body, "attributes": tuple(body["attributes"]), "forgotten": tuple(body["forgotten"])}
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a whole essential graph ({error}): make it again with step 2") from error
+        tallies = body.pop("votes")
+        names = {key: tuple(body[key]) for key in ("attributes", "forgotten")}
+        graph = EssentialGraph(**body | names)
+        if tallies != {layer: graph.votes(layer) for layer in graph.layers}:
+            raise ValueError("the votes do not follow from the essential sets")
+        return graph
+    except ValueError as error:
+        reason = shown(error, 200)
+        raise InputError(f"{path} is not a whole essential graph ({reason}): make it again with step 2") from error
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read_released_text(path):
-    """{layer: votes} from the released text format. Raises InputError if the file is absent or a line is malformed."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no released graph at {path}: write it with step 2 and --released_txt")
-    tallies = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        layer, tab, listed = line.partition("\t")
-        try:
-            tally = ast.literal_eval(listed)
-        except (ValueError, SyntaxError):
-            tally = None
-        if not tab or not isinstance(tally, list) or not all(isinstance(vote, int) for vote in tally):
-            raise InputError(f"{path}, line {number}: expected a layer's name, a tab and a list of votes")
-        tallies[layer] = tally
-    return tallies
+    """{layer: votes} from the released text format.
+
+    Raises: InputError if the file is absent, too large or no text, or a line is malformed
+    """
+    return parse_released(
+        read_text(path, f"no released graph at {path}: write it with step 2 and --released_txt"), path
+    )
 
 
 def check_graph(graph, network, forgotten, path):
@@ -231,11 +213,30 @@ def check_graph(graph, network, forgotten, path):
     again = "run step 2 again with these arguments"
     if tuple(graph.attributes) != tuple(network.attributes):
         heads = f"{' '.join(graph.attributes)}, the network has {' '.join(network.attributes)}"
-        raise InputError(f"graph {path} is for heads {heads}: {again}")
+        raise InputError(f"graph {path} is for heads {shown(heads, 400)}: {again}")
     if tuple(graph.forgotten) != tuple(forgotten):
         asked = f"{' '.join(graph.forgotten)}, asked for is {' '.join(forgotten)}"
-        raise InputError(f"graph {path} forgets {asked}: {again}")
+        raise InputError(f"graph {path} forgets {shown(asked, 400)}: {again}")
+    normalisation = graph.made_by.get("normalisation", str(network.normalisation))
+    if normalisation != str(network.normalisation):
+        sides = f"{shown(normalisation)}, asked for is {network.normalisation}"
+        raise InputError(f"graph {path} was made on images normalised by {sides}: {again}")
     parent = graph.made_by.get("parent_sha256")
     if parent != network.sha256:
-        sides = f"sha256 {str(parent)[:12]}…, but {network.path} has {network.sha256[:12]}…"
+        sides = f"sha256 {shown(parent, 12)}…, but {network.path} has {network.sha256[:12]}…"
         raise InputError(f"graph {path} was made from another checkpoint ({sides}): {again}")
+    check_layers(graph.layers, network, path, "channels")
+
+
+def check_layers(sizes, network, path, what):
+    """Refuse {layer: number of `what`} of a file at `path` that is not that of the convolutions of a `LoadedNetwork`.
+
+    Raises: InputError naming the layer
+    """
+    modules = dict(network.model.named_modules(remove_duplicate=False))
+    for layer, size in sizes.items():
+        convolution = modules.get(layer)
+        channels = convolution.out_channels if isinstance(convolution, nn.Conv2d) else None
+        if channels != size:
+            there = f"{channels} channels there" if channels else "no such convolution"
+            raise InputError(f"{path}: {size} {what} for layer {shown(layer)}, but {network.name} has {there}")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from models.heads import get_heads
 from utils.common import distributed
+from utils.common.errors import InputError
 from utils.network.modes import evaluating, exact_float32
 
 MEASURES = ("gradcam", "gradient_activation")
@@ -45,7 +46,7 @@ def _recording(model, layers, inputs_of=()):
     Yields ({layer: output before batch norm}, {layer: input}); a forward pass of the network fills the dicts. Hooks,
     train flags and `requires_grad` are as before afterwards, also after an error.
     """
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     for layer in layers:
         if not isinstance(modules.get(layer), torch.nn.Conv2d):
             raise ValueError(f"{layer!r} is not a convolution of this network")
@@ -53,6 +54,8 @@ def _recording(model, layers, inputs_of=()):
 
     def keep(layer):
         def hook(_module, given, output):
+            if layer in maps:
+                raise InputError(f"{layer} is used several times in a pass, so its channels cannot be scored")
             maps[layer] = output if output.requires_grad else output.requires_grad_()
             if layer in inputs_of:
                 inputs[layer] = given[0].detach()
@@ -64,7 +67,8 @@ def _recording(model, layers, inputs_of=()):
     try:
         with evaluating(model), exact_float32(), torch.enable_grad():
             model.requires_grad_(False)  # nothing below the first layer gets a gradient
-            handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
+            for layer in layers:
+                handles.append(modules[layer].register_forward_hook(keep(layer)))
             yield maps, inputs
     finally:
         for handle in handles:
@@ -113,7 +117,8 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
         of_probability: differentiate the sigmoid of the logit, which vanishes where the network is confident
         total: number of batches, for the progress bar
     Returns: Scores
-    Raises: ValueError for an unknown measure or a layer that is no convolution
+    Raises: InputError if an output or a score is not finite; ValueError for an unknown measure or a layer that is no
+        convolution
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: expected one of {', '.join(MEASURES)}")
@@ -123,16 +128,18 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
     total = None if total is None else -(-total // distributed.world_size())
     hidden = None if distributed.is_main() else True
     bar = tqdm(batches, total=total, desc="scoring", unit="batch", disable=hidden, leave=False)
-    with _recording(model, names, consumers) as (maps, inputs):
+    with bar, _recording(model, names, consumers) as (maps, inputs):
         weights = {name: model.get_submodule(name).weight for name in names}
         channels = {layer: weights[layer].new_zeros(len(counts), len(weights[layer])) for layer in layers}
         relevance = {name: weights[name].new_zeros(len(counts), *weights[name].shape[:2]) for name in consumers}
+        largest = weights[names[0]].new_zeros(())  # NaN or infinite from the first output on that is
         for images, scored_for in bar:
             rank = scored_for.cumsum(1) * scored_for  # 1 at an image's first attribute, 2 at its second, 0 elsewhere
             history = {name: [] for name in consumers}
             of_rounds = {layer: [sums.new_zeros(0, *sums.shape)] for layer, sums in channels.items()}
             if len(images):
                 logits = model(images)
+                largest = largest.maximum(logits.detach().abs().max())
                 outputs = logits.sigmoid() if of_probability else logits
                 for chosen, gradients in _rounds(outputs, maps, rank):
                     for layer, parts in of_rounds.items():
@@ -151,6 +158,9 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
             counts += scored_for.sum(0)
             maps.clear()  # the next forward pass needs the memory
             inputs.clear()
+    sums = [*channels.values(), *relevance.values()]
+    if not torch.stack([largest, *(values.abs().max() for values in sums)]).isfinite().all():  # the one wait at the end
+        raise InputError("the network's outputs or scores are not finite: its weights are damaged, or too large")
     return _means(model, links, channels, relevance, distributed.reduce_sum(counts))
 
 
@@ -228,7 +238,8 @@ def _means(model, links, channels, relevance, counts):
         mean = relevance[link.consumer].cpu() * share[:, :, None]
         matrix = connection_matrix(mean, model.get_submodule(link.consumer).groups)
         width = model.get_submodule(link.producer).out_channels
-        edges[link.producer, link.consumer] = matrix[:, link.offset : link.offset + width]
+        ends, part = (link.producer, link.consumer), matrix[:, link.offset : link.offset + width]
+        edges[ends] = edges[ends] + part if ends in edges else part  # read twice: both readings count
     return Scores({layer: sums.cpu() * share for layer, sums in channels.items()}, edges, counts)
 
 

@@ -1,11 +1,12 @@
 """A network on disk: a plain dictionary of tensors and what made them, opened with weights_only=True.
 
-The same content gives the same bytes: no path, device, time or file name goes in.
+The same content gives the same bytes: no path, device, time or file name goes in. A file is a zip archive, as torch
+writes it, and the archive's comment is a checksum of all that stands before it: a file of which a bit is wrong is not
+opened. Files without a comment, of others and of earlier versions, are opened as they are.
 """
 
 import hashlib
 import io
-import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,20 +18,27 @@ from models import build_model, load_weights
 from utils.common import distributed
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
+from utils.common.normalisation import HALF, parse_normalisation
 from utils.common.paths import write_atomically
+from utils.network import weight_files
+from utils.network.weight_files import find_state_dict, is_state_dict
 
-NORMALISATION = "(x / 255 - 0.5) / 0.5"
+NORMALISATION = str(HALF)
 FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size", "seed": "--seed"}
+OURS = {"state_dict", "attributes", "img_size", "normalisation"}  # fields that no other file has all of
+SAVE = weight_files.SAVE
 SCRIPT = "unlearning_multi_celeba_resnet18"
+END, COMMENT = b"PK\5\6", 7 + 64  # how the last record of a zip archive begins; bytes of "sha256:" and the digest
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A state dict and what made it.
 
-    model: architecture; attributes: heads in order; img_size: pixels a side; seed, epoch: of the training (None: not
-    known); arguments: of the command, without paths and devices; versions: {package: version}; parent_sha256: of the
-    file it descends from; kind: "original", "pruned_<targets>", "erased_<targets>", "oracle_<targets>", …
+    model: architecture; attributes: heads in order; img_size: pixels a side; normalisation: of the images, see
+    `utils.common.normalisation`; seed, epoch: of the training (None: not known); arguments: of the command, without
+    paths and devices; versions: {package: version}; parent_sha256: of the file it descends from; kind: "original",
+    "pruned_<targets>", "erased_<targets>", "oracle_<targets>", …
     """
 
     state_dict: dict
@@ -47,12 +55,15 @@ class Checkpoint:
 
     def __post_init__(self):
         object.__setattr__(self, "attributes", tuple(self.attributes))
+        kinds = {"model": str, "img_size": int, "normalisation": str, "arguments": Mapping, "kind": str}
+        wrong = [name for name, kind in kinds.items() if not isinstance(getattr(self, name), kind)]
+        if wrong or not all(isinstance(name, str) for name in self.attributes) or self.img_size < 1:
+            raise ValueError(f"{' '.join(wrong) or 'attributes or img_size'} must be of another kind")
         if not self.attributes or len(set(self.attributes)) < len(self.attributes):
             raise ValueError(f"attributes must be different names, at least one, got {self.attributes}")
-        if not _is_state_dict(self.state_dict):
+        if not is_state_dict(self.state_dict):
             raise ValueError("state_dict must map names to tensors")
-        if self.normalisation != NORMALISATION:
-            raise ValueError(f"normalisation must be {NORMALISATION!r}, got {self.normalisation!r}")
+        parse_normalisation(self.normalisation)
 
 
 def save_checkpoint(path, checkpoint):
@@ -78,21 +89,39 @@ def load_checkpoint(path):
     if not Path(path).is_file():
         raise InputError(f"no checkpoint at {path}: {_cure(path)}")
     content = read_tensors(path, _cure(path))
+    if not _is_ours(content):
+        plain = "a plain state dict is passed with --weights, to steps 2 and 3"
+        raise InputError(f"{path} is not a checkpoint of these scripts: {plain}")
+    return _checkpoint(content, path)
+
+
+def read_weights(path):
+    """What a file of weights holds: a `Checkpoint` of ours, or a plain state dict as `read_state_dict` returns it.
+
+    Raises: InputError if there is no such file or it holds something else
+    """
+    content = _read_any(path)
+    return _checkpoint(content, path) if _is_ours(content) else _state_dict(content, path)
+
+
+def _is_ours(content):
+    return isinstance(content, Mapping) and set(content) >= OURS
+
+
+def _checkpoint(content, path):
+    """The `Checkpoint` that a dictionary with our fields makes. Raises: InputError if it is of another version."""
     names = {part.name for part in fields(Checkpoint)}
-    if not isinstance(content, dict) or set(content) != names:
-        raise InputError(f"{path} is not a checkpoint of these scripts: a plain state dict is passed with --weights")
+    surplus, lacking = sorted(map(str, set(content) - names)), sorted(names - set(content))
+    if surplus or lacking:
+        sides = [f"unknown here: {', '.join(surplus)}"] * bool(surplus) + [f"lacking: {', '.join(lacking)}"] * bool(
+            lacking
+        )
+        cure = f"use that version, or {_cure(path)}"
+        raise InputError(f"checkpoint {path} is of another version of these scripts ({'; '.join(sides)}): {cure}")
     try:
         return Checkpoint(**content)
     except (TypeError, ValueError) as error:
         raise InputError(f"checkpoint {path} is not valid: {error}; {_cure(path)}") from None
-
-
-def checkpoint_in(path):
-    """The checkpoint of this project that a file holds; None if it holds something else, or is not there."""
-    try:
-        return load_checkpoint(path)
-    except InputError:
-        return None
 
 
 def check_matches(checkpoint, path, **asked):
@@ -106,8 +135,10 @@ def check_matches(checkpoint, path, **asked):
         found = getattr(checkpoint, name)
         expected = tuple(expected) if isinstance(expected, list) else expected
         if found != expected:
-            what, flag = name.replace("_", " "), FLAGS.get(name, f"--{name}")
-            cure = f"pass {flag} {_words(found)}" if name in FLAGS else "use the one that belongs here"
+            what = name.replace("_", " ")
+            cure = f"pass {FLAGS[name]} {_words(found)}" if name in FLAGS else "use the one that belongs here"
+            if name == "normalisation":
+                cure = f"pass {parse_normalisation(found).flags}"
             wanted = f"asked for is {_words(expected)}"
             raise InputError(f"checkpoint {path} has {what} {_words(found)}, {wanted}: {cure}, or {_cure(path)}")
 
@@ -120,19 +151,30 @@ def restore(checkpoint, device="cpu"):
 
 
 def read_state_dict(path):
-    """A plain state dict from a file that holds one, also under the key "state_dict" or "model", or a checkpoint.
+    """A plain state dict from a file that holds one, also under the usual keys, or a checkpoint, or safetensors.
 
     Raises: InputError if there is no such file or it holds something else, a whole pickled network, say
     """
+    return _state_dict(_read_any(path), path)
+
+
+def _read_any(path):
+    """Content of a file of weights of any origin."""
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder: name the file of weights in it")
     if not Path(path).is_file():
-        raise InputError(f"no weights at {path}: name a file that torch.save(model.state_dict(), FILE) wrote")
-    content = read_tensors(path, "save one with torch.save(model.state_dict(), FILE)")
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not _is_state_dict(content):
-        raise InputError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), FILE)")
-    return dict(content)
+        raise InputError(f"no weights at {path}: name a file that {SAVE} wrote")
+    if weight_files.is_safetensors(path):
+        return weight_files.read_safetensors(path)
+    return read_tensors(path, f"save one with {SAVE}")
+
+
+def _state_dict(content, path):
+    found = find_state_dict(content)
+    if found is None:
+        inside = weight_files.keys_in_words(content)
+        raise InputError(f"{path} holds no state dict: save one with {SAVE}{inside}")
+    return found
 
 
 def write_tensors(path, content):
@@ -141,6 +183,9 @@ def write_tensors(path, content):
         return b""  # nothing is serialised
     buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
     torch.save(content, buffer)
+    buffer.seek(-2, io.SEEK_END)  # the length of the comment ends the archive
+    buffer.write(COMMENT.to_bytes(2, "little"))
+    buffer.write(_checksum(buffer.getbuffer()))
     write_atomically(path, buffer.getbuffer())
     return buffer.getbuffer()
 
@@ -150,15 +195,29 @@ def read_tensors(path, cure):
 
     Raises: InputError that ends in `cure` if the file can't be read so; one of its own for a whole pickled network
     """
+    weight_files.check_container(path, cure)
     try:
+        if not _is_whole(path):
+            raise ValueError("the checksum does not fit")
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
-            cure = "it may run code when it is opened; save only the weights with torch.save(model.state_dict(), FILE)"
-            raise InputError(f"{path} holds more than tensors, a whole pickled network perhaps: {cure}") from None
-        raise InputError(f"{path} is damaged or no PyTorch file: {cure}") from None
+        reason = weight_files.reason_blocked(path, error)
+        raise InputError(reason or f"{path} is damaged or no PyTorch file: {cure}") from None
+
+
+def _checksum(content):
+    return b"sha256:" + hashlib.sha256(content).hexdigest().encode()
+
+
+def _is_whole(path):
+    """Whether a file fits the checksum at its end, or has none."""
+    content = memoryview(Path(path).read_bytes())
+    last = bytes(content[-22 - COMMENT :])
+    record = last[last.rfind(END) :][:22] if END in last else b""
+    marked = record.endswith(COMMENT.to_bytes(2, "little")) or last.find(b"sha256:") == len(last) - COMMENT
+    return not marked or bytes(content[-COMMENT:]) == _checksum(content[:-COMMENT])
 
 
 def sha256_of(path):
@@ -184,11 +243,6 @@ def _cure(path):
 
 def _words(value):
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _is_state_dict(value):
-    tensors = isinstance(value, Mapping) and len(value) > 0
-    return tensors and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in value.items())
 
 
 def _own_copy(tensor):

@@ -4,10 +4,18 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from models import build_model, load_weights
-from utils.common.errors import InputError
-from utils.network.checkpoint import check_matches, checkpoint_in, load_checkpoint, read_state_dict, restore, sha256_of
+from models import build_model, load_weights, recognise
+from models.heads import get_heads
+from utils.common.errors import InputError, warn
+from utils.common.normalisation import HALF, Normalisation, parse_normalisation
+from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore, sha256_of
+from utils.network.modes import exact_float32, keeping_modes
+
+SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
+MODEL, IMG_SIZE = "resnet18", 224  # of a plain state dict, which does not say
+ASSUMED = {"model": f"--model {MODEL}", "img_size": f"--img_size {IMG_SIZE}", "normalisation": HALF.flags}
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,8 @@ class LoadedNetwork:
 
     model: in eval mode on the device; name: of its architecture; sha256: of the file it was read from
     seed, epoch: of its training, None if it is the user's own; arguments: {flag: value} it was trained with
+    kind: of the checkpoint, "original", "pruned_<targets>" and so on; normalisation: of its images
+    assumed: what neither the file nor the user said, as flags: "--img_size 224"
     """
 
     model: nn.Module
@@ -27,6 +37,16 @@ class LoadedNetwork:
     seed: int | None = None
     epoch: int | None = None
     arguments: dict = field(default_factory=dict)
+    kind: str = "plain state dict"
+    normalisation: Normalisation = HALF
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def flags(self):
+        """Flags of step 1 that train a network on images prepared as this one's are."""
+        words = f"--model {self.name} --img_size {self.img_size}"
+        words += f" {self.normalisation.flags}" if self.normalisation != HALF else ""
+        return words + " --as_released" * bool(self.arguments.get("as_released"))
 
     def load_unlearned(self, path):
         """Take the values of an unlearned checkpoint that descends from this network, in place.
@@ -35,52 +55,136 @@ class LoadedNetwork:
         Raises: InputError if there is none, or it descends from another network
         """
         checkpoint = load_checkpoint(path)
-        check_matches(checkpoint, path, attributes=self.attributes, model=self.name, img_size=self.img_size)
+        same = {"attributes": self.attributes, "model": self.name, "img_size": self.img_size}
+        check_matches(checkpoint, path, **same, normalisation=str(self.normalisation))
         if checkpoint.parent_sha256 != self.sha256:
             sides = f"{str(checkpoint.parent_sha256)[:12]}…, but {self.path} has sha256 {self.sha256[:12]}…"
             raise InputError(f"{path} descends from a checkpoint of sha256 {sides}: run step 3 without --evaluate_only")
         if "unlearning" not in checkpoint.arguments:
             raise InputError(f"{path} does not say how it was unlearned: run step 3 without --evaluate_only")
-        self.model.load_state_dict(checkpoint.state_dict)
+        load_weights(self.model, checkpoint.state_dict, path)
         return checkpoint.arguments["unlearning"]
 
 
-def load_network(path, attributes, *, weights=None, name=None, img_size=None, device="cpu"):
-    """Load the network of `path` (a checkpoint), or of `weights` (a plain state dict) if that is given.
+def load_network(path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu"):
+    """Load the network of `path` (a checkpoint), or of `weights` (a checkpoint or a plain state dict) if that is given.
 
     Args:
-        attributes: heads the user asks for, in order
+        attributes: heads the user asks for, in order; None takes the checkpoint's
         name: architecture; None takes the checkpoint's, or resnet18 for `weights` that do not say
         img_size: pixels a side; None takes the checkpoint's, or 224 for `weights` that do not say
+        normalisation: `Normalisation`; None takes the checkpoint's, or half for `weights` that do not say
     Returns: LoadedNetwork
     Raises: InputError if a file is absent or damaged or does not match what is asked
     """
-    asked = {"attributes": tuple(attributes), "model": name, "img_size": img_size}
+    file = str(weights or path)
+    content = read_weights(weights) if weights else load_checkpoint(path)
+    asked = {"attributes": attributes and tuple(attributes), "model": name, "img_size": img_size}
+    asked["normalisation"] = normalisation and str(normalisation)
     asked = {key: value for key, value in asked.items() if value is not None}
-    if weights:
-        own = checkpoint_in(weights)
-        if own is not None:  # it says itself what its heads are: a plain state dict cannot
-            check_matches(own, weights, **asked)
-        name = name or (own.model if own else "resnet18")
-        img_size = img_size or (own.img_size if own else 224)
-        model = build_model(name, attributes)
-        model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
-        details = {"seed": own.seed, "epoch": own.epoch, "arguments": own.arguments} if own else {}
-        return LoadedNetwork(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights), **details)
-    checkpoint = load_checkpoint(path)
-    check_matches(checkpoint, path, **asked)
-    details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch, "arguments": checkpoint.arguments}
-    model = restore(checkpoint, device).eval()
-    return LoadedNetwork(
-        model, checkpoint.model, checkpoint.attributes, checkpoint.img_size, str(path), sha256_of(path), **details
-    )
+    if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
+        check_matches(content, file, **asked)
+        model, assumed = restore(content, device), ()
+        about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
+        about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
+    else:
+        if not attributes:
+            raise InputError(f"{file} does not say what its heads are: name them in order by --task_labels")
+        assumed = tuple(text for flag, text in ASSUMED.items() if flag not in asked)
+        name, normalisation = name or MODEL, normalisation or HALF
+        model = _fill(build_model(name, attributes), content, file, name).to(device).eval()
+        about = {"attributes": tuple(attributes), "img_size": img_size or IMG_SIZE}
+        about |= {"name": name, "normalisation": normalisation}
+    return LoadedNetwork(model, path=file, sha256=sha256_of(file), assumed=assumed, **about)
 
 
-def random_network(name, attributes, seed, device="cpu"):
+def _fill(model, state_dict, file, name):
+    """`load_weights`, whose error names the architecture that the file is of, if that is another one."""
+    try:
+        return load_weights(model, state_dict, file)
+    except InputError as error:
+        other = recognise(state_dict, name)
+        hint = f"; it fits --model {other}" if other else ""
+        raise InputError(f"{error}{hint}") from None
+
+
+def check_alike(networks, cure):
+    """Refuse networks that can't be compared on the same images; warn if their training parts differ.
+
+    Args: networks: {role: `LoadedNetwork`}; cure: what the error ends in
+    Raises: InputError that names what differs
+    """
+    kinds = {role: f"{network.name} at {network.img_size} px" for role, network in networks.items()}
+    if len({network.normalisation for network in networks.values()}) > 1:
+        kinds = {role: f"{kind}, {networks[role].normalisation}" for role, kind in kinds.items()}
+    resized = {role: bool(network.arguments.get("as_released")) for role, network in networks.items()}
+    recorded = {role: network for role, network in networks.items() if network.arguments}
+    if len({resized[role] for role in recorded}) > 1:
+        kinds = {role: kind + ", --as_released" * resized[role] for role, kind in kinds.items()}
+    if len(set(kinds.values())) > 1:
+        unlike = ", ".join(f"{role} {kind}" for role, kind in kinds.items())
+        raise InputError(f"the networks differ ({unlike}): {cure}")
+    for flag, default in SPLIT_FLAGS.items():
+        values = {role: network.arguments.get(flag, default) for role, network in recorded.items()}
+        if len(set(values.values())) > 1:
+            sides = ", ".join(f"{role} {value}" for role, value in values.items())
+            warn(f"the networks were trained with different --{flag} ({sides}): one may have seen test images")
+
+
+def random_network(name, attributes, seed, device="cpu", images=None):
     """A network that was never trained, in eval mode on `device`: what its features tell, any network's do.
 
-    Args: name: architecture; attributes: heads; seed: the weights differ from those of the original and the oracle
+    Args:
+        name: architecture; attributes: heads; seed: the weights differ from those of the original and the oracle
+        images: (N, 3, H, W), normalised, on the CPU, for `calibrate`; None: its layers keep their default statistics
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed + 2_000_003)  # neither the original's first weights nor the oracle's
-        return build_model(name, attributes).to(device).eval()
+        model = build_model(name, attributes)
+    if images is not None:
+        calibrate(model, images)
+    return model.to(device).eval()
+
+
+@torch.no_grad()
+def calibrate(model, images):
+    """Give an untrained network, in place, the statistics of some images, as a training would have.
+
+    Batch norms take those of the one batch. In a network without layers that normalise, each convolution and linear
+    layer but the heads is scaled so that its outputs have a standard deviation of 1, from below upwards (Mishkin and
+    Matas 2016); else signals shrink from layer to layer. All on the CPU, so that the numbers are the same everywhere.
+
+    Args: model: on the CPU; images: (N, 3, H, W), normalised, on the CPU
+    """
+    if len(images) < 2:
+        return  # no spread to measure
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    others = any(isinstance(module, (nn.LayerNorm, nn.GroupNorm)) for module in model.modules())
+    scaled = [] if norms or others else [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    hooks = [module.register_forward_hook(_scale_to_one) for module in scaled if module is not get_heads(model)]
+    with keeping_modes(model), exact_float32():
+        model.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+        momenta = [norm.momentum for norm in norms]
+        try:
+            for norm in norms:
+                norm.momentum = 1.0  # the statistics of this batch, nothing of the defaults
+            model(images)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+            for hook in hooks:
+                hook.remove()
+
+
+def _scale_to_one(module, _, output):
+    """A forward hook that scales a layer by one over the spread of its output, and gives the output it then has."""
+    spread = float(output.std())
+    if not spread > 0:
+        return output
+    for value in (module.weight, module.bias):
+        if value is not None:
+            value.div_(spread)
+    return output / spread

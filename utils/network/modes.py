@@ -33,3 +33,16 @@ def exact_float32():
         yield
     finally:
         convolutions.allow_tf32, products.allow_tf32 = before
+
+
+@contextmanager
+def unchanged_on_error(tensors):
+    """Give some tensors their values back, in place, if the block ends in an error or an interrupt."""
+    values = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for tensor, before in values:
+                tensor.copy_(before)
+        raise

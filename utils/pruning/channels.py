@@ -3,10 +3,10 @@
 import torch
 
 from utils.common.errors import InputError
-from utils.graph.essential_graph import check_graph, read_graph, read_released_text
+from utils.graph.essential_graph import check_graph, check_layers, read_graph, read_released_text
+from utils.graph.graph_format import CARRIED
 from utils.graph.selection import released_nodes_to_prune
-
-CARRIED = ("proportion", "importance", "layers", "num_images", "as_released")  # flags of step 2 that results name
+from utils.network.modes import unchanged_on_error
 
 
 def read_nodes(path, task):
@@ -26,12 +26,8 @@ def read_nodes(path, task):
 
 
 def _nodes_of_votes(path, network):
-    votes, modules = read_released_text(path), dict(network.model.named_modules())
-    for layer, of_channels in votes.items():
-        channels = getattr(modules.get(layer), "out_channels", None)
-        if channels != len(of_channels):
-            there = f"{channels} channels there" if channels else "no such convolution"
-            raise InputError(f"{path}: {len(of_channels)} votes for layer {layer}, but {network.name} has {there}")
+    votes = read_released_text(path)
+    check_layers({layer: len(of_channels) for layer, of_channels in votes.items()}, network, path, "votes")
     return {
         layer: released_nodes_to_prune(of_channels, len(network.attributes)) for layer, of_channels in votes.items()
     }
@@ -40,26 +36,31 @@ def _nodes_of_votes(path, network):
 def zero_channels(model, channels, batch_norm):
     """Make output channels of convolutions exactly 0 after their ReLU, in place; all other values stay bit-equal.
 
-    The filter and bias of the convolution become 0, and the scale and shift of the batch norm behind it too: a zero
-    filter alone would leave the constant shift - scale * mean / std.
+    The filter and bias of the convolution become 0, and the scale and shift of the norm behind it too: a zero filter
+    alone would leave the constant shift - scale * mean / std. A batch norm without scale and shift gets the mean 0.
 
     Args:
         channels: {convolution name: list of output channels}
-        batch_norm: {convolution name: name of the batch norm behind it, or None} (`Dataflow.batch_norm`)
-    Raises: IndexError if a channel does not exist; AttributeError if a layer does not
+        batch_norm: {convolution name: name of the norm behind it, or None} (`Dataflow.batch_norm`)
+    Raises: IndexError if a channel does not exist; AttributeError if a layer does not; InputError if its channels can't
+        be set to 0. Whatever is raised, the network is as it was
     """
-    for tensor, rows in _rows_of(model, channels, batch_norm):
-        with torch.no_grad():
+    found = _rows_of(model, channels, batch_norm)
+    with torch.no_grad(), unchanged_on_error([tensor for tensor, _ in found]):
+        for tensor, rows in found:
             tensor.index_fill_(0, rows, 0)
 
 
 def _rows_of(model, channels, batch_norm):
-    """[(parameter, rows to clear)] over the convolutions and their batch norms."""
+    """[(tensor, rows to clear)] over the convolutions and their norms."""
     found = []
     for layer, chosen in channels.items():
         convolution = model.get_submodule(layer)
         if not len(chosen):
             continue
+        if layer not in batch_norm:
+            why = "it serves in several places, or the norm behind it shifts a channel that is 0"
+            raise InputError(f"channels of {layer} can't be set to 0 ({why}): prune other layers, step 2's --layers")
         rows = torch.as_tensor(chosen, dtype=torch.int64)
         least, most = (int(end) for end in rows.aminmax())  # on the host still: no wait for the device
         if least < 0 or most >= convolution.out_channels:
@@ -67,8 +68,8 @@ def _rows_of(model, channels, batch_norm):
             raise IndexError(f"{layer} has channels 0 to {convolution.out_channels - 1}, asked for {wrong}")
         rows = rows.to(convolution.weight.device, non_blocking=True)
         tensors = [convolution.weight, convolution.bias]
-        if batch_norm.get(layer):
+        if batch_norm[layer]:
             norm = model.get_submodule(batch_norm[layer])
-            tensors += [norm.weight, norm.bias]
+            tensors += [norm.weight, norm.bias] if norm.weight is not None else [getattr(norm, "running_mean", None)]
         found += [(tensor, rows) for tensor in tensors if tensor is not None]
     return found

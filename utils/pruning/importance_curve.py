@@ -32,17 +32,17 @@ def importance_curve(model, dataflow, target_scores, evaluate, *, step=0.05, see
     untouched = evaluate(model)
     rows = [_row(order, 0.0, name, figures) for order in ORDERS for name, figures in untouched.items()]
     bar = tqdm(total=len(ORDERS) * len(shares), desc="importance curve", unit="network", disable=None, leave=False)
-    for order in ORDERS:
-        pruned = copy.deepcopy(model)
-        orders = {
-            layer: channel_order(order, scores, seed + i) for i, (layer, scores) in enumerate(target_scores.items())
-        }
-        for share in shares:
-            cut = {layer: sorted(channels[: round(share * len(channels))]) for layer, channels in orders.items()}
-            zero_channels(pruned, cut, dataflow.batch_norm)
-            rows += [_row(order, share, name, figures) for name, figures in evaluate(pruned).items()]
-            bar.update()
-    bar.close()
+    with bar:
+        for order in ORDERS:
+            pruned = copy.deepcopy(model)
+            orders = {
+                layer: channel_order(order, scores, seed + i) for i, (layer, scores) in enumerate(target_scores.items())
+            }
+            for share in shares:
+                cut = {layer: sorted(channels[: round(share * len(channels))]) for layer, channels in orders.items()}
+                zero_channels(pruned, cut, dataflow.batch_norm)
+                rows += [_row(order, share, name, figures) for name, figures in evaluate(pruned).items()]
+                bar.update()
     return rows
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE, Verdict
 from utils.common import distributed, run
-from utils.common.paths import write_atomically
+from utils.common.paths import targets_name, write_atomically
 from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
 from utils.report.tables import format_figure
 
@@ -20,14 +20,14 @@ def write_audit(folder, result):
     Args: result: as `utils.audit.audit.audit` returns it
     """
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    write_atomically(Path(folder) / f"audit_{result['target']}.json", text)
+    write_atomically(Path(folder) / f"audit_{targets_name([result['target']])}.json", text)
     _draw_audit(folder, result)
 
 
 def _draw_audit(folder, result):
     """ROC, probes by stage, relearning curves and, if heads were kept, their changes, as audit_<target>_….png."""
     target, networks = result["target"], {NAMES.get(name, name): record for name, record in result["nets"].items()}
-    stem = str(Path(folder) / f"audit_{target}")
+    stem = str(Path(folder) / f"audit_{targets_name([target])}")
     heads = {name: record["shipped"] for name, record in networks.items() if record["shipped"]["roc"]}
     curves = {name: (head["roc"]["fpr"], head["roc"]["tpr"], head["value"]) for name, head in heads.items()}
     draw_roc(f"{stem}_roc.png", curves, f"{target}: the shipped head")

@@ -5,7 +5,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 
-from utils.report.style import FORGOTTEN, INK, KEPT, PALE, SHARED, legend_below, picture, readable
+from utils.report.style import FORGOTTEN, INK, KEPT, PALE, SHARED, legend_below, picture, plain, readable
 
 GROUPS = {"target": FORGOTTEN, "shared": SHARED, "kept": KEPT}  # from the top of the picture to its bottom
 ROWS_A_COLUMN = 48  # a group with more dots than this gets further columns in its lane
@@ -121,8 +121,9 @@ def _lane_caption(nodes, layer, groups, channels):
 
 def _legend(attributes, forgotten):
     names = " + ".join(readable(attribute) for attribute in forgotten)
+    names = plain(names, 60) if len(forgotten) <= 3 else f"one of the {len(forgotten)} targets"
     kept = [readable(attribute) for attribute in attributes if attribute not in forgotten]
-    others = f"{' + '.join(kept)} only" if 0 < len(kept) <= 3 else "kept heads only"
+    others = f"{plain(' + '.join(kept), 60)} only" if 0 < len(kept) <= 3 else "kept heads only"
     dots = {
         f"essential to {names} only": {"color": FORGOTTEN},
         f"essential to {names} and a kept head": {"color": SHARED},

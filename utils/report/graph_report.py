@@ -5,30 +5,44 @@ import torch
 
 from utils.common import distributed, paths, run
 from utils.common.arguments import recorded_flags
-from utils.common.paths import write_atomically
+from utils.common.paths import check_outputs, write_atomically
+from utils.datasets.dataset import denormalise
 from utils.evaluation.predict import evaluate
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import gradcam_maps
-from utils.network.checkpoint import NORMALISATION
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
 from utils.report.graph_figure import draw_graph
+from utils.report.next_steps import after_graph
 from utils.report.run_record import describe_task
 
 
-def describe(task, layers, images, flags):
+def describe(task, layers, images, data, flags):
     """Header of step 2: {what: value}.
 
-    Args: task: `Task`; layers: names; images: `ScoringImages`; flags: {flag: value} of step 2
+    Args: task: `Task`; layers: names; images: `ScoringImages`; data: `ImageDataset`; flags: of step 2
     """
     counts = ", ".join(f"{name} {count}" for name, count in images.counts.items())
     extras = [words for flag, words in (("no_balance", "no balance"), ("as_released", "as released")) if flags[flag]]
     return {
-        **describe_task(task),
+        **describe_task(task, data),
         "scoring images": f"{len(images.rows)} ({counts})",
         "layers": ", ".join(layers),
         "choice": ", ".join([flags["importance"], f"proportion {flags['proportion']}", *extras]),
     }
+
+
+def check_graph_outputs(task, flags):
+    """Look at the files of step 2 before any work, see `check_outputs`.
+
+    Args: task: `Task`; flags: {flag: value} of step 2
+    """
+    written = {"graphs": [task.graph_file.with_suffix(suffix) for suffix in (".json", ".graphml", ".png")]}
+    if flags["released_txt"]:
+        written["released_txt"] = _released_file(task)
+    if flags["show_cams"] or flags["importance_curve"]:
+        written["results"] = task.results_folder(flags["results"]) / "importance_curve.png"
+    check_outputs(flags | {"checkpoint": task.network.path}, **written)
 
 
 def made_by(network, images, flags):
@@ -39,7 +53,7 @@ def made_by(network, images, flags):
     return {
         "model": network.name,
         "img_size": network.img_size,
-        "normalisation": NORMALISATION,
+        "normalisation": str(network.normalisation),
         "seed": flags["seed"],
         "scoring_images": images.counts,
         "parent_sha256": network.sha256,
@@ -59,10 +73,13 @@ def write_graph(graph, task, released_txt=False):
     draw_graph(file.with_suffix(".png"), *parts, list(graph.attributes), list(graph.forgotten), title)
     print(f"wrote {file} (and .graphml, .png)")
     if released_txt:
-        places = [graph.attributes.index(name) for name in graph.forgotten]
-        released = paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
-        write_atomically(released, graph.to_released_text())
-        print(f"wrote {released}")
+        write_atomically(_released_file(task), graph.to_released_text())
+        print(f"wrote {_released_file(task)}")
+
+
+def _released_file(task):
+    places = [task.network.attributes.index(name) for name in task.forgotten]
+    return paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
 
 
 @distributed.by_first
@@ -73,7 +90,7 @@ def draw_cams(graph, task, data, count, folder):
     rows = np.unique(np.concatenate([data.positives(name, "train")[:each] for name in network.attributes]))[:count]
     data.prepare(rows)
     images = next(data.batches(rows, len(rows), task.device))[0]
-    pixels = ((images * 0.5 + 0.5) * 255).round().clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()
+    pixels = denormalise(images, data.normalisation)
     maps = {name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes}
     for layer in graph.layers:
         cams = {name: heat[layer].cpu().numpy() for name, heat in maps.items()}
@@ -100,8 +117,11 @@ def draw_curve(graph, task, data, flags, folder):
     print(f"wrote {folder / 'importance_curve.csv'} and .png")
 
 
-def print_summary(graph, seconds):
-    """Print the table layer by layer, the totals and the seconds of each phase."""
+def print_summary(graph, task, seconds, flags):
+    """Print the table of a `graph` layer by layer, the totals, the seconds of each phase and what to do next.
+
+    Args: task: `Task`; seconds: {phase: seconds}; flags: {flag: value} of step 2
+    """
     rows = graph.summary()
     print(run.table([list(row.values()) for row in rows], list(rows[0])))
     pruned, edges = sum(len(channels) for channels in graph.prune.values()), len(graph.flat_edges())
@@ -109,3 +129,5 @@ def print_summary(graph, seconds):
     print("seconds: " + ", ".join(f"{phase} {value:.2f}" for phase, value in seconds.items()))
     if not pruned:
         print("nothing to prune: whatever the target needs, a kept attribute needs too; try another --proportion")
+    else:
+        print(after_graph(task.graph_file.with_suffix(".png"), flags))

@@ -2,11 +2,15 @@
 
 import os
 
+from utils.audit.verdict import Verdict
 from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
+from utils.common.errors import InputError, warn
+from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
 from utils.report.figures import draw_before_after
+from utils.report.next_steps import after_unlearning
 from utils.report.tables import before_after_table, forgetting_sentence
 
 
@@ -23,21 +27,75 @@ def describe_training(model, data, settings, left_out, flags):
         flags: {flag: value} of step 1
     """
     parameters, device = sum(parameter.numel() for parameter in model.parameters()), next(model.parameters()).device
-    counts = ", ".join(f"{len(data.rows(split))} {split}" for split in data.splits)
     return {
         "network": f"{flags['model']}, {parameters:,} parameters, {flags['img_size']} px, on {device}",
         "heads": " ".join(model.attributes) + (f", left out: {' '.join(left_out)}" if left_out else ""),
-        "images": f"{counts} ({flags['split']} split of {flags['data_path']})",
+        "images": _images(data, flags["split"], flags["data_path"]),
+        "normalisation": _in_words(data.normalisation),
+        "afterwards": steps_to_come(model),
         "settings": f"{settings.epochs} epochs, {settings.optimizer}, {settings.scheduler}, lr {settings.lr:g}, "
         f"batch {settings.batch_size}",
     }
 
 
-def describe_task(task):
-    """First lines of the header of steps 2 and 3: {what: value}; `task` is a `utils.datasets.task.Task`."""
+def describe_trained(network, data, flags):
+    """Header of step 1 with --evaluate_only: {what: value}.
+
+    Args: network: `LoadedNetwork`; data: `ImageDataset`; flags: {flag: value}, the network's own where none was given
+    """
+    split = flags["split"] if "split" in flags["given"] else network.arguments.get("split", flags["split"])
+    return {
+        "network": f"{network.name} from {network.path}, {network.img_size} px, {network.epoch} epochs",
+        "heads": " ".join(network.attributes),
+        "images": _images(data, split, flags["data_path"]),
+        **describe_network(network, data),
+    }
+
+
+def _images(data, split, data_path):
+    counts = ", ".join(f"{len(data.rows(part))} {part}" for part in data.splits)
+    return f"{counts} ({split} split of {data_path})"
+
+
+def steps_to_come(model, layers=5):
+    """What steps 2 and 3 will be able to do with a network: score so many `layers`, as step 2 does unasked, or why not.
+
+    Returns: it in words
+    """
+    try:
+        trace_dataflow(model).choose_layers([layers])
+    except InputError as error:
+        return f"steps 2 and 3 cannot: {error}"
+    return f"steps 2 and 3 can score {layers} layers"
+
+
+def _in_words(normalisation):
+    return f"{normalisation.name or 'of its own'}: {normalisation}"
+
+
+def describe_network(network, data=None):
+    """Lines of a header on how a network's images are prepared: {what: value}.
+
+    Args: network: `LoadedNetwork`; data: `ImageDataset`, to be compared with what the network was trained on
+    """
+    lines = {"normalisation": _in_words(network.normalisation)}
+    if network.assumed:
+        lines["assumed"] = f"{' '.join(network.assumed)} (a plain state dict does not say: pass the flags for others)"
+    recorded = network.arguments.get("training_part")
+    if data is not None and recorded and recorded != data.digest(network.attributes):
+        lines["note"] = "these are not the training images and labels that the network was trained on"
+    return lines
+
+
+def describe_task(task, data=None):
+    """First lines of the header of steps 2 and 3: {what: value}.
+
+    Args: task: `utils.datasets.task.Task`; data: `ImageDataset`, to be compared with what the network was trained on
+    """
     network = task.network
     return {
         "network": f"{network.name} from {network.path}, {network.img_size} px, on {task.device}",
+        **describe_network(network, data),
         "forget": " ".join(task.forgotten),
         "keep": " ".join(task.kept),
     }
@@ -47,11 +105,15 @@ def describe_unlearning(task, method, data):
     """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`."""
     counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
     how = {"channels to prune": counts} if counts else {"method": method["rule"]}
-    return {**describe_task(task), **how, "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})"}
+    return {
+        **describe_task(task, data),
+        **how,
+        "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
+    }
 
 
-def original_checkpoint(model, epoch, kind, flags):
-    """`Checkpoint` of a network that step 1 trained for some epochs with its flags, {flag: value}."""
+def original_checkpoint(model, epoch, kind, data, flags):
+    """`Checkpoint` of a network that step 1 trained for some epochs on `data` with its flags, {flag: value}."""
     return Checkpoint(
         state_dict=model.state_dict(),
         model=flags["model"],
@@ -59,7 +121,8 @@ def original_checkpoint(model, epoch, kind, flags):
         img_size=flags["img_size"],
         seed=flags["seed"],
         epoch=epoch,
-        arguments=recorded_flags(flags),
+        normalisation=str(data.normalisation),
+        arguments={**recorded_flags(flags), "training_part": data.digest()},
         versions=run.environment(),
         kind=kind,
     )
@@ -77,6 +140,7 @@ def save_unlearned(path, network, method, flags):
         model=network.name,
         attributes=tuple(network.attributes),
         img_size=network.img_size,
+        normalisation=str(network.normalisation),
         seed=network.seed,
         epoch=network.epoch,
         arguments={**network.arguments, "unlearning": method | {"arguments": asked, "before": before}},
@@ -134,16 +198,44 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
     }
 
 
-@distributed.by_first
-def report_unlearning(line, folder, results):
-    """Append the line of a run to the results, draw before against after, and print both in words.
+def warn_of_base_rates(before, network):
+    """Warn, in one line, of heads of the original that are right no more often than a constant answer.
 
-    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines
+    Args: before: {attribute: figures of the original}; network: `LoadedNetwork`, for its preparation of images
+    Returns: `before`, as it is
     """
-    run.append_result(results, line)
-    heads, forgotten = line["heads"], line["forgotten"]
+    poor = [
+        f"{head} {figures['accuracy']:.2f} against {constant:.2f}"
+        for head, figures in before.items()
+        if figures["n"] and figures["accuracy"] <= (constant := max(rate := figures["base_rate"], 1 - rate))
+    ]
+    if poor:
+        here = f"{network.normalisation.flags}, --img_size {network.img_size}"
+        warn(
+            f"the original is no better than the more frequent answer alone (accuracy of {', '.join(poor)}): check how "
+            f"its images were prepared in training (here {here}), and the order of --task_labels"
+        )
+    return before
+
+
+@distributed.by_first
+def report_unlearning(line, folder, results, flags):
+    """Append the line of a run to the results, draw before against after, print both in words, a verdict last.
+
+    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines; flags: {flag: value}
+    """
+    heads, forgotten, verdicts = line["heads"], line["forgotten"], line.get("verdict", {})
     picture = folder / "before_after.png"
-    draw_before_after(picture, heads, forgotten, f"{line['model']}: {line['method']}, forget {', '.join(forgotten)}")
-    print(f"wrote {picture} and a line in {results}")
-    print(before_after_table(heads, forgotten))
-    print(*(forgetting_sentence(target, **heads[target]) for target in forgotten), sep="\n")
+    try:
+        run.append_result(results, line)
+        title = f"{line['model']}: {line['method']}, forget {', '.join(forgotten)}"
+        draw_before_after(picture, heads, forgotten, title)
+        print(f"wrote {picture} and a line in {results}")
+    finally:  # the figures are told even where they cannot be kept
+        print(before_after_table(heads, forgotten))
+        print(*(forgetting_sentence(target, **heads[target], audited=bool(verdicts)) for target in forgotten), sep="\n")
+    if verdicts:
+        print(f"look at {folder}")
+        print(*(f"verdict on {target}: {Verdict(**verdict)}" for target, verdict in verdicts.items()), sep="\n")
+    else:
+        print(after_unlearning(folder, flags))

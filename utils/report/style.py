@@ -2,9 +2,10 @@
 
 import io
 import textwrap
+import warnings
 from contextlib import contextmanager
 
-import matplotlib
+import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -52,7 +53,9 @@ STYLE = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a $ in a name is a $
 }
+LONGEST_SIDE = 200  # inches; what is larger is drawn smaller
 
 
 @contextmanager
@@ -64,12 +67,14 @@ def picture(path, width, height, title=""):
         width, height: inches
         title: heading over the whole picture, wrapped to its width
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=PIXELS_PER_INCH)
+    # from matplotlib's own defaults: no file of the user's settings changes a picture
+    with matplotlib.style.context(STYLE, after_reset=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it
+        size = (min(width, LONGEST_SIDE), min(height, LONGEST_SIDE))
+        figure = Figure(figsize=size, layout="constrained", dpi=PIXELS_PER_INCH)
         FigureCanvasAgg(figure)  # an own canvas: no pyplot, no state shared with the caller's figures
         if title:
-            lines = [textwrap.fill(line, max(24, int(width * 11))) for line in title.splitlines()]
-            figure.suptitle("\n".join(lines), fontsize=11, fontweight="bold")
+            figure.suptitle(_wrapped(title, max(24, int(width * 11))), fontsize=11, fontweight="bold")
         yield figure
         content = io.BytesIO()
         # matplotlib would write its version into the file
@@ -77,9 +82,24 @@ def picture(path, width, height, title=""):
     write_atomically(path, content.getvalue())
 
 
+def _wrapped(title, width):
+    """Lines of a heading, each wrapped to at most three."""
+    lines = [plain(line, most=len(line)) for line in title.splitlines()]
+    return "\n".join(textwrap.fill(line, width, max_lines=3, placeholder=" …") for line in lines)
+
+
+def plain(name, most=40):
+    """A name in one line of letters that can be drawn; of a long one the middle is left out.
+
+    Args: most: characters
+    """
+    name = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(name))
+    return name if len(name) <= most else f"{name[: most - most // 3 - 1]}…{name[-(most // 3) :]}"
+
+
 def readable(name):
     """An attribute's name as a person writes it: underscores become spaces."""
-    return str(name).replace("_", " ")
+    return plain(str(name).replace("_", " "))
 
 
 def marked(attribute, forgotten):

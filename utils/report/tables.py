@@ -1,5 +1,7 @@
 """Figures of a network's heads as aligned text, and the sentence on a head that was to be forgotten."""
 
+import math
+
 from utils.common.run import table
 
 SILENT_RATE = 0.05  # a head that says yes to at most this share of its positives is silent
@@ -30,7 +32,8 @@ def epoch_line(progress, epochs, figures):
     """
     accuracies = "  ".join(f"{name} {row['accuracy']:.3f}" for name, row in list(figures.items())[:4])
     number = f"{progress.epoch:>{len(str(epochs))}}/{epochs}"
-    line = f"epoch {number}  loss {progress.loss:.4f}  mean AUC {mean_auc(figures):.4f}"
+    auc = mean_auc(figures)
+    line = f"epoch {number}  loss {progress.loss:.4f}  mean AUC {'-' if math.isnan(auc) else format(auc, '.4f')}"
     return f"{line}  accuracy {accuracies}  {progress.seconds:.1f} s"
 
 
@@ -49,11 +52,12 @@ def before_after_table(heads, forgotten):
     return table(rows, ["attribute", "n", *MEASURES.values()])
 
 
-def forgetting_sentence(attribute, before, after):
+def forgetting_sentence(attribute, before, after, audited=False):
     """One sentence on a forgotten head: its rate may have fallen while its ranking stays.
 
     Args:
         before, after: figures of the head, see `metrics.figures_per_head`
+        audited: an audit says what the features still hold
     """
     rate, auc = after["tpr"], after["auc"]
     if rate is None or auc is None:
@@ -62,7 +66,8 @@ def forgetting_sentence(attribute, before, after):
     fell = f"true-positive rate {format_figure(before['tpr'])} -> {format_figure(rate)}"
     if abs(auc - 0.5) <= CHANCE:
         words = "the head ranks no better than chance"
-        return f"{attribute}: {words} ({ranks}; {fell}). What its features still hold takes an audit to say."
+        more = "" if audited else " What its features still hold takes an audit to say."
+        return f"{attribute}: {words} ({ranks}; {fell}).{more}"
     if auc < 0.5:
         return (
             f"{attribute}: INVERTED, not forgotten: {ranks}, so reading it upside down recovers the attribute ({fell})."

@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from utils.common import distributed
 from utils.common.errors import InputError
+from utils.common.normalisation import HALF, normalisation_from_flags
 from utils.datasets.augmentation import Augmentation
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
@@ -144,9 +145,10 @@ def settings_from_flags(
     return TrainingSettings(epochs=epoch, batch_size=batch_size, lr=lr, **steps, **how)
 
 
-def augmentation_from_flags(*, hflip, vflip, rotation, as_released, **_):
-    """`Augmentation` from step 1's flags `hflip`, `vflip`, `rotation` and `as_released`; others are not looked at."""
-    return Augmentation(hflip=hflip, vflip=vflip or as_released, degrees=rotation, nearest=as_released)
+def augmentation_from_flags(*, hflip, vflip, rotation, as_released, mean, std, **_):
+    """`Augmentation` from step 1's flags `hflip`, `vflip`, `rotation`, `as_released`; black by `mean` and `std`."""
+    black = (normalisation_from_flags(mean, std) or HALF).black
+    return Augmentation(hflip=hflip, vflip=vflip or as_released, degrees=rotation, nearest=as_released, black=black)
 
 
 def first_weights_seed(seed, left_out):

@@ -1,18 +1,25 @@
 """A training on disk: the last and the best network, and the state that `--resume` goes on from.
 
-The state is a plain dictionary: "epoch" (whole epochs done), state dicts of "model", "optimizer" and "scheduler", the
-"settings" that must not change on the way, and whatever the caller adds. No generator is in it: those of an epoch are
-seeded by (seed, epoch).
+The state is a plain dictionary: "epoch" (whole epochs done), "step" (batches of the next one done, with the "sums" and
+"generators" at that point), state dicts of "model", "optimizer" and "scheduler", the "settings" that must not change on
+the way, and whatever the caller adds. At the end of an epoch no generator is in it: each epoch seeds its own.
 """
 
+import hashlib
+import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.common import paths
+from utils.common import distributed, paths
+from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
-from utils.network.checkpoint import read_tensors, save_checkpoint, write_tensors
+from utils.common.interrupts import Stopped, command_again
+from utils.network.checkpoint import load_checkpoint, read_tensors, save_checkpoint, sha256_of, write_tensors
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
+IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
+ELSEWHERE = "setting task_labels leave_out force mean std".split()  # they stand in the heads, or decide nothing
 
 
 @dataclass(frozen=True)
@@ -33,25 +40,125 @@ def training_files(save_path, run, left_out=()):
     )
 
 
-def keep_epoch(files, checkpoint, state, mean_auc, best_auc):
-    """Write what an epoch gave: the last network, the best one if it is that, and the state.
+def what_decides(flags, left_out, data):
+    """What a resumed training must share with the stopped one beside `TrainingSettings`: {what: plain value}.
 
-    Args:
-        files: `TrainingFiles`; checkpoint: `Checkpoint`; state: of `Progress`; mean_auc: of the heads, NaN if unknown
-    Returns: the best mean AUC so far
+    Args: flags: {flag: value} of step 1; left_out: names of an oracle's left-out columns; data: `ImageDataset`
     """
-    save_checkpoint(files.last, checkpoint)
-    if mean_auc > best_auc:
-        best_auc = mean_auc
-        save_checkpoint(files.best, checkpoint)
-    save_training_state(files.state, {**state, "best_auc": best_auc})
-    return best_auc
+    digest = hashlib.sha256()
+    for rows in data.splits.values():
+        digest.update("\n".join(data.image_ids[rows].tolist()).encode("utf-8", "surrogateescape"))
+        digest.update(data.labels[rows].tobytes())
+    kept = {name: value for name, value in recorded_flags(flags).items() if name not in {*IN_SETTINGS, *ELSEWHERE}}
+    pretrained = sha256_of(flags["pretrained"])[:12] if flags["pretrained"] else None
+    kept = {"attributes": list(data.attributes)} | kept
+    return kept | {"left out": list(left_out), "images and labels": digest.hexdigest()[:12], "pretrained": pretrained}
 
 
-def resume_training(files):
-    """(state to go on from, best mean AUC so far). Raises: InputError as `load_training_state`."""
-    state = load_training_state(files.state)
-    return state, state.pop("best_auc")
+class KeptTraining:
+    """A training as it is kept on disk: after each epoch, and within one when it is stopped.
+
+    state: to go on from, None: it starts anew; finished: no epoch is left; best: largest mean AUC so far
+    """
+
+    def __init__(self, files, fixed, epochs, *, resume=False, force=False, note=print):
+        """Open what is there; nothing is written yet.
+
+        Args:
+            files: `TrainingFiles`; fixed: of `what_decides`; epochs: that are asked for
+            resume: go on with the training that is there; force: replace it
+            note: called with a line on where it goes on
+        Raises: InputError if a training is there and neither is asked for, or it is not the one that is asked for
+        """
+        self.files, self.state, self.best, self._note = files, None, float("-inf"), note
+        self.finished = False
+        self._waiting, self._anew = (
+            None,
+            True,
+        )  # a state whose epoch is not evaluated yet; nothing of this training kept
+        there = [path for path in (files.last, files.state, files.best) if path.exists()]
+        if there and not (resume or force):
+            cure = "go on with it by --resume, replace it by --force, or name another run by --run_name"
+            raise InputError(f"{there[0]} holds a training already: {cure}")
+        if resume and files.state.exists():
+            self.state = load_training_state(files.state)
+            check_settings(self.state, fixed, fixed)
+            self.best, self._anew = self.state.pop("best_auc", self.best), False
+            self._say_where(epochs)
+        elif resume:
+            if files.last.exists():
+                _check_first_epoch(files, fixed)
+            note(f"no training to resume at {files.state}: starting anew")
+
+    def _say_where(self, epochs):
+        done, step = self.state["epoch"], self.state.get("step", 0)
+        self.finished = done >= epochs
+        if self.finished and not self.files.last.exists():
+            raise InputError(
+                f"{self.files.state} is of a finished training, but {self.files.last} is gone: use --force"
+            )
+        if step and distributed.active():
+            raise InputError(f"{self.files.state} is within an epoch of one process: go on without torchrun")
+        where = f"epoch {done + 1} of {epochs}" + (f", after {step} of its batches" if step else "")
+        end = f"the training is finished ({done} of {epochs} epochs): nothing is left to train, nothing is written"
+        self._note(end if self.finished else f"going on with {where}")
+
+    def prepare(self, data):
+        """Decode what a training needs of `data`, an `ImageDataset`; nothing for a finished one."""
+        for split in () if self.finished else data.splits:
+            data.prepare(data.rows(split))
+
+    def watch(self, epochs):
+        """The `Progress`es of `train_epochs`; from each on a stop does not lose it while it is not evaluated yet."""
+        for progress in epochs:
+            self._waiting = progress.last_step
+            yield progress
+        if not self.finished:
+            self._note(f"wrote {self.files.last}")
+
+    def keep(self, progress, checkpoint, mean_auc):
+        """Write what an epoch gave: the last network, the best one if it is that, and the state.
+
+        Args: progress: `Progress`; checkpoint: `Checkpoint`; mean_auc: of the heads, NaN if unknown
+        """
+        self._begin()
+        save_checkpoint(self.files.last, checkpoint)
+        if mean_auc > self.best:
+            self.best = mean_auc
+            save_checkpoint(self.files.best, checkpoint)
+        save_training_state(self.files.state, {**progress.state, "best_auc": self.best})
+        self._waiting = None
+
+    @contextmanager
+    def saved_when_stopped(self):
+        """Inside, `Stopped` saves the state where there is one and prints the command to go on. Raises: SystemExit"""
+        try:
+            yield
+        except Stopped as stop:
+            state = getattr(stop, "state", self._waiting)
+            if state is not None and not distributed.active():  # the others are elsewhere in the epoch
+                self._begin()
+                save_training_state(self.files.state, {**state, "best_auc": self.best})
+            if distributed.is_main():
+                again = command_again(["--resume"], drop=["--force"])
+                print(f"stopped; go on with: {again}", file=sys.stderr, flush=True)
+            raise SystemExit(stop.code) from None
+
+    def _begin(self):
+        """Before the first file of a training that starts anew: a state of another one must not outlive its network."""
+        if self._anew and distributed.is_main():
+            for path in (self.files.state, self.files.best):
+                with suppress(FileNotFoundError):
+                    path.unlink()
+        self._anew = False
+
+
+def _check_first_epoch(files, fixed):
+    """A network without a state is left by a kill between the two of the first epoch: only then it may be replaced."""
+    network = load_checkpoint(files.last)
+    same = all(fixed[name] == value for name, value in network.arguments.items() if name in fixed and name != "amp")
+    if network.epoch != 1 or not same:
+        raise InputError(f"{files.last} is there, but no training state {files.state}: train anew with --force")
 
 
 def save_training_state(path, state):
@@ -65,18 +172,33 @@ def load_training_state(path):
     """Read the state, tensors on the CPU. Raises: InputError if it is absent, damaged or something else."""
     if not Path(path).is_file():
         raise InputError(f"no training to resume at {path}: leave out --resume to start one")
-    state = read_tensors(path, "leave out --resume to start again")
+    state = read_tensors(path, "train anew with --force")
     if not isinstance(state, dict) or not KEYS <= set(state):
-        raise InputError(f"{path} is not the state of a training: leave out --resume to start again")
+        raise InputError(f"{path} is not the state of a training: train anew with --force")
     return state
 
 
-def check_settings(state, settings):
-    """Compare the settings of a state with those asked for. Raises: InputError naming what differs, both sides."""
+def check_settings(state, settings, only=None):
+    """Compare the settings of a state with those asked for, all of them or those that `only` names.
+
+    Raises: InputError naming what differs, both sides
+    """
     before = state["settings"]
-    for name in sorted(settings.keys() | before.keys()):
+    for name in dict.fromkeys([*settings, *before] if only is None else only):
         if before.get(name) != settings.get(name):
             raise InputError(
                 f"the training to resume had {name} {before.get(name)}, asked for is {settings.get(name)}: "
-                "ask for the same, or leave out --resume to start again"
+                "ask for the same, or replace it by --force"
             )
+
+
+def load_parts(state, parts):
+    """Give each of some `parts`, {name: what has load_state_dict}, its state. Raises: InputError if one doesn't fit."""
+    for name, part in parts.items():
+        try:
+            part.load_state_dict(state[name])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"the {name} of the training state does not fit ({reason}): replace it by --force"
+            ) from None

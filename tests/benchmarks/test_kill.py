@@ -1,0 +1,49 @@
+"""Killed at a random moment or out of disk, the same command again makes good: a few times here."""
+
+import json
+
+import pytest
+from conftest import run_step
+
+from benchmarks import kill
+
+pytest.importorskip("resource")
+
+
+def test_what_is_killed_or_out_of_disk_is_made_good_by_the_same_command(tiny_celeba, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--data_path", tiny_celeba, "--limit_files", "--out", tmp_path / "kill.jsonl"]
+    run_step("benchmarks.kill", "--kills", 2, 1, 1, 1, "--full", 1, 0, 0, 1, *words)
+    lines = [json.loads(line) for line in (tmp_path / "kill.jsonl").read_text().splitlines()]
+    assert {(line["work"], line["harm"]): line["runs"] for line in lines} == {
+        **{("step 1", "SIGKILL"): 2, ("step 1", "RLIMIT_FSIZE"): 1, ("step 2", "SIGKILL"): 1},
+        **{("step 3", "SIGKILL"): 1, ("cache", "SIGKILL"): 1, ("cache", "RLIMIT_FSIZE"): 1},
+    }
+    for line in lines:
+        assert line["found"] == [] and not any(line[fault] for fault in kill.FAULTS), line
+    assert sum(line["struck"] for line in lines) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["kill.jsonl"]
+
+
+def test_a_half_file_is_seen_and_what_was_there_is_none(tmp_path):
+    for name, content, whole in (
+        ("original.pth", b"PK", False),
+        ("original_training_state.pth", b"PK", False),
+        ("Bald.json", b"{", False),
+        ("results.jsonl", b'{"a": 1}\n{"b"', False),
+        ("results.jsonl", b'{"a": 1}\n{"b": 2}\n', True),
+        (".original.pth.host.7.tmp", b"PK", True),  # that it goes later is looked at then
+        ("before.png", b"before", True),
+        ("after.png", b"after", True),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert kill.is_whole(tmp_path / name, content, {"x": b"before"}, {"x": b"after"}) is whole, name
+
+
+def test_every_fault_is_counted_and_kept_with_its_moment():
+    fine = {"struck": True, "half": [], "unequal": [], "left": [], "words": [], "seconds": 0.5}
+    line = kill.summary(
+        "step 2", "seconds", [fine, fine | {"left": [".lock"], "seconds": 0.7, "struck": False}], 1.5, True
+    )
+    assert (line["runs"], line["struck"], line["left"], line["half"], line["at"]) == (2, 1, 1, 0, [0.5, 0.7])
+    assert line["found"] == [{"seconds": 0.7, "half": [], "unequal": [], "left": [".lock"], "words": []}]

@@ -1,0 +1,39 @@
+"""What is the user's to mend gets a line, what is the program's fault none."""
+
+import errno
+
+import pytest
+import torch
+
+from utils.common.errors import InputError, explain
+
+USED_UP = "is used up: use a smaller --batch_size (or --img_size)"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 4.00 TiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_is_used_up_names_the_batch_size(error):
+    assert explain(error).endswith(USED_UP) and "\n" not in explain(error)
+
+
+def test_an_allocation_that_no_machine_can_serve_is_explained():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert explain(raised.value) == f"memory {USED_UP}"
+
+
+def test_the_users_own_mistakes_and_files_are_told_and_nothing_else():
+    assert explain(InputError("no folder x")) == "no folder x"
+    assert explain(PermissionError(errno.EACCES, "Permission denied", "x.pth")).startswith("Permission denied: x.pth: ")
+    assert "ulimit" in explain(RuntimeError("can't start new thread"))
+    for fault in (RuntimeError("shapes differ"), ValueError("x"), KeyError("y")):
+        assert explain(fault) is None

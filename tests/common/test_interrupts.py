@@ -1,0 +1,58 @@
+"""Signals: noted while work is finished, raised elsewhere and the second time."""
+
+import signal
+import sys
+
+import pytest
+
+from utils.common.interrupts import Stopped, Stopping, command_again
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_work_at_once_and_has_its_exit_code(number, code):
+    with pytest.raises(Stopped) as stopped, Stopping():
+        signal.raise_signal(number)
+    assert stopped.value.code == code and isinstance(stopped.value, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_what_must_be_finished_is_finished_unless_a_second_signal_comes(second):
+    done = []
+    with pytest.raises(Stopped), Stopping() as stopping, stopping.finishing():
+        signal.raise_signal(signal.SIGTERM)
+        assert stopping.requested
+        done.append("first")
+        signal.raise_signal(second)
+        done.append("second")
+    assert done == ["first"]
+
+
+def test_a_signal_that_nobody_asked_for_is_raised_at_the_end():
+    done = []
+    with pytest.raises(Stopped), Stopping() as stopping:
+        with stopping.finishing():
+            signal.raise_signal(signal.SIGINT)
+            done.append("finished")
+        done.append("after")
+    assert done == ["finished"]
+
+
+def test_where_nothing_is_cheap_to_finish_the_first_signal_is_raised():
+    with pytest.raises(Stopped), Stopping() as stopping, stopping.finishing(waits=False):
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it went on")
+
+
+def test_handlers_are_put_back_after_an_error_too():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(ZeroDivisionError), Stopping():
+        raise ZeroDivisionError
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_the_command_to_go_on_is_the_one_given_with_the_flag_once(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["a/step_1.py", "--data_path", "my faces", "--force", "--resume"])
+    again = "step_1.py --data_path 'my faces' --resume"
+    assert command_again(["--resume"], drop=["--force"]) == f"python a/{again}"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert command_again(["--resume"], drop=["--force"]) == f"torchrun … a/{again}"

@@ -1,0 +1,93 @@
+"""Outputs that cannot be written, or that are inputs, are refused before any work, and looking leaves no trace."""
+
+import os
+
+import pytest
+
+from utils.common import paths
+from utils.common.errors import InputError
+from utils.common.paths import check_outputs
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+def tree(folder):
+    return sorted((str(path), path.stat().st_mtime_ns) for path in [folder, *folder.rglob("*")])
+
+
+@pytest.mark.parametrize("path", ["new.json", "new/and/new.json", "file", "folder/new", "folder/../other/x"])
+def test_what_can_be_written_passes_and_nothing_is_left(path, here):
+    before = tree(here)
+    check_outputs({}, results=path, out=here / "second")
+    check_outputs({"cache_path": "cache/deep"}, results=None)
+    assert tree(here) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("folder", "a folder or a device stands there"),
+        ("/dev/null", "a folder or a device stands there"),
+        ("file/results.jsonl", "file is a file where a folder must be"),
+        ("file/a/b/results.jsonl", "file is a file where a folder must be"),
+        ("new/" + "n" * 256, "more than 255 bytes"),
+        ("n" * 256 + "/new", "name"),
+        ("ü" * 200 + "/new", "name"),
+        ("a/" * 3000 + "b", "name"),
+        ("/proc/new/results.jsonl", "/proc/new/results.jsonl"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_with_its_flag(path, why, here):
+    before = tree(here)
+    with pytest.raises(InputError, match="^--results") as refused:
+        check_outputs({}, results=path)
+    assert why in str(refused.value) and "\n" not in str(refused.value)
+    assert tree(here) == before
+
+
+def test_a_cache_folder_that_is_a_file_is_refused(here):
+    with pytest.raises(InputError, match="--cache_path.* is a file where a folder must be"):
+        check_outputs({"cache_path": "file"})
+
+
+def test_a_read_only_folder_is_refused(here, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(paths.tempfile, "TemporaryFile", refuse)  # who runs the tests may be allowed everything
+    with pytest.raises(InputError, match="--out: can't write folder/x: Permission denied: folder: name a place"):
+        check_outputs({}, out="folder/x")
+
+
+@pytest.mark.parametrize("way", ["file", "folder/../file", "link", "hard", "linked/file"])
+def test_an_output_that_is_an_input_is_refused_also_through_links(way, here):
+    os.symlink("file", "link")
+    os.link("file", "hard")
+    os.symlink(".", "linked")
+    for flag in paths.INPUTS:
+        with pytest.raises(InputError, match=rf"--out would overwrite {way}, which is read \(--{flag}\)"):
+            check_outputs({flag: "file"}, out=way)
+        check_outputs({flag: None}, out=way)
+
+
+@pytest.mark.parametrize("name", ["list_attr_celeba.csv", "list_attr_celeba.txt", "img_align_celeba/000001.jpg"])
+def test_a_table_or_an_image_of_the_data_is_no_output(name, here):
+    path = here / "data" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("x")
+    os.symlink("data", "linked")
+    for way in (path, f"data/{name}", f"linked/{name}"):
+        with pytest.raises(InputError, match=r"which is read \(--data_path\)"):
+            check_outputs({"data_path": "data"}, results=way)
+    check_outputs({"data_path": "data"}, results="data/results.jsonl")
+
+
+def test_two_outputs_in_one_file_are_refused(here):
+    with pytest.raises(InputError, match="--exported .* is written for another flag"):
+        check_outputs({}, onnx="a.pt2", exported=here / "a.pt2")

@@ -1,0 +1,75 @@
+"""The last lines of a script are commands that can be pasted."""
+
+import importlib
+import shlex
+
+import pytest
+from conftest import STEP_1, STEP_2, STEP_3
+
+from utils.report import next_steps, run_record
+
+
+def flags_of(script, *words):
+    return vars(importlib.import_module(script).get_args_parser().parse_args(list(words)))
+
+
+def parsed(line):
+    """The flags of the command behind the last colon of `next: …: python SCRIPT.py …`, as its step reads them."""
+    start, script, *words = shlex.split(line[line.index("python ") :])
+    assert start == "python"
+    return flags_of(script.removesuffix(".py"), *words)
+
+
+SHARED = ["--task", "Bald", "5_o_clock Shadow", "--data_path", "my faces", "--cache_path", "none", "--save_path", "ck"]
+
+
+def test_training_leads_to_the_graph_of_the_same_task():
+    line = next_steps.after_training([], flags_of(STEP_1, *SHARED, "--model", "vgg11", "--img_size", "32"))
+    found = parsed(line)
+    assert "generate_graph.py" in line and found["task_labels"] == ["Bald", "5_o_clock Shadow"]
+    assert (found["data_path"], found["cache_path"], found["save_path"]) == ("my faces", None, "ck")
+    assert found["model"] is found["img_size"] is None  # they stand in the checkpoint
+    assert next_steps.after_training([], flags_of(STEP_1)) == (
+        "next: score its channels: python unlearning_multi_celeba_resnet18_generate_graph.py"
+    )
+
+
+def test_an_oracle_leads_to_an_audit_against_it():
+    found = parsed(next_steps.after_training(["Bald"], flags_of(STEP_1, "--setting", "I", "--leave_out", "0")))
+    assert (found["setting"], found["target_class"], found["audit"]) == ("I", ["Bald"], "quick")
+
+
+def test_a_graph_leads_to_pruning_with_the_same_weights():
+    words = ["--target", "1", "--weights", "mine.pth", "--model", "vgg11", "--img_size", "32", "--proportion", "0.2"]
+    line = next_steps.after_graph("graphs/x.png", flags_of(STEP_2, *SHARED, *words))
+    found = parsed(line)
+    assert line.startswith("look at graphs/x.png\n") and found["target_class"] == [1]
+    assert (found["weights"], found["model"], found["img_size"]) == ("mine.pth", "vgg11", 32)
+
+
+def test_unlearning_leads_to_its_audit_with_the_same_method():
+    found = parsed(next_steps.after_unlearning("results/x", flags_of(STEP_3, "--method", "erase", "--strength", "2")))
+    assert (found["method"], found["strength"], found["audit"]) == ("erase", 2.0, "quick")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_verdict_is_the_last_word_and_figures_are_told_even_where_they_cannot_be_kept(
+    full, tmp_path, monkeypatch, capsys
+):
+    figures = {"n": 9, "tpr": 0.5, "auc": 0.5, "tpr_all_positive": 0.5, "accuracy": 0.5, "balanced_accuracy": 0.5}
+    line = {"heads": {"Bald": {"before": figures, "after": figures}}, "forgotten": ["Bald"], "model": "m"}
+    line |= {"method": "erase", "verdict": {"Bald": {"word": "ERASED", "reason": "no attack beats the oracle's"}}}
+    results = tmp_path / "r.jsonl"
+    if full:
+        results.mkdir()
+        with pytest.raises(OSError):
+            run_record.report_unlearning(line, tmp_path, results, {})
+        assert "Bald (forgotten)" in capsys.readouterr().out
+        return
+    run_record.report_unlearning(line, tmp_path, results, {})
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "verdict on Bald: ERASED: no attack beats the oracle's"
+    assert "takes an audit" not in said
+    run_record.report_unlearning({**line, "verdict": {}}, tmp_path, results, {})
+    said = capsys.readouterr().out
+    assert "takes an audit" in said and said.splitlines()[-1].endswith("--audit quick")

@@ -1,0 +1,64 @@
+"""Text that people and other programs wrote: bytes to UTF-8, lines to cells, names that are fit to be shown."""
+
+import csv
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+
+from utils.common.errors import InputError
+
+MAX_BYTES = 1 << 28  # of a table: ten times CelebA's
+FOREIGN = {b"PK\3\4": "an Excel or zip file", b"\x1f\x8b": "a compressed file", b"<": "a web page", b"%PDF": "a PDF"}
+NO_LABEL = ("", "nan", "na", "n/a", "null", "none", "?")
+NUMBER = re.compile(r"[-+]?\d[\d.,]*")
+
+
+def shown(name):
+    """A name, or another text from a file, fit for a line: escaped what is not printable, cut what is long."""
+    return repr(str(name)[:200])[1:-1]
+
+
+def read_text(path):
+    """Bytes of a text file as UTF-8 with line ends of one kind; bytes that are no UTF-8 stay as they are.
+
+    Raises: InputError if it cannot be read, is no text or is too large
+    """
+    try:
+        size = path.stat().st_size
+        text = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
+    if size > MAX_BYTES:
+        raise InputError(f"{path} has {size / 1e6:,.0f} MB, a table at most {MAX_BYTES / 1e6:.0f}: name the right file")
+    if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        text = text.decode("utf-16", "replace").encode("utf-8", "replace")
+    text = text.removeprefix(BOM_UTF8)
+    kind = next((kind for start, kind in FOREIGN.items() if text.startswith(start)), None)
+    if kind or b"\0" in text:
+        raise InputError(f"{path} is {kind or 'no text'}: save the table as text (CSV in UTF-8) under this name")
+    return text if b"\n" in text else text.replace(b"\r", b"\n")
+
+
+def split_cells(line, part=None):
+    """Cells of a line without quotes and blanks around them, those at the end left out that are empty.
+
+    Args: part: the sign that parts them; None: blanks or commas
+    """
+    if part is None:
+        return line.replace('"', " ").replace(",", " ").split()
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=part, skipinitialspace=True), [])]
+    except csv.Error:
+        return [line]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def plain_number(cell):
+    """A number as `str` writes it: 1 for 1.0 and 1,0; other text as it is."""
+    return re.sub(r"^(-?\d)[.,]0+$", r"\1", cell)
+
+
+def is_number(cell):
+    """Whether a cell looks like a number."""
+    return NUMBER.fullmatch(cell) is not None

@@ -1,0 +1,40 @@
+"""The last lines of a script: what to look at, and the command that goes on from there."""
+
+import shlex
+
+SCRIPT = "unlearning_multi_celeba_resnet18"
+TASK = "setting task_labels run_name data_path cache_path save_path device".split()  # what one step hands to the next
+OF_WEIGHTS = "weights model img_size mean std split".split()  # without --weights they stand in the checkpoint
+
+
+def command(step, flags, *words, names=()):
+    """The command of a step with the flags that a user gave to an earlier one.
+
+    Args: step: "generate_graph" or "unlearning"; flags: {flag: value}, in `given` those that were typed; names: more of
+        them to hand on; words: put behind
+    """
+    handed = [*TASK, *names, *(OF_WEIGHTS if flags.get("weights") else [])]
+    typed = []
+    for name in handed:
+        if name in flags.get("given", ()):
+            value = flags[name] if flags[name] is not None else "none"
+            typed += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(["python", f"{SCRIPT}_{step}.py", *typed, *words])
+
+
+def after_training(left_out, flags):
+    """What comes after step 1 with its flags, {flag: value}; `left_out`: names of the heads an oracle lacks."""
+    if left_out:
+        return f"next: audit against it: {command('unlearning', flags, '--target', *left_out, '--audit', 'quick')}"
+    return f"next: score its channels: {command('generate_graph', flags)}"
+
+
+def after_graph(picture, flags):
+    """What comes after step 2 with its flags, {flag: value}; `picture`: path of the graph's."""
+    return f"look at {picture}\nnext: prune: {command('unlearning', flags, names=['target_class'])}"
+
+
+def after_unlearning(folder, flags):
+    """What comes after step 3 without an audit; `folder`: of its pictures; `flags`: {flag: value}."""
+    again = command("unlearning", flags, "--audit", "quick", names=["target_class", "method", "strength", "graph"])
+    return f"look at {folder}\nnext: attack what the features still hold: {again}"

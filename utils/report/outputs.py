@@ -1,0 +1,31 @@
+"""The files that a step will write, looked at before any work."""
+
+from utils.common.paths import check_outputs, run_name, targets_name
+from utils.training.resume import training_files
+
+
+def training_outputs(flags, left_out=()):
+    """`TrainingFiles` of step 1 with its flags, {flag: value}, looked at before any work.
+
+    Args: left_out: names of the heads that an oracle lacks
+    Raises: InputError if one of the files could not be written, or is one that is read
+    """
+    run = run_name(flags["task_labels"], flags["run_name"])
+    files = training_files(flags["save_path"], run, left_out)
+    check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
+    return files
+
+
+def unlearned_outputs(task, flags):
+    """(path of the unlearned checkpoint, folder of what there is to see), looked at before any work.
+
+    Args: task: `Task`; flags: {flag: value} of step 3
+    Raises: InputError if one of the files could not be written, or is one that is read
+    """
+    method, known = flags["method"], flags["evaluate_only"]
+    path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
+    seen = [f"audit_{targets_name([target])}.json" for target in task.forgotten if flags["audit"]]
+    results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
+    inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
+    check_outputs(flags | inputs, save_path=None if known else path, results=results)
+    return path, folder
