@@ -47,6 +47,8 @@ KINDS = {
         {"plain, images/s": "plain ,.0f", "ours": "ours ,.0f", "ratio": "ratio .2f", "compiled": "compiled ,.0f"}),
     "scoring": ("times_ours", "times_ours", MACHINE | {"attributes": "attributes", "method": "*"},
         {"times ours": "times_ours/* .2f", "in CPU time": "median_cpu_seconds/* : median_cpu_seconds/ours .2f"}),
+    "processes": ("speed", "speed", {"model": "model", "processes": "processes", **MACHINE, "work": "*"},
+        {"one process, s": "one_seconds/* .2f", "several, s": "several_seconds/* .2f", "speed": "speed/* .2f"}),
     "erasure_cost": ("erase_seconds", "", RUN | {"hardware": "hardware"},
         {"images": "erase_images ,.0f", "erasure, s": "erase_seconds .2f", "epoch of training, s": "epoch_seconds .2f",
          "oracle's epochs": "oracle_epochs .0f", "share of an oracle": "ratio .2%"}),

@@ -67,7 +67,7 @@ class Stopping:
 def command_again(add, drop=()):
     """The shell command that started this program with the words of `add` behind it and without those of `drop`."""
     words = [word for word in sys.argv[1:] if word not in (*add, *drop)]
-    start = "torchrun …" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "python"
+    start = "python" if os.environ.get("WORLD_SIZE", "1") in ("", "1") else "torchrun …"
     return f"{start} {shlex.join([sys.argv[0], *words, *add])}"
 
 
