@@ -118,7 +118,10 @@ def test_an_oracle_of_another_kind_is_to_be_trained_again(oracle, said, opened, 
     with pytest.raises(InputError) as error:
         opened().reference_networks()
     line = str(error.value)
-    assert "train the oracle again (python unlearning_multi_celeba_resnet18_original.py --leave_out Bald" in line
+    again = (
+        f"train the oracle again at 16 px with --model {SMALL} (python unlearning_multi_celeba_resnet18_original.py "
+    )
+    assert again + "--leave_out Bald" in line
     assert all(part in line for part in said) and "pass --img_size" not in line
 
 
@@ -167,6 +170,23 @@ def test_an_audit_takes_the_normalisation_of_its_files_and_refuses_two(faces, tm
     with pytest.raises(InputError, match="plain state dicts .--model shufflenet_v2_x0_5 --img_size 16 --mean imagenet"):
         audited(faces, files, **flags)
     assert audited(faces, files, **flags, mean=["imagenet"])[2].normalisation == IMAGENET
+
+
+@pytest.mark.parametrize("size", [None, 16, 24])
+def test_an_audit_names_the_oracle_of_another_size_not_a_flag(size, faces, tmp_path):
+    checkpoint(tmp_path / "a.pth")
+    checkpoint(tmp_path / "oracle.pth", heads=("Smiling",), size=24)
+    with pytest.raises(InputError) as error:
+        audited(faces, {"unlearned": tmp_path / "a.pth", "oracle": tmp_path / "oracle.pth"}, img_size=size)
+    told = "pass --img_size 16" if size == 24 else f"train the oracle again at 16 px with --model {SMALL}"
+    assert told in str(error.value)
+
+
+def test_an_oracle_trained_on_other_images_is_warned_of(opened, tmp_path, capsys):
+    checkpoint(tmp_path / "Bald_Smiling" / "oracle_Bald.pth", heads=("Smiling",), training_part="0123456789abcdef")
+    task = opened()
+    task.reference_networks(0, task.open_data())
+    assert "oracle_Bald.pth was trained on other images or labels" in capsys.readouterr().err
 
 
 def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba, tmp_path, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import torch
 
 from utils.common import paths
 from utils.common.arguments import resolve_targets
+from utils.common.errors import warn
 from utils.common.normalisation import HALF, normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
@@ -72,8 +73,8 @@ class Task:
         networks, path = {"random": random}, self.checkpoint_file("oracle")
         if path.is_file():
             oracle = load_network(path, self.kept, device=self.device)
-            again = f"train the oracle again (python {SCRIPT}_original.py --leave_out {' '.join(self.forgotten)}"
-            check_alike({"original": self.network, "oracle": oracle}, f"{again} {self.network.flags})")
+            check_alike({"original": self.network, "oracle": oracle}, oracle_again(self.network, self.forgotten))
+            warn_of_other_images(oracle, data)
             networks["oracle"] = oracle.model
         return networks
 
@@ -184,24 +185,39 @@ def open_networks(
     """
     kept = [name for name in task_labels if name not in forgotten]
     options = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
-    loaded = {
-        role: load_network(None, kept if role == "oracle" else task_labels, weights=path, device=device, **options)
-        for role, path in files.items()
-        if path
-    }
-    trained = [role for role, network in loaded.items() if not network.assumed]
-    plain = [network for network in loaded.values() if network.assumed]
-    cure = "networks are compared on the same images only, so train one of them again"
-    if plain and trained:
-        cure = f"pass --model and --img_size for plain state dicts ({loaded[trained[0]].flags})"
-    check_alike(loaded, cure)
+    loaded = {}
+    for role, path in files.items():
+        if path:
+            heads, check = kept if role == "oracle" else task_labels, role == "unlearned"
+            loaded[role] = load_network(None, heads, weights=path, device=device, check=check, **options)
     network = loaded["unlearned"]
+    sure = [one for one in loaded.values() if not one.assumed]
+    if sure and len(sure) < len(loaded):
+        cure = f"pass --model and --img_size for plain state dicts ({sure[0].flags})"
+    else:
+        cure = oracle_again(network, forgotten) if "oracle" in loaded else "train one of them again as the other was"
+    check_alike(loaded, cure)
     options = _data_options(network, data_path, split, allow_missing, cache_path)
     exact = network.arguments.get("as_released", False)
     data = open_dataset(attributes=task_labels, exact_resize=exact, **options)
+    if "oracle" in loaded:
+        warn_of_other_images(loaded["oracle"], data)
     networks = {role: one.model for role, one in loaded.items()}
     networks["random"] = random_network(network.name, task_labels, seed, device, calibration_images(data))
     return network, networks, data, options
+
+
+def oracle_again(network, forgotten):
+    """The cure, in words, for an oracle that was trained otherwise than a `LoadedNetwork`; `forgotten`: names."""
+    command = f"python {SCRIPT}_original.py --leave_out {' '.join(forgotten)} {network.flags}"
+    return f"train the oracle again at {network.img_size} px with --model {network.name} ({command})"
+
+
+def warn_of_other_images(oracle, data):
+    """Warn if an oracle, a `LoadedNetwork`, was trained on another part than the training part of `data`, if given."""
+    recorded = oracle.arguments.get("training_part")
+    if data is not None and recorded and recorded != data.digest(oracle.attributes):
+        warn(f"{oracle.path} was trained on other images or labels than the training part of this data set")
 
 
 def calibration_images(data, most=64):

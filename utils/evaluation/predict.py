@@ -4,6 +4,7 @@ import torch
 from tqdm import tqdm
 
 from utils.common import distributed
+from utils.common.errors import InputError
 from utils.evaluation.metrics import figures_per_head
 from utils.network.modes import evaluating, exact_float32
 
@@ -15,6 +16,7 @@ def predict(model, data, rows, batch_size, device, bf16=False):
         model: network with attribute heads, on `device`; data: `utils.datasets.dataset.ImageDataset`
         rows: (N,) row numbers; batch_size: images a pass; bf16: compute in bfloat16, by default in float32
     Returns: logits (N, K) and labels (N, K), float32, on the CPU
+    Raises: InputError if a logit is not finite
     """
     device, mine = torch.device(device), distributed.share_out(rows)
     steps = -(-len(mine) // batch_size)
@@ -26,7 +28,11 @@ def predict(model, data, rows, batch_size, device, bf16=False):
         for images, batch_labels in progress_bar(batches, "evaluate", steps):
             logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
             labels.append(batch_labels)
-    return tuple(distributed.gather_rows(torch.cat(parts)).cpu() for parts in (logits, labels))
+    logits, labels = (distributed.gather_rows(torch.cat(parts)).cpu() for parts in (logits, labels))
+    if wrong := int((~logits.isfinite()).any(1).sum()):
+        cure = "its training diverged, or the images are prepared otherwise than in training"
+        raise InputError(f"the network's outputs are not finite for {wrong:,} of {len(logits):,} images: {cure}")
+    return logits, labels
 
 
 def progress_bar(batches, label, steps):

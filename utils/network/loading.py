@@ -66,7 +66,9 @@ class LoadedNetwork:
         return checkpoint.arguments["unlearning"]
 
 
-def load_network(path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu"):
+def load_network(
+    path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu", check=True
+):
     """Load the network of `path` (a checkpoint), or of `weights` (a checkpoint or a plain state dict) if that is given.
 
     Args:
@@ -74,6 +76,7 @@ def load_network(path, attributes=None, *, weights=None, name=None, img_size=Non
         name: architecture; None takes the checkpoint's, or resnet18 for `weights` that do not say
         img_size: pixels a side; None takes the checkpoint's, or 224 for `weights` that do not say
         normalisation: `Normalisation`; None takes the checkpoint's, or half for `weights` that do not say
+        check: False: these three are for a file that does not say only, a checkpoint may differ from them
     Returns: LoadedNetwork
     Raises: InputError if a file is absent or damaged or does not match what is asked
     """
@@ -83,7 +86,7 @@ def load_network(path, attributes=None, *, weights=None, name=None, img_size=Non
     asked["normalisation"] = normalisation and str(normalisation)
     asked = {key: value for key, value in asked.items() if value is not None}
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
-        check_matches(content, file, **asked)
+        check_matches(content, file, **(asked if check else {"attributes": tuple(attributes)}))
         model, assumed = restore(content, device), ()
         about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
