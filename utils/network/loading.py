@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models import build_model, load_weights, recognise
+from models import build_for, build_model, load_weights, recognise
 from models.heads import get_heads
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
@@ -95,16 +95,16 @@ def load_network(
             raise InputError(f"{file} does not say what its heads are: name them in order by --task_labels")
         assumed = tuple(text for flag, text in ASSUMED.items() if flag not in asked)
         name, normalisation = name or MODEL, normalisation or HALF
-        model = _fill(build_model(name, attributes), content, file, name).to(device).eval()
+        model = _build(name, attributes, content, file).to(device).eval()
         about = {"attributes": tuple(attributes), "img_size": img_size or IMG_SIZE}
         about |= {"name": name, "normalisation": normalisation}
     return LoadedNetwork(model, path=file, sha256=sha256_of(file), assumed=assumed, **about)
 
 
-def _fill(model, state_dict, file, name):
-    """`load_weights`, whose error names the architecture that the file is of, if that is another one."""
+def _build(name, attributes, state_dict, file):
+    """`build_for`, whose error names the architecture that the file is of, if that is another one."""
     try:
-        return load_weights(model, state_dict, file)
+        return build_for(name, attributes, state_dict, file)
     except InputError as error:
         other = recognise(state_dict, name)
         hint = f"; it fits --model {other}" if other else ""
