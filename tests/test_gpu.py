@@ -21,6 +21,7 @@ from utils.erasure.ridges import untrained_like
 from utils.evaluation.predict import evaluate, predict
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
+from utils.network.loading import random_network
 from utils.network.modes import exact_float32
 from utils.pruning.channels import zero_channels
 
@@ -130,6 +131,16 @@ def test_erasing_edits_the_same_sites_as_strongly_and_gives_the_same_network(dev
     kept = NAMES.index("Smiling")
     assert (logits[0] - untouched)[:, kept].abs().max() > 2
     assert (logits[0] - logits[1]).abs().max() < 0.1 and (logits[0] - logits[1]).abs().mean() < 0.003
+
+
+@on_two_devices
+def test_an_untrained_reference_is_the_same_and_leaves_the_generators_alone(devices):
+    images = PlainFaces(16, 8).images.repeat(1, 1, 8, 8)
+    drawn = torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())
+    first, second = (random_network("resnet18", NAMES, 0, device, images).cpu().state_dict() for device in devices)
+    after = torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert all(torch.equal(one, other) for one, other in zip(drawn, after, strict=True))
 
 
 @on_two_devices
