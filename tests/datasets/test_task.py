@@ -11,10 +11,12 @@ from small_celeba import make_folder, open_small
 from models import build_model
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, NAMED, Normalisation
+from utils.datasets.augmentation import flip_and_rotate
 from utils.datasets.dataset import denormalise, normalise
 from utils.datasets.decoding import load_exact
 from utils.datasets.task import calibration_images, open_networks, open_task
 from utils.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from utils.training.recipe import augmentation_from_flags
 
 SMALL = "shufflenet_v2_x0_5"
 TASK = ("Bald", "Smiling")
@@ -72,6 +74,18 @@ def test_exactly_resized_images_are_normalised_likewise(faces):
     std, mean = (torch.tensor(values)[:, None, None] for values in (IMAGENET.std, IMAGENET.mean))
     assert torch.allclose(images * std + mean, plain / 2 + 0.5, atol=1e-6)
     assert (load_exact(str(half.paths[0]), 16) == plain[0].numpy()).all()
+
+
+def test_what_a_rotation_brings_in_is_black_on_any_normalisation():
+    images = torch.zeros(2, 3, 16, 16)
+    turned = flip_and_rotate(
+        images, *[torch.zeros(2, dtype=torch.bool)] * 2, torch.tensor([45.0, 0.0]), black=IMAGENET.black
+    )
+    assert torch.allclose(turned[0, :, 0, 0], torch.tensor(IMAGENET.black)) and turned[1].abs().max() < 1e-6
+    augment = augmentation_from_flags(
+        hflip=True, vflip=False, rotation=9.0, as_released=False, mean=["imagenet"], std=None
+    )
+    assert augment.black == IMAGENET.black and augment.nearest is False
 
 
 def test_the_images_of_a_task_are_prepared_as_in_training(opened):

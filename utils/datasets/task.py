@@ -126,35 +126,29 @@ def open_task(
     )
 
 
-def open_training_data(
-    heads,
-    *,
-    data_path,
-    img_size,
-    mean,
-    std,
-    split,
-    limit,
-    allow_missing,
-    cache_path,
-    num_workers,
-    as_released=False,
-    **_,
-):
-    """The images that step 1 trains on, by its flags of these names; other flags are not looked at.
+def open_training_data(heads, *, limit, num_workers, as_released=False, **flags):
+    """The images that step 1 trains on, by its flags of these names and those of `dataset_options`.
 
     Args: heads: names of the attributes to train, in head order
     Returns: ImageDataset
     Raises: InputError for what is wrong with the folder, and if an attribute has no positive image in a part
     """
-    normalisation = normalisation_from_flags(mean, std) or HALF
-    options = {"split": split, "limit": limit, "allow_missing": allow_missing, "cache_path": cache_path}
-    options |= {"mean": normalisation.mean, "std": normalisation.std}
-    data = open_dataset(data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options)
+    options = {**dataset_options(**flags), "limit": limit, "workers": num_workers, "exact_resize": as_released}
+    data = open_dataset(attributes=heads, **options)
     for head in heads:
         for part in ("train", "test"):
             data.positives(head, part)
     return data
+
+
+def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **_):
+    """Keyword arguments of `open_dataset` by flags of these names that have defaults; other flags are not looked at.
+
+    Raises: InputError if mean and std make no sense
+    """
+    normalisation = normalisation_from_flags(mean, std) or HALF
+    options = {"data_path": data_path, "img_size": img_size, "split": split, "allow_missing": allow_missing}
+    return options | {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
 
 
 def open_networks(
