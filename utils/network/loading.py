@@ -8,6 +8,7 @@ from torch import nn
 from models import build_model, load_weights
 from utils.common.errors import InputError
 from utils.network.checkpoint import check_matches, checkpoint_in, load_checkpoint, read_state_dict, restore, sha256_of
+from utils.network.fitting import check_size
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def load_network(path, attributes, *, weights=None, name=None, img_size=None, de
             check_matches(own, weights, **asked)
         name = name or (own.model if own else "resnet18")
         img_size = img_size or (own.img_size if own else 224)
+        check_size(name, attributes, img_size)
         model = build_model(name, attributes)
         model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
         details = {"seed": own.seed, "epoch": own.epoch, "arguments": own.arguments} if own else {}

@@ -71,7 +71,7 @@ class KeptTraining:
         Raises: InputError if a training is there and neither is asked for, or it is not the one that is asked for
         """
         self.files, self.state, self.best, self._note = files, None, float("-inf"), note
-        self.finished = False
+        self.finished, self._force = False, force
         self._waiting, self._anew = (
             None,
             True,
@@ -140,7 +140,9 @@ class KeptTraining:
                 self._begin()
                 save_training_state(self.files.state, {**state, "best_auc": self.best})
             if distributed.is_main():
-                again = command_again(["--resume"], drop=["--force"])
+                again = (
+                    command_again(["--resume"], ["--force"]) if not (self._anew and self._force) else command_again([])
+                )
                 print(f"stopped; go on with: {again}", file=sys.stderr, flush=True)
             raise SystemExit(stop.code) from None
 
