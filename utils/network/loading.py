@@ -42,7 +42,7 @@ class LoadedNetwork:
             raise InputError(f"{path} descends from a checkpoint of sha256 {sides}: run step 3 without --evaluate_only")
         if "unlearning" not in checkpoint.arguments:
             raise InputError(f"{path} does not say how it was unlearned: run step 3 without --evaluate_only")
-        self.model.load_state_dict(checkpoint.state_dict)
+        self.model.load_state_dict(check_values(checkpoint.state_dict, path))
         return checkpoint.arguments["unlearning"]
 
 
@@ -66,16 +66,32 @@ def load_network(path, attributes, *, weights=None, name=None, img_size=None, de
         img_size = img_size or (own.img_size if own else 224)
         check_size(name, attributes, img_size)
         model = build_model(name, attributes)
-        model = load_weights(model, read_state_dict(weights), weights).to(device).eval()
+        state_dict = check_values(read_state_dict(weights), weights)
+        model = load_weights(model, state_dict, weights).to(device).eval()
         details = {"seed": own.seed, "epoch": own.epoch, "arguments": own.arguments} if own else {}
         return LoadedNetwork(model, name, tuple(attributes), img_size, str(weights), sha256_of(weights), **details)
     checkpoint = load_checkpoint(path)
     check_matches(checkpoint, path, **asked)
+    check_values(checkpoint.state_dict, path)
     details = {"seed": checkpoint.seed, "epoch": checkpoint.epoch, "arguments": checkpoint.arguments}
     model = restore(checkpoint, device).eval()
     return LoadedNetwork(
         model, checkpoint.model, checkpoint.attributes, checkpoint.img_size, str(path), sha256_of(path), **details
     )
+
+
+def check_values(state_dict, path):
+    """Refuse weights that hold NaN or infinite values, though the outputs may be finite. Returns: the state dict
+
+    Args: state_dict: {name: tensor}; path: of its file, for the error
+    Raises: InputError that names the first such tensor
+    """
+    wrong = [name for name, value in state_dict.items() if value.is_floating_point() and not value.isfinite().all()]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        cure = "its training has diverged; train it with a smaller --lr, or take other weights"
+        raise InputError(f"{path} holds values that are not finite ({wrong[0]}{more}): {cure}")
+    return state_dict
 
 
 def random_network(name, attributes, seed, device="cpu"):
