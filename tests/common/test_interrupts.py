@@ -30,14 +30,16 @@ def test_what_must_be_finished_is_finished_unless_a_second_signal_comes(second):
 
 def test_the_second_signal_ends_a_step_that_python_cannot_look_into():
     code = """
-import hashlib, os, signal, threading
+import hashlib, os, signal, sys, threading
 from utils.common.interrupts import Stopping
 Stopping.PATIENCE = 0.0
-def twice():
+def twice(main=threading.main_thread().ident):
+    while sys._current_frames()[main].f_lineno != 12:
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
 with Stopping() as stopping, stopping.finishing():
-    threading.Thread(target=twice).start()
+    threading.Thread(target=twice, daemon=True).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in one step of Python's
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
