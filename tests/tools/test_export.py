@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from conftest import ROOT, run_here, run_step, stir_batch_norms
+from conftest import run_here, run_step, stir_batch_norms
 
 from models import build_model
 from tools import formats

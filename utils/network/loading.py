@@ -11,6 +11,7 @@ from models.heads import get_heads
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
 from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore, sha256_of
+from utils.network.fitting import check_size
 from utils.network.modes import exact_float32, keeping_modes
 
 SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
@@ -95,6 +96,7 @@ def load_network(
             raise InputError(f"{file} does not say what its heads are: name them in order by --task_labels")
         assumed = tuple(text for flag, text in ASSUMED.items() if flag not in asked)
         name, normalisation = name or MODEL, normalisation or HALF
+        check_size(name, attributes, img_size or IMG_SIZE)
         model = _build(name, attributes, content, file).to(device).eval()
         about = {"attributes": tuple(attributes), "img_size": img_size or IMG_SIZE}
         about |= {"name": name, "normalisation": normalisation}
