@@ -61,11 +61,8 @@ def main(args):
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
     path, folder = outputs.unlearned_outputs(task, vars(args))
-    if args.evaluate_only:
-        method = network.load_unlearned(path)
-    else:
-        erasing = {"rule": "erase", "strength": args.strength}
-        method = read_nodes(args.graph or task.graph_file, task) if args.method == "prune" else erasing
+    method = {"rule": "erase", "strength": args.strength} if args.method == "erase" else None
+    method = network.load_unlearned(path) if args.evaluate_only else method or read_nodes(args.graph, task)
     data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
     run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
     networks = {"original": original, "unlearned": network.model}

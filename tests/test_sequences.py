@@ -8,7 +8,8 @@ import pytest
 from conftest import STEP_1, STEP_2, STEP_3, erase_with_few_images, run_step
 
 from utils.common.errors import InputError
-from utils.network.checkpoint import load_checkpoint, save_checkpoint, sha256_of
+from utils.network.checkpoint import load_checkpoint, save_checkpoint
+from utils.network.tensor_files import sha256_of
 
 TASK = ["Bald", "Eyeglasses"]
 FOLDER = "checkpoints/Bald_Eyeglasses"

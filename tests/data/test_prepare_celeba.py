@@ -285,8 +285,6 @@ def test_a_full_disk_while_a_subset_is_written_is_one_line(folder, tmp_path, mon
         (["--subset", "3"], "--subset and --out belong together"),
         (["--subset", "0", "--out", "x"], "at least 1"),
         (["--start", "-1"], "--start at least 0"),
-        (["--subset", "2", "--out", ""], "is empty: name a folder"),
-        (["--data_path", ""], "is empty: name a folder"),
     ],
 )
 def test_flags_are_checked_before_anything_is_read(flags, message):

@@ -10,9 +10,10 @@ from models import build_for, build_model, load_weights, recognise
 from models.heads import get_heads
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
-from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore, sha256_of
+from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore
 from utils.network.fitting import check_size
 from utils.network.modes import exact_float32, keeping_modes
+from utils.network.tensor_files import sha256_of
 
 SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
 MODEL, IMG_SIZE = "resnet18", 224  # of a plain state dict, which does not say
@@ -88,7 +89,7 @@ def load_network(
     asked = {key: value for key, value in asked.items() if value is not None}
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
         check_matches(content, file, **(asked if check else {"attributes": tuple(attributes)}))
-        model, assumed = restore(content, device), ()
+        model, assumed = restore(content, device, file), ()
         about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
     else:

@@ -9,7 +9,8 @@ from utils.common.errors import InputError, warn
 from utils.erasure.heads import emptied_heads
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
-from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
+from utils.network.checkpoint import Checkpoint, save_checkpoint
+from utils.network.tensor_files import sha256_of
 from utils.report.figures import draw_before_after
 from utils.report.next_steps import after_unlearning
 from utils.report.tables import before_after_table, forgetting_sentence

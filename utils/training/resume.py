@@ -15,7 +15,8 @@ from utils.common import distributed, paths, processes
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopped, command_again
-from utils.network.checkpoint import load_checkpoint, read_tensors, save_checkpoint, sha256_of, write_tensors
+from utils.network.checkpoint import load_checkpoint, save_checkpoint
+from utils.network.tensor_files import read_tensors, sha256_of, write_tensors
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
 IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
