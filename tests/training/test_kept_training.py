@@ -11,6 +11,7 @@ from conftest import STEP_1, run_step
 from small_celeba import make_folder
 from small_training import QUICK, TURN, Net, Pixels
 
+from utils.common import paths
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopping
 from utils.datasets.augmentation import Augmentation
@@ -132,6 +133,24 @@ def test_a_signal_during_an_evaluation_costs_no_epoch(train, finished, monkeypat
     train("--resume")
     assert "going on with epoch 1 of 2, after 3 of its batches" in capsys.readouterr().out
     assert NETWORK.read_bytes() == (finished / NETWORK).read_bytes()
+
+
+@pytest.mark.parametrize("file", ["original.pth", "original_best.pth", "original_training_state.pth"])
+def test_a_signal_while_files_are_written_costs_none_of_them(file, train, finished, monkeypatch):
+    write, left = paths.write_atomically, [1]
+
+    def interrupted(path, content):
+        if path.name == file and left:
+            left.pop()
+            signal.raise_signal(signal.SIGTERM)
+        return write(path, content)
+
+    monkeypatch.setattr("utils.network.checkpoint.write_atomically", interrupted)
+    with pytest.raises(SystemExit):
+        train()
+    train("--resume")
+    assert NETWORK.read_bytes() == (finished / NETWORK).read_bytes()
+    assert BEST.read_bytes() == (finished / BEST).read_bytes()
 
 
 def test_a_stop_before_the_first_batch_that_was_to_replace_a_training_repeats_the_command(train, monkeypatch, capsys):
