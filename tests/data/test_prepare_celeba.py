@@ -285,13 +285,18 @@ def test_a_full_disk_while_a_subset_is_written_is_one_line(folder, tmp_path, mon
         (["--subset", "3"], "--subset and --out belong together"),
         (["--subset", "0", "--out", "x"], "at least 1"),
         (["--start", "-1"], "--start at least 0"),
-        (["--subset", "2", "--out", ""], "is empty: name a folder"),
-        (["--data_path", ""], "is empty: name a folder"),
     ],
 )
 def test_flags_are_checked_before_anything_is_read(flags, message):
     with pytest.raises(InputError, match=message):
         main(get_args_parser().parse_args(["--data_path", "nowhere", *flags]))
+
+
+@pytest.mark.parametrize("flags", [["--subset", "2", "--out", ""], ["--data_path", ""], ["--clear_cache", ""]])
+def test_an_empty_name_of_a_folder_is_refused(flags):
+    with pytest.raises((InputError, SystemExit)) as refused:  # by the parser, or by main
+        main(get_args_parser().parse_args(flags))
+    assert "is empty: name a folder" in str(refused.value) or refused.value.code == 2
 
 
 def test_the_command_line_copies_and_checks_the_copy(folder, tmp_path, capsys):
