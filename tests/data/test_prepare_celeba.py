@@ -292,6 +292,13 @@ def test_flags_are_checked_before_anything_is_read(flags, message):
         main(get_args_parser().parse_args(["--data_path", "nowhere", *flags]))
 
 
+@pytest.mark.parametrize("flags", [["--subset", "2", "--out", ""], ["--data_path", ""], ["--clear_cache", ""]])
+def test_an_empty_name_of_a_folder_is_refused(flags):
+    with pytest.raises((InputError, SystemExit)) as refused:  # by the parser, or by main
+        main(get_args_parser().parse_args(flags))
+    assert "is empty: name a folder" in str(refused.value) or refused.value.code == 2
+
+
 def test_the_command_line_copies_and_checks_the_copy(folder, tmp_path, capsys):
     words = ["--data_path", folder, "--subset", 2, "--size", "20x25", "--out", tmp_path / "small"]
     main(get_args_parser().parse_args([str(word) for word in words]))

@@ -111,7 +111,7 @@ def test_a_damaged_file_is_one_clear_line(keep, tmp_path):
     whole = (tmp_path / "a.pth").read_bytes()
     (tmp_path / "a.pth").write_bytes(whole[:keep])
     for read in (load_checkpoint, read_state_dict):
-        with pytest.raises(InputError, match="a.pth is damaged or no PyTorch file: "):
+        with pytest.raises(InputError, match="a.pth is damaged"):
             read(tmp_path / "a.pth")
 
 

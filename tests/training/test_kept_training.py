@@ -145,7 +145,7 @@ def test_a_signal_while_files_are_written_costs_none_of_them(file, train, finish
             signal.raise_signal(signal.SIGTERM)
         return write(path, content)
 
-    monkeypatch.setattr("utils.network.checkpoint.write_atomically", interrupted)
+    monkeypatch.setattr("utils.network.tensor_files.write_atomically", interrupted)
     with pytest.raises(SystemExit):
         train()
     train("--resume")
@@ -261,7 +261,7 @@ def test_a_test_part_without_a_class_is_trained_on_with_a_warning(tmp_path, monk
     names = ["--task", "Bald", "Smiling", "--data_path", make_folder(tmp_path / "d", np.c_[labels, labels[:, :1]])]
     monkeypatch.chdir(tmp_path)
     run_step(STEP_1, *names, *FLAGS[3:], "--batch_size", 4)
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert (
         "warning: none of the 4 test images have Bald" in said
         and "warning: all of the 4 test images have Smiling" in said
