@@ -21,7 +21,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
-from data.make_synthetic_celeba import make_dataset
 from utils.common import arguments, run
 from utils.common.paths import check_outputs
 
@@ -50,7 +49,8 @@ def main(args):
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, _inside(folder):
         rates = {"Bald": 0.3, "Eyeglasses": 0.4}
-        make_dataset(Path("faces"), args.num_images, seed=0, rates=rates, workers=1, progress=False)
+        faces = importlib.import_module("data.make_synthetic_celeba")
+        faces.make_dataset(Path("faces"), args.num_images, seed=0, rates=rates, workers=1, progress=False)
         training = ["--epoch", "1", "--batch_size", "20", "--img_size", str(args.img_size), "--model", args.model]
         _run(STEPS[0], *training)
         numbers = iter(range(args.rounds))
