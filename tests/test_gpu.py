@@ -140,6 +140,16 @@ def test_erasing_edits_the_same_sites_as_strongly_and_gives_the_same_network(dev
 
 
 @on_two_devices
+def test_an_untrained_reference_is_the_same_and_leaves_the_generators_alone(devices):
+    images = PlainFaces(16, 8).images.repeat(1, 1, 8, 8)
+    drawn = torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())
+    first, second = (random_network("resnet18", NAMES, 0, device, images).cpu().state_dict() for device in devices)
+    after = torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert all(torch.equal(one, other) for one, other in zip(drawn, after, strict=True))
+
+
+@on_two_devices
 @pytest.mark.parametrize("level", ["quick", "full"])
 def test_an_audit_finds_the_same_and_gives_the_same_verdict(devices, level, wide, monkeypatch):
     sizes = {"quick": (), "full": (16,)}[level]  # full: the whole network is fine-tuned, too

@@ -19,6 +19,9 @@ CURES = {
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "unable to allocate", "bad_alloc", "alloc_failed")
 
 
+speaking = True  #: of several processes all but the first are told to keep their warnings to themselves
+
+
 class InputError(ValueError):
     """Something the user passed is wrong; the message says what, where and how to mend it, in one line."""
 
@@ -56,6 +59,11 @@ def first_line(error, most=160):
     return (lines[0] if lines else type(error).__name__)[:most]
 
 
+def printable(text):
+    """Text for a terminal: what steers it, from a file's name or a stranger's JSON, is escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+
+
 def did_you_mean(name, names):
     """A hint such as `: did you mean Bald?` for a mistyped name, or an empty text if nothing is near."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
@@ -64,4 +72,5 @@ def did_you_mean(name, names):
 
 def warn(message):
     """Print a line on stderr that the user should see; the work goes on."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    if speaking:
+        print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -6,7 +6,9 @@ import torch
 def add_relevance(sums, convolution, inputs, history, rank):
     """Add a batch's relevance of weights to `sums` (K, C_out, C_in / groups): one convolution an attribute.
 
-    Args: inputs: (B, C_in, H, W); history: gradients of the output (B, C_out, H', W'), one a round; rank: (B, K), as of `utils.graph.importance`
+    Args:
+        inputs: (B, C_in, H, W); history: gradients of the output (B, C_out, H', W'), one a round
+        rank: (B, K), as of `utils.graph.importance`
     """
     for k, rounds in enumerate(rank.T):
         own = rounds.nonzero()[:, 0]

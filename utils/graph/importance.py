@@ -145,30 +145,23 @@ def score_network(model, layers, links, batches, *, measure="gradcam", of_probab
                 for chosen, gradients in _rounds(outputs, maps, rank):
                     for layer, parts in of_rounds.items():
                         product = gradients[layer] if measure == "gradcam" else gradients[layer] * maps[layer].detach()
-                        # (K, B) @ (B, C): each image to its attribute of the round
-                        parts.append((chosen.T @ product.mean((2, 3)))[None])
+                        parts.append((chosen.T @ product.mean((2, 3)))[None])  # (K, B) @ (B, C)
                     for name in consumers:
                         history[name].append(gradients[name])
             for layer, parts in of_rounds.items():
-                _add_in_order(channels[layer], torch.cat(parts))
+                distributed.add_in_order(channels[layer], torch.cat(parts))
             for name in consumers:
                 of_batch = torch.zeros_like(relevance[name])
                 if len(images):
                     add_relevance(of_batch, model.get_submodule(name), inputs[name], history.pop(name), rank)
-                _add_in_order(relevance[name], of_batch[None])
+                distributed.add_in_order(relevance[name], of_batch[None])
             counts += scored_for.sum(0)
             maps.clear()  # the next forward pass needs the memory
             inputs.clear()
-    sums = [*channels.values(), *relevance.values()]
-    if not torch.stack([largest, *(values.abs().max() for values in sums)]).isfinite().all():  # the one wait at the end
+    sums = [*channels.values(), *relevance.values(), distributed.gather_rows(largest[None])]
+    if not torch.stack([*(values.abs().max() for values in sums)]).isfinite().all():  # the one wait at the end
         raise InputError("the network's outputs or scores are not finite: its weights are damaged, or too large")
     return _means(model, links, channels, relevance, distributed.reduce_sum(counts))
-
-
-def _add_in_order(sums, parts):
-    """Add parts (R, …) of each process to `sums` (…) in the order in which one process adds them, on all of them."""
-    for part in distributed.gather_rows(parts):
-        sums += part
 
 
 def _rounds(outputs, maps, rank):
