@@ -103,11 +103,7 @@ def describe_task(task, data=None):
 
 
 def describe_unlearning(task, method, data, flags):
-    """Header of step 3: {what: value}.
-
-    Args: method: as in `save_unlearned`, or without the strength that is asked for; data: `ImageDataset`; flags: {flag:
-        value} of step 3
-    """
+    """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`, `flags` of step 3."""
     counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
     emptied = emptied_heads(task.network.model)
     return {
