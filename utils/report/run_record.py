@@ -105,7 +105,7 @@ def describe_task(task, data=None):
 def describe_unlearning(task, method, data, flags):
     """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`, `flags` of step 3."""
     counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
-    emptied = emptied_heads(task.network.model)
+    emptied = [] if flags["evaluate_only"] else emptied_heads(task.network.model)
     return {
         **describe_task(task, data),
         **({"empty before": f"{' '.join(emptied)} (answers the same whatever it sees)"} if emptied else {}),
