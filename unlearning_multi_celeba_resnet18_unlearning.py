@@ -61,10 +61,12 @@ def main(args):
     task = open_task(**vars(args))
     network, original = task.network, copy.deepcopy(task.network.model)
     path, folder = outputs.unlearned_outputs(task, vars(args))
-    method = {"rule": "erase", "strength": args.strength} if args.method == "erase" else None
-    method = network.load_unlearned(path) if args.evaluate_only else method or read_nodes(args.graph, task)
+    if args.evaluate_only:
+        method = network.load_unlearned(path)
+    else:
+        method = {"rule": "erase"} if args.method == "erase" else read_nodes(args.graph, task)
     data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
-    run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
+    run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data, vars(args)))
     networks = {"original": original, "unlearned": network.model}
     networks |= task.reference_networks(args.seed, data) if args.audit or args.strength == "auto" else {}
     test = {"rows": data.prepare(data.rows("test")), "batch_size": args.batch_size, "device": task.device}

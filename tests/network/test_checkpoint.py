@@ -20,7 +20,7 @@ from utils.network.checkpoint import (
     restore,
     save_checkpoint,
 )
-from utils.network.loading import load_network
+from utils.network.loading import load_network, says_how
 from utils.network.tensor_files import sha256_of
 
 SMALL = "shufflenet_v2_x0_5"
@@ -267,3 +267,19 @@ def test_weights_that_are_not_finite_are_refused_though_no_output_may_show_it(va
     for given in ({"path": tmp_path / "original.pth"}, {"path": None, "weights": tmp_path / "original.pth"}):
         with pytest.raises(InputError, match=line):
             load_network(attributes=HEADS, **given)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(None, "erase", [], {}, {"rule": 1}, {"rule": "erase"}, {"rule": "erase", "strength": "2"}),
+        *(
+            {"rule": "balance", "pruned": []},
+            {"rule": "balance", "pruned": {"x": 3}},
+            {"rule": "balance", "layers": "x"},
+        ),
+    ],
+)
+def test_a_record_that_says_not_how_a_checkpoint_was_unlearned_is_told(made):
+    assert not says_how(made)
+    assert says_how({"rule": "erase", "strength": 2}) and says_how({"rule": "balance", "pruned": {"x": [3]}})

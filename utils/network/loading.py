@@ -62,10 +62,21 @@ class LoadedNetwork:
         if checkpoint.parent_sha256 != self.sha256:
             sides = f"{str(checkpoint.parent_sha256)[:12]}…, but {self.path} has sha256 {self.sha256[:12]}…"
             raise InputError(f"{path} descends from a checkpoint of sha256 {sides}: run step 3 without --evaluate_only")
-        if "unlearning" not in checkpoint.arguments:
+        made = checkpoint.arguments.get("unlearning")
+        if not says_how(made):
             raise InputError(f"{path} does not say how it was unlearned: run step 3 without --evaluate_only")
         load_weights(self.model, checkpoint.state_dict, path)
-        return checkpoint.arguments["unlearning"]
+        return made
+
+
+def says_how(made):
+    """Whether what a checkpoint's record says of its unlearning, which may be anything, is {"rule", …} as of step 3."""
+    if not (isinstance(made, dict) and isinstance(made.get("rule"), str)):
+        return False
+    strength, pruned, layers = made.get("strength"), made.get("pruned", {}), made.get("layers") or []
+    numbers = isinstance(strength, (int, float)) if made["rule"] == "erase" else True
+    lists = isinstance(pruned, dict) and all(isinstance(channels, list) for channels in pruned.values())
+    return numbers and lists and isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)
 
 
 def load_network(
