@@ -36,7 +36,8 @@ def main(args):
     audits = {}
     for path in sorted(Path(args.folder).glob("*/audit_*.json")):
         audit = _read(path)
-        audits.setdefault(audit["target"], {})[path.parent.name] = audit
+        strength = str(audit.get("method")).partition("erase")[2]  # of "erase, strength 2"
+        audits.setdefault(audit["target"], {})[path.parent.name + strength] = audit
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
     files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}

@@ -19,7 +19,7 @@ import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
-from utils.common import processes
+from utils.common import errors, processes
 from utils.common.errors import InputError
 from utils.common.processes import is_main
 
@@ -56,6 +56,7 @@ def start(device="cpu"):
     _join(place, "nccl" if device.type == "cuda" else "gloo")
     _state["device"] = device
     if not is_main():
+        errors.speaking = False
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one voice is enough; it lives as long as the process
     return device
 
@@ -67,11 +68,12 @@ def _join(place, backend):
     """
     where = f"MASTER_ADDR={os.environ['MASTER_ADDR']} and MASTER_PORT={os.environ['MASTER_PORT']}"
     try:
-        store, rank, count = next(rendezvous("env://", timeout=JOIN))
-        attempt = f"failed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-        processes.claim = lambda: _is_first_to_fail(store, attempt)
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
-        _state["patient"] = distributed.new_group(backend="gloo", timeout=PATIENT)
+        with processes.ended_by_sigterm():
+            store, rank, count = next(rendezvous("env://", timeout=JOIN))
+            attempt = f"failed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+            processes.claim = lambda: _is_first_to_fail(store, attempt)
+            distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+            _state["patient"] = distributed.new_group(backend="gloo", timeout=PATIENT)
     except (RuntimeError, OSError) as error:  # PyTorch's errors of the network and of groups are RuntimeErrors
         reason = str(error).strip().partition("\n")[0][:200]
         cure = "start all of them, with a free MASTER_PORT, or unset WORLD_SIZE to work in one process"
@@ -147,6 +149,12 @@ def gather_rows(tensor):
     parts = [torch.empty_like(padded) for _ in shapes]
     distributed.all_gather(parts, padded, group=_group(tensor))
     return torch.cat([part[: shape[0]] for part, shape in zip(parts, shapes, strict=True)])
+
+
+def add_in_order(sums, parts):
+    """Add parts (R, …) of each process to `sums` (…) in the order in which one process adds them, on all of them."""
+    for part in gather_rows(parts):
+        sums += part
 
 
 def _group(tensor):

@@ -19,6 +19,9 @@ CURES = {
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "unable to allocate", "bad_alloc", "alloc_failed")
 
 
+speaking = True  #: of several processes all but the first are told to keep their warnings to themselves
+
+
 class InputError(ValueError):
     """Something the user passed is wrong; the message says what, where and how to mend it, in one line."""
 
@@ -69,4 +72,5 @@ def did_you_mean(name, names):
 
 def warn(message):
     """Print a line on stderr that the user should see; the work goes on."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    if speaking:
+        print(f"warning: {message}", file=sys.stderr, flush=True)

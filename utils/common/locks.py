@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from utils.common import paths
+from utils.common import paths, processes
 from utils.common.errors import InputError
 
 fcntl = None
@@ -28,7 +28,7 @@ def one_at_a_time(main):
 
     @functools.wraps(main)
     def alone(flags):
-        if int(os.environ.get("RANK", "0")):
+        if processes.read_place().rank:
             return main(flags)
         run = paths.run_name(flags.task_labels, flags.run_name)
         with locked(Path(flags.save_path) / run):

@@ -167,6 +167,8 @@ def check_outputs(flags, **outputs):
         outputs: {flag: path of a file that is written because of it, or a list of them; None: not asked for}
     Raises: InputError that names the flag and the cure
     """
+    if not processes.is_main():  # the first writes, and tries it for all
+        return
     inputs = {name: flags[name] for name in INPUTS if flags.get(name)}
     if flags.get("cache_path"):
         outputs = {**outputs, "cache_path": Path(flags["cache_path"]) / "images"}

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from utils.common.errors import InputError
@@ -74,20 +74,33 @@ def is_main():
     return joined.rank == 0
 
 
-def speaks():
+@contextmanager
+def ended_by_sigterm():
+    """SIGTERM ends the process inside, whatever handles it outside: a wait in PyTorch lets no handler run."""
+    before = None
+    with suppress(ValueError):  # not the main thread
+        before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def speaks(waits=True):
     """Whether this process, which fails, is the one to say why; of several that fail one does.
 
-    Before they are joined it is the first of each machine: all read the same command line.
+    Before they are joined it is the first of each machine: all read the same command line. The others wait for
+    torchrun to end them (not with `waits` False): an earlier end would make it end the first before it has spoken.
     """
     if claim is not None:
         return claim()
     count, number = os.environ.get("WORLD_SIZE", ""), os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or "0"
     if not count.isdecimal() or int(count) < 2 or number == "0":
         return True
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        with suppress(ValueError):
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        time.sleep(PATIENCE)  # an earlier end would make torchrun end the first before it has spoken
+    if waits and "TORCHELASTIC_RUN_ID" in os.environ:
+        with ended_by_sigterm():
+            time.sleep(PATIENCE)
     return False
 
 
@@ -97,7 +110,7 @@ def last_words(message, status=2):
     One that has joined others prints it and ends here with exit code `status`: what closes connections at an ordinary
     end may wait for ever.
     """
-    message = message if speaks() else None
+    message = message if speaks(waits=status < 128) else None  # above, a signal ended it
     if joined.count > 1:
         print(message or "", end="", file=sys.stderr)
         for stream in (sys.stdout, sys.stderr):

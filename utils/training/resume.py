@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.common import distributed, paths
+from utils.common import distributed, paths, processes
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopped, command_again
@@ -71,7 +71,7 @@ class KeptTraining:
         Raises: InputError if a training is there and neither is asked for, or it is not the one that is asked for
         """
         self.files, self.state, self.best, self._note = files, None, float("-inf"), note
-        self.finished = False
+        self.finished, self._force = False, force
         self._waiting, self._anew = (
             None,
             True,
@@ -139,9 +139,11 @@ class KeptTraining:
             if state is not None and not distributed.active():  # the others are elsewhere in the epoch
                 self._begin()
                 save_training_state(self.files.state, {**state, "best_auc": self.best})
-            if distributed.is_main():
-                again = command_again(["--resume"], drop=["--force"])
-                print(f"stopped; go on with: {again}", file=sys.stderr, flush=True)
+            again = command_again(["--resume"], ["--force"])
+            if self._anew and self._force:
+                again = command_again([])
+            line = f"stopped; go on with: {again}\n"
+            print(processes.last_words(line, stop.code), end="", file=sys.stderr, flush=True)
             raise SystemExit(stop.code) from None
 
     def _begin(self):
