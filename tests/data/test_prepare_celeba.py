@@ -304,8 +304,9 @@ def test_the_command_line_copies_and_checks_the_copy(folder, tmp_path, capsys):
     main(get_args_parser().parse_args([str(word) for word in words]))
     assert "2 images of 20 x 25 pixels" in capsys.readouterr().out
     main(get_args_parser().parse_args(["--data_path", str(tmp_path / "small")]))
-    with pytest.raises(SystemExit):
-        get_args_parser().parse_args(["--size", "89"])
+    for words in (["--size", "89"], ["--out", ""], ["--data_path="], ["--clear_cache", ""]):
+        with pytest.raises(SystemExit):
+            get_args_parser().parse_args(words)
     assert "WIDTHxHEIGHT" in capsys.readouterr().err
 
 
