@@ -64,7 +64,8 @@ def main(args):
     if args.evaluate_only:
         method = network.load_unlearned(path)
     else:
-        method = read_nodes(args.graph or task.graph_file, task) if args.method == "prune" else {"rule": "erase"}
+        erasing = {"rule": "erase", "strength": args.strength}
+        method = read_nodes(args.graph or task.graph_file, task) if args.method == "prune" else erasing
     data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
     run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
     networks = {"original": original, "unlearned": network.model}
@@ -83,7 +84,7 @@ def main(args):
         run_record.save_unlearned(path, network, method, vars(args))
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
-        options = {"level": args.audit, "seed": args.seed, "device": task.device}
+        options = {"level": args.audit, "seed": args.seed, "device": task.device, "method": line["method"]}
         line = audit_networks(networks, data, task.forgotten, folder, **options) | line
     run_record.report_unlearning(line, folder, args.results, vars(args))
 

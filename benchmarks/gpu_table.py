@@ -23,6 +23,7 @@ from utils.common.errors import InputError
 from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
+from utils.datasets.task import dataset_options
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
 from utils.graph.scoring_images import choose_scoring_images
@@ -54,7 +55,7 @@ def main(args):
     if not torch.cuda.is_available():
         raise InputError("no CUDA device here: this table is for a GPU (nothing was measured)")
     device = run.start_run(args.seed, args.device)
-    data = open_dataset(args.data_path, args.task_labels, img_size=args.img_size, cache_path=args.cache_path)
+    data = open_dataset(attributes=args.task_labels, **dataset_options(**vars(args)))
     data.prepare(data.rows("train"))
     model = random_network(args.model, args.task_labels, args.seed, device)
     work = stages(model, data, args.batch_size, args.num_images, args.seed, device)

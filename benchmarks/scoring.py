@@ -25,6 +25,7 @@ from utils.common import arguments, run
 from utils.common.paths import check_outputs
 from utils.datasets.dataset import open_dataset
 from utils.datasets.layouts import ATTRIBUTES
+from utils.datasets.task import dataset_options
 from utils.report.run_record import dataset_name
 
 TASK = ["Bald", "Mouth_Slightly_Open"]
@@ -58,7 +59,7 @@ def main(args):
     order = TASK + [name for name in ATTRIBUTES if name not in TASK]
     for count in args.attributes:
         run.seed_everything(args.seed)
-        data = open_dataset(args.data_path, order[:count], img_size=args.img_size, cache_path=args.cache_path)
+        data = open_dataset(attributes=order[:count], **dataset_options(**vars(args)))
         work = prepare_work(data, args.model, args.layers, args.num_images, args.batch_size, args.seed, device)
         methods, versions = make_methods(work)
         turns, differences = measure(methods, args.repeats, args.slowest, device)

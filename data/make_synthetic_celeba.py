@@ -8,6 +8,7 @@ Writes  OUT/img_align_celeba/000001.jpg …   178 x 218 pixels
     python data/make_synthetic_celeba.py --out data/many_bald --rate Bald=0.2 --correlation 0.5
 """
 
+import argparse
 import functools
 import json
 import multiprocessing
@@ -100,8 +101,8 @@ def _holds_same_set(target, made_by, force):
         return False
     record = target / "made_by.json"
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    except (OSError, ValueError, RecursionError):
         found = None
     generated = isinstance(found, dict) and found.get("script") == made_by["script"]
     if not generated:
@@ -181,6 +182,14 @@ class _Parser(Parser):
         raise InputError(" ".join(str(message).split()))
 
 
+class _Collect(argparse.Action):
+    """Values of a flag that may come more than once, all in one list, whatever stood there before."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, [*(before if isinstance(before, list) else []), *values])
+
+
 def get_args_parser():
     """Command-line flags."""
     parser = _Parser(description="Draw faces that show all 40 CelebA attributes, in CelebA's layout")
@@ -188,7 +197,7 @@ def get_args_parser():
     parser.add_argument("--num_images", type=int, default=6000, help="number of faces, at least 1")
     parser.add_argument("--seed", type=int, default=0, help="whole number, at least 0")
     parser.add_argument("--correlation", type=float, default=1.0, help="0 (independent) to 1 (as in CelebA)")
-    parser.add_argument("--rate", nargs="+", action="extend", default=[], metavar="ATTR=SHARE",
+    parser.add_argument("--rate", nargs="+", action=_Collect, default=[], metavar="ATTR=SHARE",
                         help="share of the faces that have an attribute, in (0, 1), as in Bald=0.2")  # fmt: skip
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     parser.add_argument("--force", action="store_true", help="replace another generated set at --out")

@@ -10,6 +10,7 @@ from models.resnet18 import resnet18
 from models.state_dicts import load_weights, plain_names
 from utils.common.errors import InputError, did_you_mean
 
+LARGEST_HEADS = 8_000_000  # parameters of 1000 outputs, at most
 OWN_MODELS = {"resnet18": resnet18, "customresnet": customresnet}
 
 
@@ -38,6 +39,27 @@ def build_model(name, attributes, pretrained=None):
     if pretrained:
         _load_trunk(model, pretrained)
     return model
+
+
+def build_for(name, attributes, state_dict, source):
+    """`build_model` and `load_weights` at once; a file that can't fill a large network costs no memory for it.
+
+    Args: name, attributes: of the network; state_dict: {name: tensor}; source: names the file in errors
+    Raises: InputError as both of them
+    """
+    most, held = _published_size(name) - LARGEST_HEADS, sum(value.numel() for value in state_dict.values())
+    if held < most:
+        raise InputError(
+            f"weights in {source} do not fit this network: {held:,} numbers, {name} has more than {most:,}"
+        )
+    return load_weights(build_model(name, attributes), state_dict, source)
+
+
+def _published_size(name):
+    """Number of parameters with 1000 outputs, as torchvision tells it without building the network; 0: not known."""
+    if name in OWN_MODELS or name not in model_names():
+        return 0
+    return next(iter(torchvision.models.get_model_weights(name))).meta["num_params"]
 
 
 def recognise(state_dict, name):

@@ -107,5 +107,6 @@ def _other_heads(model, state_dict):
 
 
 def _shorten(names, most=6):
+    names = [name[:120] if name.isprintable() else repr(name)[:120] for name in names]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -19,15 +19,18 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common.errors import InputError
+from utils.common.parser import one_line
 from utils.common.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # a stranger's JSON
 MISSING, NETWORKS = "–", ("original", "unlearned", "oracle")  # the networks of the tables `methods`
 HEAD = {"tpr_all_positive": "TPR, all-positive", "accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
 RUN, MACHINE = {"run": "run", "forgotten": "forgotten"}, {"px": "img_size", "hardware": "hardware"}
 AUDITED = {"head AUC": ".3f", "linear − oracle": "+.3f", "other − oracle": "+.3f"}
 AUDITED |= {"kept, points": "+.1f", "kept AUC": "+.3f"}
+PLAIN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "`": r"\`", "\\": r"\\"})
 # kind: (key that its lines have, dictionary whose items "*" stands for, {column that names a row: path},
 #        {column of figures: path and format}); a path leads into the line, "a : b" is a ratio, "a → b" a pair
 KINDS = {
@@ -49,7 +52,13 @@ KINDS = {
     "erasure_cost": ("erase_seconds", "", RUN | {"hardware": "hardware"},
         {"images": "erase_images ,.0f", "erasure, s": "erase_seconds .2f", "epoch of training, s": "epoch_seconds .2f",
          "oracle's epochs": "oracle_epochs .0f", "share of an oracle": "ratio .2%"}),
+    "kill": ("undisturbed_seconds", "", {"work": "work", "harm": "harm", "hardware": "hardware"},
+        {"runs": "runs .0f", "struck at work": "struck .0f", "half files": "half .0f", "unequal": "unequal .0f",
+         "left over": "left .0f", "more words than a line": "words .0f"}),
     "erasure_ablations": ("worst_gap", "", RUN | {"edited": "setting"}, {"linear − oracle": "worst_gap +.3f"}),
+    "soak": ("growth_bytes", "", {"model": "model", **MACHINE},
+        {"rounds": "rounds ,.0f", "growth, bytes": "growth_bytes ,.0f", "threads": "left/threads .0f",
+         "open files": "left/files .0f", "hooks": "left/hooks .0f"}),
     "gpu_table": ("stages", "stages", {"model": "model", "batch": "batch_size", "stage": "*", **MACHINE},
         {"s": "stages/*/seconds .4f", "images/s": "stages/*/images_per_second ,.0f",
          "peak memory, bytes": "stages/*/peak_bytes ,.0f", "waits of the host": "stages/*/waits ,.0f"}),
@@ -60,12 +69,28 @@ PARTS = {"methods": [["_dataset"], ["_dataset", "run"]], "heads": [["_file"]], "
 def read_lines(path):
     """The JSON lines of a file, but for those of a tree with local changes; InputError names a line that is none."""
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
-            lines += [dict(json.loads(text))] if text.strip() else []
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}, line {number}: no JSON object ({error}); remove or mend that line") from error
-    return [line | place(line, path.name) for line in lines if "+" not in str(line.get("commit"))]
+            line = json.loads(text) if text.strip() else {"commit": "+"}
+            if not isinstance(line, dict):
+                raise ValueError("something else")
+            if "+" not in str(line.get("commit")):
+                lines.append(line | place(line, path.name) | {"_number": number})
+                _rows_of(lines[-1])  # all that any table takes of it
+        except UNREADABLE as error:
+            raise InputError(
+                f"{path}, line {number}: no JSON object of a result ({one_line(error)[:120]}); remove or mend that line"
+            ) from None
+    return lines
+
+
+def _rows_of(line):
+    for kind, (has, each, keys, figures) in KINDS.items():
+        made = audit_rows(line, kind == "methods") if has == "audit" else declared_rows(line, has, each, keys, figures)
+        for row in made:
+            for name, value in row.items():
+                if name in figures or name not in (*keys, "_place"):
+                    write_cell([value], figures.get(name, ".3f").rsplit(" ", 1)[-1])
 
 
 def place(line, file):
@@ -74,12 +99,12 @@ def place(line, file):
     dataset = line.get("dataset") or arguments.get("data_path") or ""
     title = f"{dataset}, {line.get('model')}, {line.get('img_size')} px" if "run" in line else dataset
     title += f", the first {arguments['limit']} images" if arguments.get("limit") else ""
-    run = re.sub(rf"[-_](?:seed|s)[-_]?{seed}(?!\w)", "", line.get("run", ""))
+    run = re.sub(rf"[-_](?:seed|s)[-_]?{re.escape(str(seed))}(?!\w)", "", line.get("run", ""))
     method, proportion = line.get("method", ""), line.get("proportion", arguments.get("proportion"))
     method += "" if proportion is None else f", p = {proportion:g}"
     names = {"run": run, "method": method, "forgotten": " and ".join(line.get("forgotten", []))}
     names |= {"_commit": str(line.get("commit"))[:12], "_day": str(line.get("date"))[:10], "_file": file}
-    return names | {"_hardware": str(line.get("hardware")), "_dataset": dataset, "_title": title, "_seed": seed}
+    return names | {"_hardware": str(line.get("hardware")), "_dataset": dataset, "_title": title, "_seed": str(seed)}
 
 
 def look_up(flat, path):
@@ -147,9 +172,15 @@ def markdown_table(frame, keys, forms, one_run=False):
     cells = cells.drop(columns=[*shared, *["kept AUC"] * one_run], errors="ignore")  # a table that README has room for
     files, commits, hardware = (", ".join(frame[name].unique()) for name in ("_file", "_commit", "_hardware"))
     days = " to ".join(frame["_day"].agg(["min", "max"]).unique())
-    rows = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
-    table = ["| " + " | ".join(row) + " |" for row in rows] + ["", f"*{files} · {commits} · {days} · {hardware}*", ""]
-    return "\n".join(([f"**{title}**", ""] if title else []) + table)
+    rows = [map(plain, cells), ["---"] * cells.shape[1], *(map(plain, row) for row in cells.to_numpy().tolist())]
+    origin = plain(f"{files} · {commits} · {days} · {hardware}")
+    table = ["| " + " | ".join(row) + " |" for row in rows] + ["", f"*{origin}*", ""]
+    return "\n".join(([f"**{plain(title)}**", ""] if title else []) + table)
+
+
+def plain(text):
+    """Text that Markdown shows as it is: no end of a cell or line, no HTML, no code."""
+    return str(text).translate({**PLAIN, **dict.fromkeys(range(32), " ")})
 
 
 def make_tables(files):
@@ -163,7 +194,11 @@ def make_tables(files):
         for columns in PARTS.get(kind, [["_kind"]]) if rows else []:
             for values, part in pd.DataFrame(rows).assign(_kind="").groupby(columns, sort=False):
                 by_title = part.groupby("_title", sort=False)
-                parts = [markdown_table(one, keys, forms, "run" in columns) for _, one in by_title]
+                try:
+                    parts = [markdown_table(one, keys, forms, "run" in columns) for _, one in by_title]
+                except UNREADABLE as error:  # lines that are results each, and not of one kind
+                    where = ", ".join(map(str, part["_file"].unique()))
+                    raise InputError(f"{where}: no table of {kind} can be made ({one_line(error)[:120]})") from None
                 tables[":".join(filter(None, (kind, *values))).removesuffix(".jsonl")] = "\n".join(parts)
     return tables
 

@@ -1,6 +1,8 @@
 """Each mistake of a user: one clear line, exit code 2, nothing written."""
 
+import errno
 import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -41,18 +43,18 @@ def written(folder):
 def refuse_tool(workshop, monkeypatch, capsys):
     """A function that runs a script or a tool and checks that it ends with one line, code 2, and no file changed."""
 
-    def check(script, *words):
+    def check(script, *words, seen=written):
         monkeypatch.chdir(workshop)
         monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, words)])
-        before = written(workshop)
+        before = seen(workshop)
         step = importlib.import_module(script)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             run_script(step.main, step.get_args_parser())
         said = capsys.readouterr().err
         assert ended.value.code == 2
-        assert written(workshop) == before
-        lines = [line for line in said.splitlines() if line.strip()]
+        assert seen(workshop) == before
+        lines = [line for line in said.splitlines() if line.strip() and not line.startswith("warning: ")]
         assert len(lines) == 1 and lines[0].startswith("error: "), said
         return lines[0]
 
@@ -62,7 +64,11 @@ def refuse_tool(workshop, monkeypatch, capsys):
 @pytest.fixture
 def refuse(refuse_tool, tiny_celeba):
     """The same for scripts that read data."""
-    return lambda script, *words, data=tiny_celeba: refuse_tool(script, *words, "--data_path", data, "--device", "cpu")
+
+    def check(script, *words, data=tiny_celeba, seen=written):
+        return refuse_tool(script, *words, "--data_path", data, "--device", "cpu", seen=seen)
+
+    return check
 
 
 def copy_of(data, folder):
@@ -255,6 +261,30 @@ def test_a_tool_does_not_write_over_the_network_it_reads(tool, refuse_tool, work
     for out in (network, f"./checkpoints/../{network}"):
         said = refuse_tool(tool, "--checkpoint", network, "--out" if "shrink" in tool else "--exported", out)
         assert "which is read (--checkpoint)" in said
+
+
+FULL = [
+    (STEP_1, ["--run_name", "full", "--img_size", "32", "--epoch", "1", "--batch_size", "30"]),
+    (STEP_2, ["--num_images", "4", "--released_txt"]),
+    (STEP_2, ["--num_images", "4", "--show_cams", "2"]),
+    (STEP_3, []),
+    (STEP_3, ["--evaluate_only"]),
+]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(("script", "words"), FULL)
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(script, words, code, refuse, monkeypatch):
+    def full(_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    def contents(folder):
+        return {path: path.read_bytes() for path in written(folder)}
+
+    said = refuse(script, *TASK, *words, seen=contents)
+    assert os.strerror(code) in said and "make room there" in said and ".tmp" not in said
 
 
 def test_the_shell_sees_exit_code_2_and_one_line(workshop, tiny_celeba):

@@ -61,7 +61,16 @@ def takers(tree):
 
 
 def keyword_names(function):
-    return {name for name, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY}
+    """Names that a function takes as keywords only, those of functions that it passes the others on to among them."""
+    names = {name for name, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY}
+    for call in ast.walk(ast.parse(inspect.getsource(function))):
+        if isinstance(call, ast.Call) and any(word.arg is None and named_flags(word.value) for word in call.keywords):
+            names |= keyword_names(function.__globals__[named(call)])
+    return names
+
+
+def named_flags(node):
+    return isinstance(node, ast.Name) and node.id == "flags"
 
 
 def subscripts(function):

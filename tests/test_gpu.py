@@ -5,7 +5,9 @@ TF32 is off, so both sides compute in float32. How far rounding carries was meas
 (0.001 on average), where the erasure changes a kept head's by 2 to 3.
 """
 
+import ast
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,7 @@ from utils.erasure.ridges import untrained_like
 from utils.evaluation.predict import evaluate, predict
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
+from utils.network.loading import random_network
 from utils.network.modes import exact_float32
 from utils.pruning.channels import zero_channels
 
@@ -29,6 +32,9 @@ needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(),
 on_two_devices = pytest.mark.parametrize(
     "devices", [("cpu", "cpu"), pytest.param(("cpu", "cuda"), marks=needs_gpu)], ids=" and ".join
 )
+
+
+DRAWS = "rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal Generator".split()
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +140,16 @@ def test_erasing_edits_the_same_sites_as_strongly_and_gives_the_same_network(dev
 
 
 @on_two_devices
+def test_an_untrained_reference_is_the_same_and_leaves_the_generators_alone(devices):
+    images = PlainFaces(16, 8).images.repeat(1, 1, 8, 8)
+    drawn = torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())
+    first, second = (random_network("resnet18", NAMES, 0, device, images).cpu().state_dict() for device in devices)
+    after = torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert all(torch.equal(one, other) for one, other in zip(drawn, after, strict=True))
+
+
+@on_two_devices
 @pytest.mark.parametrize("level", ["quick", "full"])
 def test_an_audit_finds_the_same_and_gives_the_same_verdict(devices, level, wide, monkeypatch):
     sizes = {"quick": (), "full": (16,)}[level]  # full: the whole network is fine-tuned, too
@@ -154,3 +170,34 @@ def test_an_audit_finds_the_same_and_gives_the_same_verdict(devices, level, wide
         ours, theirs = ({**one["probes"], "mlp": one["mlp"], "knn": one["knn"]} for one in (record, other))
         for place, figure in ours.items():
             assert figure["value"] == pytest.approx(theirs[place]["value"], abs=0.01), (name, place)
+
+
+@on_two_devices
+def test_every_draw_is_made_on_the_cpu_and_no_generator_is_disturbed(devices, wide):
+    data, settings = PlainFaces(1000, 400), ErasureSettings(images=256, strength=1.0, amp="off")
+    device = devices[1]
+
+    def states():
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return [torch.get_rng_state(), *cuda]
+
+    before, model = states(), copy_to(wide, device)
+    erase(model, data, ["Bald"], settings, device=device, progress=False)
+    networks = {"original": copy_to(wide, device), "unlearned": model, "random": untrained_like(model)}
+    audit(networks, data, "Bald", device=device, level="quick", stages=("top",), resamples=20, progress=False)
+    fresh = [random_network("customresnet", ["a", "b"], 3, one).state_dict() for one in devices]
+    assert all(torch.equal(state, other) for state, other in zip(before, states(), strict=True))
+    assert all(torch.equal(value.cpu(), fresh[1][name].cpu()) for name, value in fresh[0].items())
+    ours, theirs = (untrained_like(copy_to(wide, one), 5).state_dict() for one in devices)
+    assert all(torch.equal(value.cpu(), theirs[name].cpu()) for name, value in ours.items())
+
+
+def test_no_draw_names_a_device():
+    """In the code itself: a generator of a GPU would give other numbers than the CPU's."""
+    root, found = Path(__file__).resolve().parents[1], []
+    for path in [*(root / "utils").rglob("*.py"), *(root / "tools").glob("*.py"), *(root / "models").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            draws = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in DRAWS
+            if draws and any(word.arg == "device" for word in node.keywords):
+                found.append(f"{path.name}:{node.lineno}")
+    assert not found

@@ -17,7 +17,7 @@ from utils.common import paths, run
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.report.audit_report import results_line, summary, write_audit
-from utils.report.run_record import dataset_name, describe_network, warn_of_base_rates
+from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates
 
 
 def get_args_parser():
@@ -32,7 +32,11 @@ def get_args_parser():
     text = "architecture of all of them; without it the checkpoints', or resnet18 for plain state dicts"
     add("--model", metavar="NAME", help=text)
     add("--level", default="quick", choices=["quick", "full"], help="full adds fine-tuning the whole network")
-    add("--method_name", metavar="WORDS", help="how the network was unlearned, for tables; without it the file's name")
+    add(
+        "--method_name",
+        metavar="WORDS",
+        help="how the network was unlearned, for tables; without it what the file says",
+    )
     a.add_data_arguments(parser)
     add = a.add_run_arguments(parser, batch_size=256).add_argument
     add("--out", default="results/audit", metavar="DIR", help="folder of the JSON and the pictures")
@@ -52,21 +56,23 @@ def main(args):
         "audit", {**facts, **describe_network(network, data), "forgotten": " ".join(forgotten), "level": args.level}
     )
     options = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}
+    made = network.arguments.get("unlearning")
+    options["method"] = args.method_name or (method_name(made) if made else Path(args.unlearned).stem)
     line = audit_networks(networks, data, forgotten, Path(args.out), **options)
     warn_of_base_rates({head: sides["before"] for head, sides in line["heads"].items()}, network)
     line |= {"run": paths.run_name(args.task_labels, args.run_name), "dataset": dataset_name(args.data_path)}
-    line |= {"method": args.method_name or Path(args.unlearned).stem, "model": network.name, "seed": args.seed}
+    line |= {"method": options["method"], "model": network.name, "seed": args.seed}
     line |= {"attributes": list(args.task_labels), "forgotten": forgotten, "img_size": network.img_size}
     run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args) | used)})
 
 
-def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256):
+def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256, method=None):
     """Audit each target; write audit_<target>.json and pictures to a folder, and print the summaries.
 
     Args:
         networks: {"unlearned": network, and any of "original", "oracle", "random"}, on `device`
         data: `utils.datasets.dataset.ImageDataset`; forgotten: names of the targets
-        folder: where the files go; level: "quick" or "full"
+        folder: where the files go; level: "quick" or "full"; method: words on how the network was unlearned
     Returns: what a results line keeps: {"heads": {name: {"before", "after"}}, "verdict" and "audit" of each target}
     Raises: InputError as `utils.audit.audit.audit`
     """
@@ -74,7 +80,7 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
         data.prepare(data.rows(split))
     options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
     for target in forgotten:
-        results[target] = audit(networks, data, target, forgotten=forgotten, **options)
+        results[target] = audit(networks, data, target, forgotten=forgotten, **options) | {"method": method}
         write_audit(folder, results[target])
         print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
         print(summary(results[target]))

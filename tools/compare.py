@@ -14,11 +14,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments as a
-from utils.common.errors import InputError
+from utils.common.errors import InputError, printable
+from utils.common.parser import one_line
 from utils.common.paths import check_outputs, targets_name
 from utils.common.run import table
 from utils.report.style import network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure
+
+LARGEST = 64 << 20  # bytes of an audit; those of 40 heads have less than one MB
 
 
 def get_args_parser():
@@ -33,32 +36,38 @@ def main(args):
     audits = {}
     for path in sorted(Path(args.folder).glob("*/audit_*.json")):
         audit = _read(path)
-        audits.setdefault(audit["target"], {})[path.parent.name] = audit
+        strength = str(audit.get("method")).partition("erase")[2]  # of "erase, strength 2"
+        audits.setdefault(audit["target"], {})[path.parent.name + strength] = audit
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
     files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}
     check_outputs(vars(args), folder=list(files.values()))
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
-        print(
-            f"forget {target} (attacks against the {reference}'s; the lower, the more is forgotten; 0: as that one's)"
-        )
+        attacks = f"attacks against the {reference}'s; the lower, the more is forgotten; 0: as that one's"
+        print(printable(f"forget {target} ({attacks})"))
         methods = {method: methods[method] for method in sorted(methods, reverse=True)}
         print(comparison_table(methods))
         title = f"{target}: what is silenced, what is erased"
         draw_comparison(files[target], compared_networks(methods), target, title)
     print("what to look at:")
-    print(*(f"  {path}" for path in sorted(Path(args.folder).rglob("*.png"))), sep="\n")
+    print(*(printable(f"  {path}") for path in sorted(Path(args.folder).rglob("*.png"))), sep="\n")
 
 
 def _read(path):
+    """An audit, with all that is shown of it."""
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"more than {LARGEST >> 20} MB")
         audit = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(audit, dict) and {"target", "nets"} <= set(audit)):
-            raise ValueError("target or nets are missing")
+        if not isinstance(audit["target"], str):
+            raise ValueError("its target has no name")
+        str(audit["nets"]["unlearned"]["probe_gaps"]["reference"]), comparison_table({"unlearned": audit})
+        [number(figure) for figures in compared_networks({"unlearned": audit}).values() for figure in figures.values()]
         return audit
-    except ValueError as error:
-        raise InputError(f"{path} is no audit ({error}): run step 3 with --audit again") from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"[:120]
+        raise InputError(f"{path} is no audit ({one_line(reason)}): run step 3 with --audit again") from None
 
 
 def comparison_table(audits):

@@ -57,7 +57,7 @@ def main(args):
         print(f"wrote {path}: logits within {difference:.1e} of the network's, heads {facts['attributes']}")
     if network.assumed:
         print(f"assumed, for a plain state dict does not say: {' '.join(network.assumed)}")
-    print(f"its images must be prepared so: RGB, {size} x {size} px, {network.normalisation}")
+    print(formats.preparation(facts))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ def describe(network, img_size):
     return {**facts, "checkpoint_sha256": network.sha256}
 
 
+def preparation(facts):
+    """A line on how images are prepared for a written network; `facts`: of `describe`."""
+    side = facts["img_size"]
+    return f"its images must be prepared so: RGB, {side} x {side} px, {facts['normalisation']}"
+
+
 def load_optional(user, *packages):
     """Modules of optional `packages`; `user` is the flag or tool that needs them.
 

@@ -48,6 +48,7 @@ def main(args):
     before, after = (torch_pruning.utils.count_ops_and_params(one, images) for one in (model, small))
     print(f"multiply-adds {before[0]:,.0f} -> {after[0]:,.0f}, parameters {before[1]:,} -> {after[1]:,}")
     print(f"wrote {args.out}: {removed} channels taken out, logits within {difference:.1e} of the network's")
+    print(formats.preparation(facts))
 
 
 def remove_zero_channels(model, images, graph):

@@ -11,10 +11,10 @@ from utils.audit.relearning import (
     balanced_draws,
     curve_figures,
     fine_tune,
+    fine_tuning_curve,
     head_curve,
     plan_draws,
     refit_head,
-    whole_network_curve,
 )
 from utils.evaluation.metrics import auc
 
@@ -97,7 +97,7 @@ def test_curves_are_equal_for_a_seed():
     train, _ = features_of(network, data)
     y = data.labels[data.rows("train"), 0]
     plan = plan_draws(y, (16,), 2)
-    once, again = (whole_network_curve(network, data, train, y, data.rows("test"), plan, seed=1) for _ in range(2))
+    once, again = (fine_tuning_curve(network, data, train, y, data.rows("test"), plan, seed=1) for _ in range(2))
     assert np.array_equal(once[0][2], again[0][2])
     assert once[0][2].shape == (2, 900) and not np.array_equal(once[0][2][0], once[0][2][1])
 

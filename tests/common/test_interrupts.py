@@ -1,6 +1,7 @@
 """Signals: noted while work is finished, raised elsewhere and the second time."""
 
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -25,6 +26,24 @@ def test_what_must_be_finished_is_finished_unless_a_second_signal_comes(second):
         signal.raise_signal(second)
         done.append("second")
     assert done == ["first"]
+
+
+def test_the_second_signal_ends_a_step_that_python_cannot_look_into():
+    code = """
+import hashlib, os, signal, sys, threading
+from utils.common.interrupts import Stopping
+Stopping.PATIENCE = 0.0
+def twice(main=threading.main_thread().ident):
+    while sys._current_frames()[main].f_lineno != 12:
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+with Stopping() as stopping, stopping.finishing():
+    threading.Thread(target=twice, daemon=True).start()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in one step of Python's
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 130, done.stderr
 
 
 def test_a_signal_that_nobody_asked_for_is_raised_at_the_end():

@@ -140,3 +140,11 @@ def test_tools_know_the_steps_flags_too(capsys):
     made = arguments.Parser(prog="tool")
     assert "it is a flag of step 3" in refused(capsys, made, "--strength", "1")
     assert refused(capsys, made, "strength") == "error: unknown argument strength\n"
+
+
+def test_flags_that_add_to_a_list_are_known_to_be_given():
+    made = arguments.Parser(prog="tool")
+    made.add_argument("--rate", nargs="+", action="extend", default=[])
+    made.add_argument("--verbose", action="count", default=0)
+    found = made.parse_args("--rate a b --rate c".split())
+    assert found.rate == ["a", "b", "c"] and found.given == {"rate"} and made.parse_args([]).rate == []

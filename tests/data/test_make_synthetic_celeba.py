@@ -131,6 +131,15 @@ def test_a_folder_with_other_things_is_never_touched(tmp_path):
     assert files_of(tmp_path) == {"photos/mine.jpg": b"mine"}
 
 
+@pytest.mark.parametrize("record", [b"[" * 100_000, b"\xff", b'{"script": 1}', None])
+def test_a_record_that_is_none_makes_no_generated_set(tmp_path, record):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    os.mkfifo(folder / "made_by.json") if record is None else (folder / "made_by.json").write_bytes(record)
+    with pytest.raises(InputError, match="is no generated set, so it is left alone"):
+        make_dataset(folder, 2, progress=False, force=True)
+
+
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"cannot write .*set: Not a directory: choose another --out"):

@@ -83,6 +83,17 @@ def test_batches_may_be_left_early_and_none_come_of_no_rows(tmp_path):
         data.batches([1], 0, "cpu")
 
 
+@pytest.mark.parametrize("options", [{}, {"exact_resize": True}])
+def test_the_batch_ahead_is_stopped_where_batches_are_left(tmp_path, monkeypatch, options):
+    data, given = open_small(make_folder(tmp_path), **options), []
+    for module in ("cache", "dataset"):
+        monkeypatch.setattr(f"utils.datasets.{module}.run_on_threads", lambda *_, stopped=None: given.append(stopped))
+    batches = data.batches(np.arange(8), 3, "cpu")
+    next(batches)
+    batches.close()
+    assert given and all(event is given[0] and event.is_set() for event in given)
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_batches_on_the_gpu_equal_those_on_the_cpu(tmp_path):

@@ -199,13 +199,13 @@ def test_a_new_cache_names_the_others_of_its_images_and_all_can_be_cleared(paths
     for size in (SIZE, SIZE + 1):
         cache = ImageCache(paths, size, tmp_path / "cache", note=notes.append)
         cache.fill(range(COUNT))
-    assert len(notes) == 1 and "1 other caches of these images" in notes[0] and "12px_" in notes[0]
+    assert len(notes) == 1 and notes[0].startswith("other caches of these images") and "12px_" in notes[0]
     assert f"--clear_cache {tmp_path / 'cache'}" in notes[0]
     (tmp_path / "cache" / "12px_0123456789abcdef.cache").touch()  # as they were called once
     others = [tmp_path / "cache" / name for name in ("mine.pixels", "12px.txt", "12px_0123456789abcdef.cache.txt")]
     for file in others:
         file.touch()
-    assert "3 image caches deleted" in clear_caches(tmp_path / "cache")
+    assert "image caches deleted" in clear_caches(tmp_path / "cache")
     assert sorted((tmp_path / "cache").iterdir()) == sorted(others)
     assert read(cache, [1]).shape == (1, 13, 13, 3)  # who reads it goes on
     with pytest.raises(InputError, match="cannot clear .*nowhere: No such file"):
@@ -225,12 +225,12 @@ def test_one_error_counts_the_unreadable_images_and_the_others_are_kept(paths, t
     for row in (30, 5, 17):
         Path(paths[row]).write_bytes(b"no image")
     cache = ImageCache(paths, SIZE, tmp_path / "cache")
-    with pytest.raises(InputError, match=r"^unreadable image .*/5.png .*; 2 others are unreadable, too: data/prepare"):
+    with pytest.raises(InputError, match=r"^unreadable image .*/5.png .*; unreadable beside it: 2 .data/prepare"):
         cache.fill(range(COUNT))
     assert marks(cache) == sorted(set(range(COUNT)) - {5, 17, 30})
     for path in paths:
         Path(path).write_bytes(b"no image")
-    with pytest.raises(InputError, match="or more others are unreadable"):
+    with pytest.raises(InputError, match=r"beside it: at least (19|2\d) "):
         ImageCache(paths, SIZE, tmp_path / "cache").fill(range(COUNT))
 
 
@@ -296,11 +296,13 @@ def test_machines_fill_files_of_their_own_and_share_the_complete_one(paths, tmp_
     assert len(os.listdir(tmp_path / "cache")) == 1 and len(decoded) == 80
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system lists no mappings")
-def test_no_mapping_is_left_after_reading(paths, tmp_path):
+def test_no_page_of_the_file_is_mapped(paths, tmp_path, monkeypatch):
+    # where a full disk has no page for a hole of a sparse file, reading a mapping ends the process (SIGBUS)
+    monkeypatch.setattr(np, "memmap", None)
+    monkeypatch.setitem(sys.modules, "mmap", None)
     cache = ImageCache(paths, SIZE, tmp_path / "cache")
-    read(cache, range(COUNT))
-    assert cache.file.name not in Path("/proc/self/maps").read_text()
+    read(cache, [5])
+    assert np.array_equal(read(cache, range(COUNT)), expected(paths, range(COUNT)))
 
 
 def test_without_a_folder_nothing_is_kept(paths, tmp_path):

@@ -252,3 +252,10 @@ def test_an_interruption_waits_for_no_image_that_is_not_begun(workers):
     with pytest.raises(KeyboardInterrupt):
         run_on_threads(step, 1000, workers)
     assert len(seen) < 1000 and threading.active_count() == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_not_begun_is_left_once_somebody_stops_it(workers):
+    seen, stopped = [], threading.Event()
+    run_on_threads(lambda index: (seen.append(index), stopped.set()), 1000, workers, stopped=stopped)
+    assert 1 <= len(seen) <= max(1, workers)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.common.errors import InputError
+from utils.datasets import text
 from utils.datasets.folders import find_images
 from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition, write_tables
-from utils.datasets.tables import parse_rows, read_lines
+from utils.datasets.tables import parse_rows
 
 
 def test_there_are_forty_attributes_in_the_official_order():
@@ -77,7 +78,7 @@ def test_every_common_form_of_the_table_reads_the_same(tmp_path, name, text, enc
         ("1\nBald Young\n" + "a" * 300 + " 1 1\n", r"names of up to 300 characters"),
         ("9" * 5000 + "\nBald Young\na.jpg 1 1\n", r"promises 999,999,999,999,999 images, the table has 1 rows"),
         ("1\n" + "Bald " * 5000 + "\n", r"no or doubled"),
-        ("1\n" + " ".join(map("a{}".format, range(5000))) + "\n", r"5,001 columns .* too many for a table"),
+        ("1\n" + " ".join(map("a{}".format, range(5000))) + "\n", r"line 2 of .* names 5,001 columns, at most 4,096"),
     ],
 )
 def test_a_malformed_table_is_one_line_that_says_where(tmp_path, text, message):
@@ -103,11 +104,17 @@ def test_a_malformed_table_is_one_line_that_says_where(tmp_path, text, message):
         (b"PK\3\4 and so on", r"is an Excel or zip file: save the table as text"),
         (b"<!DOCTYPE html><title>Quota exceeded", r"is a web page"),
         (bytes(range(256)), r"is no text"),
+        (b"image_id,Bald\n" + b"1 " * (1 << 20), r"line 2 of .* has 2 MB: no line of a table"),
         ("image_id,Bald\n".encode("utf-16")[2:], r"is no text"),
     ],
 )
 def test_a_malformed_csv_is_one_line_that_says_where(tmp_path, text, message):
     refused(tmp_path, "list_attr_celeba.csv", text, message)
+
+
+def test_a_table_of_too_many_lines_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "MAX_ROWS", 10)
+    refused(tmp_path, "list_attr_celeba.csv", b"image_id,Bald" + b"\n" * 11, "has 12 lines, a table at most 10: name")
 
 
 def test_a_file_beyond_all_tables_is_refused_unread(tmp_path):
@@ -212,7 +219,7 @@ def test_no_malformed_row_is_passed_over_and_nothing_else_is_printed(row, messag
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match="cannot read .*: Is a directory|cannot read .*: Permission denied"):
-        read_lines(tmp_path, 1)
+        text.read_text(tmp_path)
 
 
 def test_the_full_table_is_read_faster_than_a_plain_loop_reads_it(tmp_path):

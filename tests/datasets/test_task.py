@@ -11,10 +11,12 @@ from small_celeba import make_folder, open_small
 from models import build_model
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, NAMED, Normalisation
+from utils.datasets.augmentation import flip_and_rotate
 from utils.datasets.dataset import denormalise, normalise
 from utils.datasets.decoding import load_exact
 from utils.datasets.task import calibration_images, open_networks, open_task
 from utils.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from utils.training.recipe import augmentation_from_flags
 
 SMALL = "shufflenet_v2_x0_5"
 TASK = ("Bald", "Smiling")
@@ -74,6 +76,18 @@ def test_exactly_resized_images_are_normalised_likewise(faces):
     assert (load_exact(str(half.paths[0]), 16) == plain[0].numpy()).all()
 
 
+def test_what_a_rotation_brings_in_is_black_on_any_normalisation():
+    images = torch.zeros(2, 3, 16, 16)
+    turned = flip_and_rotate(
+        images, *[torch.zeros(2, dtype=torch.bool)] * 2, torch.tensor([45.0, 0.0]), black=IMAGENET.black
+    )
+    assert torch.allclose(turned[0, :, 0, 0], torch.tensor(IMAGENET.black)) and turned[1].abs().max() < 1e-6
+    augment = augmentation_from_flags(
+        hflip=True, vflip=False, rotation=9.0, as_released=False, mean=["imagenet"], std=None
+    )
+    assert augment.black == IMAGENET.black and augment.nearest is False
+
+
 def test_the_images_of_a_task_are_prepared_as_in_training(opened):
     task = opened(normalisation=IMAGENET)
     assert task.open_data().normalisation == IMAGENET and task.network.normalisation == IMAGENET
@@ -118,7 +132,10 @@ def test_an_oracle_of_another_kind_is_to_be_trained_again(oracle, said, opened, 
     with pytest.raises(InputError) as error:
         opened().reference_networks()
     line = str(error.value)
-    assert "train the oracle again (python unlearning_multi_celeba_resnet18_original.py --leave_out Bald" in line
+    again = (
+        f"train the oracle again at 16 px with --model {SMALL} (python unlearning_multi_celeba_resnet18_original.py "
+    )
+    assert again + "--leave_out Bald" in line
     assert all(part in line for part in said) and "pass --img_size" not in line
 
 
@@ -167,6 +184,23 @@ def test_an_audit_takes_the_normalisation_of_its_files_and_refuses_two(faces, tm
     with pytest.raises(InputError, match="plain state dicts .--model shufflenet_v2_x0_5 --img_size 16 --mean imagenet"):
         audited(faces, files, **flags)
     assert audited(faces, files, **flags, mean=["imagenet"])[2].normalisation == IMAGENET
+
+
+@pytest.mark.parametrize("size", [None, 16, 24])
+def test_an_audit_names_the_oracle_of_another_size_not_a_flag(size, faces, tmp_path):
+    checkpoint(tmp_path / "a.pth")
+    checkpoint(tmp_path / "oracle.pth", heads=("Smiling",), size=24)
+    with pytest.raises(InputError) as error:
+        audited(faces, {"unlearned": tmp_path / "a.pth", "oracle": tmp_path / "oracle.pth"}, img_size=size)
+    told = "pass --img_size 16" if size == 24 else f"train the oracle again at 16 px with --model {SMALL}"
+    assert told in str(error.value)
+
+
+def test_an_oracle_trained_on_other_images_is_warned_of(opened, tmp_path, capsys):
+    checkpoint(tmp_path / "Bald_Smiling" / "oracle_Bald.pth", heads=("Smiling",), training_part="0123456789abcdef")
+    task = opened()
+    task.reference_networks(0, task.open_data())
+    assert "oracle_Bald.pth was trained on other images or labels" in capsys.readouterr().err
 
 
 def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba, tmp_path, monkeypatch, capsys):

@@ -21,6 +21,7 @@ from utils.network.checkpoint import (
     restore,
     save_checkpoint,
 )
+from utils.network.loading import load_network
 
 SMALL = "shufflenet_v2_x0_5"
 HEADS = ("Bald", "Smiling")
@@ -248,3 +249,21 @@ def test_the_checksum_is_the_comment_of_the_zip_archive(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth") as archive:
         assert archive.comment == b"sha256:" + hashlib.sha256(whole[:-71]).hexdigest().encode()
         assert archive.testzip() is None
+
+
+def test_weights_of_ones_own_are_refused_at_a_size_that_the_network_does_not_take(tmp_path):
+    for model, size, cure in (("vit_b_16", 64, 224), ("alexnet", 32, 64)):
+        torch.save({"w": torch.ones(1)}, tmp_path / "mine.pth")
+        with pytest.raises(InputError, match=rf"{model} takes no images of {size} px \(.*\): use --img_size {cure}"):
+            load_network(None, HEADS, weights=tmp_path / "mine.pth", name=model, img_size=size)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused_though_no_output_may_show_it(value, tmp_path):
+    state = build_model(SMALL, HEADS).state_dict()
+    state["conv5.0.weight"][0] = state["fc.bias"][1] = value
+    save_checkpoint(tmp_path / "original.pth", some(state_dict=state, model=SMALL))
+    line = r"original.pth holds values that are not finite \(conv5.0.weight and 1 more\): .* a smaller --lr, or"
+    for given in ({"path": tmp_path / "original.pth"}, {"path": None, "weights": tmp_path / "original.pth"}):
+        with pytest.raises(InputError, match=line):
+            load_network(attributes=HEADS, **given)

@@ -245,6 +245,27 @@ def test_no_file_takes_more_memory_than_it_has_bytes(zipped, tmp_path, state):
     assert "holds more than tensors" in refused(tmp_path / "a.pth")
 
 
+def test_a_small_file_does_not_make_a_large_network_be_built(state, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.build_model", None)
+    monkeypatch.setattr("utils.network.loading.recognise", lambda *_: SMALL)
+    torch.save(state, tmp_path / "a.pth")
+    said = refused(tmp_path / "a.pth", name="regnet_y_128gf")
+    assert "numbers, regnet_y_128gf has more than 636,812,894" in said and said.endswith(f"it fits --model {SMALL}")
+    save_checkpoint(tmp_path / "b.pth", Checkpoint(state, "vit_h_14", HEADS, 32))
+    with pytest.raises(InputError, match="vit_h_14 has more than"):
+        load_network(tmp_path / "b.pth")
+
+
+def test_names_in_a_file_cannot_write_on_the_screen(tmp_path, state):
+    torch.save({**state, "\x1b[31m\nerror": torch.ones(1), "x" * 1000: torch.ones(1)}, tmp_path / "a.pth")
+    said = refused(tmp_path / "a.pth")
+    assert said.isprintable() and len(said) < 600
+    with pytest.raises(ValueError, match="must be printable names"):
+        Checkpoint(state, SMALL, ("Bald\x1b[31m",), 32)
+    with pytest.raises(ValueError, match="at most 10,000"):
+        Checkpoint(state, SMALL, [str(place) for place in range(20_000)], 32)
+
+
 def test_a_packed_archive_is_refused_before_it_is_unpacked(tmp_path):
     torch.save({"w": torch.zeros(1_000_000)}, tmp_path / "a.pth")
     with (
@@ -279,7 +300,15 @@ def test_a_checkpoint_of_another_version_names_what_is_unknown_and_what_lacks(tm
 
 
 @pytest.mark.parametrize(
-    "change", [{"img_size": "32"}, {"img_size": -1}, {"model": 3}, {"attributes": (1, 2)}, {"arguments": []}]
+    "change",
+    [
+        {"img_size": "32"},
+        {"img_size": -1},
+        {"model": 3},
+        {"attributes": (1, 2)},
+        {"img_size": 10**9},
+        {"arguments": []},
+    ],
 )
 def test_fields_of_a_wrong_kind_are_refused(change, tmp_path):
     save_checkpoint(tmp_path / "a.pth", Checkpoint({"w": torch.ones(1)}, SMALL, HEADS, 32))

@@ -1,3 +1,6 @@
+import csv
+import io
+
 import torch
 
 from models import build_model
@@ -32,3 +35,16 @@ def test_the_curve_prunes_more_and_more_of_a_copy():
     assert rows[0] == {"order": "top", "share_pruned": 0.0, "attribute": "a", "tpr": 1.0, "auc": 0.5}
     lines = curve_csv(rows).splitlines()
     assert lines[0] == "order,share_pruned,attribute,tpr,auc" and len(lines) == 31
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet():
+    row = {"order": "top", "share_pruned": 0.0, "tpr": 0.5, "auc": None}
+    text = curve_csv([{**row, "attribute": name} for name in ("=1+1", "+1", "-1", "@SUM(A1)", "Bald")])
+    names = [line["attribute"] for line in csv.DictReader(io.StringIO(text))]
+    assert names == [
+        "'=1+1",
+        "'+1",
+        "'-1",
+        "'@SUM(A1)",
+        "Bald",
+    ]

@@ -243,3 +243,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
     answer = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
     assert answer.stderr == f"{tmp_path / 'README.md'}: no table named heads:demo; there are: none\n"
+
+
+def test_names_stay_cells_and_text_whatever_they_hold(tables_of):
+    name = r"a|b <script>`x`</script> \ <!-- end: heads -->"
+    table = tables_of(step_3(0, 0.5, method=name, dataset=name))["heads:lines"]
+    shown = r"a\|b &lt;script&gt;\`x\`&lt;/script&gt; \\ &lt;!-- end: heads --&gt;"
+    assert f"| {shown}, p = 0.1 |" in table and table.startswith(f"**{shown}, resnet18, 64 px**")
+    assert "<" not in table
+
+
+def test_a_line_that_is_no_result_is_named(tables_of):
+    with pytest.raises(InputError, match="lines.jsonl, line 3: no JSON object of a result"):
+        tables_of(step_3(0, 0.5), step_3(1, 0.5) | {"heads": {"Bald": {"after": {"auc": [{}]}}}})

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from conftest import run_here, stir_batch_norms
+from conftest import run_here, run_step, stir_batch_norms
 
 from models import build_model
 from tools import formats
@@ -83,6 +83,25 @@ def test_logits_that_moved_are_refused_and_what_stood_there_stays(model, tmp_pat
         formats.write_network(tmp_path / "bald.pt2", model, 32, {}, export)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
     assert formats.compare_logits(model, model, 32, "bald.pt2") == 0
+
+
+def test_a_plain_state_dict_is_exported_as_what_the_flags_say(model, tmp_path, monkeypatch, capsys):
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "mine.pth")
+    written = []
+    monkeypatch.setattr(formats, "write_network", lambda path, model, size, facts, export: written.append(facts) or 0.0)
+    words = ["--checkpoint", tmp_path / "mine.pth", "--exported", tmp_path / "a.pt2"]
+    run_step("tools.export", *words, "--task", "Bald", "Smiling")
+    said = capsys.readouterr().out
+    assert "assumed, for a plain state dict does not say: --model resnet18 --img_size 224 --mean half" in said
+    assert f"images must be prepared so: RGB, 224 x 224 px, {NORMALISATION}" in said
+    run_step("tools.export", *words, "--task", "Bald", "Smiling", "--mean", "imagenet", "--img_size", "32")
+    assert "RGB, 32 x 32 px, (x / 255 - [0.485 0.456 0.406]) / [0.229 0.224 0.225]" in capsys.readouterr().out
+    assert [(facts["img_size"], facts["kind"], facts["attributes"]) for facts in written] == [
+        ("224", "plain state dict", "Bald Smiling"),
+        ("32", "plain state dict", "Bald Smiling"),
+    ]
+    with pytest.raises(InputError, match="name them in order by --task_labels"):
+        run_step("tools.export", *words)
 
 
 def test_the_script_exports_a_checkpoint_and_asks_for_a_file(model, tmp_path):

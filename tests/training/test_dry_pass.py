@@ -22,7 +22,7 @@ def check(model="resnet18", size=64, **settings):
     [("vit_b_16", 64, 224), ("alexnet", 32, 64), ("inception_v3", 64, 96), ("vgg11", 16, 32)],
 )
 def test_a_size_that_a_network_does_not_take_names_the_nearest_that_it_does(model, size, cure):
-    line = rf"{model} cannot train on images of {size} px \(.+\): use --img_size {cure}$"
+    line = rf"{model} takes no images of {size} px \(.+\): use --img_size {cure}$"
     with pytest.raises(InputError, match=line) as refused:
         check(model, size)
     assert "\n" not in str(refused.value)

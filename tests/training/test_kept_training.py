@@ -134,6 +134,16 @@ def test_a_signal_during_an_evaluation_costs_no_epoch(train, finished, monkeypat
     assert NETWORK.read_bytes() == (finished / NETWORK).read_bytes()
 
 
+def test_a_stop_before_the_first_batch_that_was_to_replace_a_training_repeats_the_command(train, monkeypatch, capsys):
+    train("--epoch", 1)
+    network, state = NETWORK.read_bytes(), STATE.read_bytes()
+    monkeypatch.setattr("utils.training.loop.train_epochs", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        train("--force", "--lr", 1)
+    assert ended.value.code == 143 and capsys.readouterr().err.strip().endswith(" --force --lr 1")
+    assert (NETWORK.read_bytes(), STATE.read_bytes()) == (network, state)
+
+
 def test_resume_starts_anew_where_nothing_was_saved_and_after_a_kill_between_the_first_two_files(train, capsys):
     train("--resume", "--epoch", 1)
     assert "no training to resume at" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import numpy as np
 from utils.audit.features import LAST, Features, extract_features
 from utils.audit.membership import membership_attack
 from utils.audit.probes import knn_scores, linear_scores, mlp_scores
-from utils.audit.relearning import curve_figures, head_curve, plan_draws, whole_network_curve
+from utils.audit.relearning import curve_figures, fine_tuning_curve, head_curve, plan_draws
 from utils.evaluation.bootstrap import auc_interval, bootstrap_intervals
 from utils.evaluation.metrics import figures_per_head, roc_points
 
@@ -17,7 +17,7 @@ class NetworkReadouts:
     """What an audit measures on one network: scores of the M test images, and their figures.
 
     train, test: `Features`; probes: {stage: (M,) scores of the linear probe, or None}; other_probes: the same for
-    "mlp" and "knn"; curves: {"head", "whole_net": relearning curve}; record: the figures, JSON-ready
+    "mlp" and "knn"; curves: {"head", "fine_tuning": relearning curve}; record: the figures, JSON-ready
     """
 
     train: Features
@@ -89,10 +89,10 @@ def _read_out_relearning(model, readouts, setup, progress):
     y, level, seed = setup.y_train, setup.level, setup.seed
     plan = plan_draws(y, level.sizes, level.draws, seed)
     readouts.curves["head"] = head_curve(readouts.train.stages[LAST], y, readouts.test.stages[LAST], plan)
-    plan = plan_draws(y, level.whole_net_sizes, level.draws, seed, level.one_draw_above)
+    plan = plan_draws(y, level.fine_tuning_sizes, level.draws, seed, level.one_draw_above)
     options = {"device": setup.device, "seed": seed, "progress": progress}
-    curve = whole_network_curve(model, setup.data, readouts.train, y, setup.test, plan, **options)
-    readouts.curves["whole_net"] = curve
+    curve = fine_tuning_curve(model, setup.data, readouts.train, y, setup.test, plan, **options)
+    readouts.curves["fine_tuning"] = curve
     readouts.record["relearning"] = {
         kind: {"curve": curve_figures(curve, setup.y_test, setup.resamples, seed)}
         for kind, curve in readouts.curves.items()

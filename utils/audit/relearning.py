@@ -112,7 +112,7 @@ def _training_order(count, seed):
     return np.concatenate(passes)[: steps * size], size
 
 
-def whole_network_curve(model, data, features, labels, test_rows, plan, *, device="cpu", seed=0, progress=True):
+def fine_tuning_curve(model, data, features, labels, test_rows, plan, *, device="cpu", seed=0, progress=True):
     """[(size, n, (draws, M) scores)]: the whole network fine-tuned on each draw of a plan.
 
     Args:

@@ -13,14 +13,14 @@ class AuditLevel:
 
     name: of the level
     train_rows: most training images that probes and attacks see
-    sizes, whole_net_sizes: numbers of labelled images that the head alone and the whole network relearn from
+    sizes, fine_tuning_sizes: numbers of labelled images that the head alone and the whole network relearn from
     draws: choices of labelled images a size; one_draw_above: fine-tuning on more images than this is done once
     """
 
     name: str
     train_rows: int
     sizes: tuple
-    whole_net_sizes: tuple
+    fine_tuning_sizes: tuple
     draws: int = 3
     one_draw_above: int = 256
 

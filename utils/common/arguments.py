@@ -90,6 +90,17 @@ def recorded_flags(flags):
     return {name: flags[name] for name in sorted(flags) if name not in NOT_RECORDED}
 
 
+def check_names(attributes):
+    """Refuse names of attributes that would leave a folder, or do something where a report or a table shows them.
+
+    Raises: InputError
+    """
+    for name in attributes:
+        if ".." in name or any(sign in "<>" or ord(sign) < 32 or ord(sign) == 127 for sign in name):
+            cure = "a name holds no '<', '>', '..' or control character: rename the column"
+            raise InputError(f"attribute {name[:60]!r}: {cure}")
+
+
 def resolve_heads(attributes, heads, flag="--target_class"):
     """Names of some heads, in head order.
 
@@ -97,8 +108,9 @@ def resolve_heads(attributes, heads, flag="--target_class"):
         attributes: all K names, in head order
         heads: names, or places from 0
         flag: what the user wrote them behind, for error lines
-    Raises: InputError if one is unknown, out of range or named twice
+    Raises: InputError if one is unknown, out of range or named twice, or a name of all is none
     """
+    check_names(attributes)
     places = []
     for head in heads:
         if isinstance(head, int) and not 0 <= head < len(attributes):

@@ -59,6 +59,11 @@ def first_line(error, most=160):
     return (lines[0] if lines else type(error).__name__)[:most]
 
 
+def printable(text):
+    """Text for a terminal: what steers it, from a file's name or a stranger's JSON, is escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+
+
 def did_you_mean(name, names):
     """A hint such as `: did you mean Bald?` for a mistyped name, or an empty text if nothing is near."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -4,6 +4,7 @@ import errno
 import os
 import shlex
 import signal
+import socket
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -22,22 +23,43 @@ class Stopped(KeyboardInterrupt):
 class Stopping:
     """As a context it takes SIGTERM and Ctrl-C: each raises `Stopped`, but the first one waits inside `finishing`.
 
+    Python sees a signal between two of its own steps only, and a batch may be one step of seconds: a thread counts the
+    signals meanwhile, and ends the program where the second one is not seen within PATIENCE seconds.
     Outside of the context, and in other threads than the main one, it changes nothing.
     """
 
+    PATIENCE = 1.0
+
     def __init__(self):
-        self.number, self._waits, self._before = None, False, {}
+        self.number, self._waits, self._before, self._over = None, False, {}, threading.Event()
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._come)
+            self._reader, self._writer = socket.socketpair()
+            self._writer.setblocking(False)
+            self._woken = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._count, daemon=True).start()
         return self
 
     def __exit__(self, *_):
+        self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._woken)
+            self._writer.close()  # the thread reads the end
         self._before = {}
+
+    def _count(self):
+        """In a thread: wait for the second signal, then end the program unless the main thread comes to it itself."""
+        seen = 0
+        while seen < 2 and (number := self._reader.recv(1)):
+            seen += number[0] in (signal.SIGINT, signal.SIGTERM)
+        if seen == 2 and not self._over.wait(self.PATIENCE):
+            os._exit(128 + number[0])
+        self._reader.close()
 
     @property
     def requested(self):

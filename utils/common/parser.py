@@ -10,7 +10,7 @@ import os
 from argparse import BooleanOptionalAction
 
 from utils.common import processes
-from utils.common.errors import did_you_mean
+from utils.common.errors import did_you_mean, printable
 
 # the rows of the paper: attributes, targets by place, proportion
 SETTINGS = {
@@ -91,8 +91,9 @@ class Parser(argparse.ArgumentParser):
         value, flag = action.default, "/".join(action.option_strings)
         if value is None or value is argparse.SUPPRESS or not flag:
             return
-        if action.nargs == 0:  # a switch
-            if not isinstance(value, bool):
+        if action.nargs == 0:
+            is_switch = isinstance(action.const, bool) or isinstance(action, BooleanOptionalAction)
+            if is_switch and not isinstance(value, bool):
                 self.error(f"the default of {flag} is {value!r} in the script: expected True or False")
             return
         several = action.nargs in ("+", "*")
@@ -107,11 +108,12 @@ class Parser(argparse.ArgumentParser):
             if action.choices is not None and one not in action.choices:
                 words = ", ".join(map(str, action.choices))
                 self.error(f"the default of {flag} is {value!r} in the script: choose from {words}")
-        action.default = values if several else values[0]
+        if several or not isinstance(value, str):  # argparse itself converts a single text
+            action.default = values if several else values[0]
 
     def _given(self, words):
         """Names of the flags that some words hold, whatever their values."""
-        absent = object()
+        absent = []  # a list, which flags that add to one can copy
         blank = argparse.Namespace(**dict.fromkeys((action.dest for action in self._actions), absent))
         return {flag for flag, value in vars(self.parse_known_args(words, blank)[0]).items() if value is not absent}
 
@@ -127,8 +129,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def one_line(message):
-    """A message with its line breaks taken out."""
-    return " ".join(str(message).split())
+    """A message with its line breaks taken out, fit for a terminal."""
+    return printable(" ".join(str(message).split()))
 
 
 def _number(text, kind, holds, expected):

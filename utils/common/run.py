@@ -18,7 +18,7 @@ import numpy
 import torch
 
 from utils.common import distributed, processes
-from utils.common.errors import InputError
+from utils.common.errors import InputError, printable
 
 fcntl = resource = None
 with suppress(ImportError):  # not on Windows
@@ -211,19 +211,18 @@ def _lock(file):
 def table(rows, columns):
     """Aligned text: a line of `columns`, then the rows; numbers to the right, floats with 4 digits, None as "-"."""
     words = [[_shown(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(map(str, columns), *words, strict=True)]
+    columns = [printable(column) for column in columns]
+    widths = [max(map(len, column)) for column in zip(columns, *words, strict=True)]
     right = [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
 
     def line(cells):
         placed = zip(cells, widths, right, strict=True)
         return " | ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in placed).rstrip()
 
-    return "\n".join(
-        [line([str(column) for column in columns]), "-|-".join("-" * w for w in widths), *map(line, words)]
-    )
+    return "\n".join([line(columns), "-|-".join("-" * w for w in widths), *map(line, words)])
 
 
 def _shown(cell):
     if isinstance(cell, float):
         return f"{cell:.4f}"
-    return "-" if cell is None else str(cell)
+    return "-" if cell is None else printable(cell)

@@ -1,4 +1,4 @@
-"""Images decoded and resized once: a file of uint8 pixels that is filled as images are asked for, then mapped.
+"""Images decoded and resized once: a file of uint8 pixels that is filled as images are asked for.
 
 In it lie the pixels of N images, then a mark for each: the state of the image file (its size and time) and a checksum
 of the pixels, written once these are on the disk. An image is believed if its mark fits its file, and at its first
@@ -50,8 +50,11 @@ class ImageCache:
         self._sound = np.zeros(self._count, bool)  # the pixels were once found to have their checksum
         self._stamps, self._unreadable, self._damaged = None, {}, False
 
-    def fill(self, rows, progress=False):
-        """Decode those of some rows, (B,) indices, that the cache lacks, if it is kept. Raises: see `load_rgb`."""
+    def fill(self, rows, progress=False, stopped=None):
+        """Decode those of some rows, (B,) indices, that the cache lacks, if it is kept. Raises: see `load_rgb`.
+
+        Args: progress: show a bar; stopped: see `run_on_threads`
+        """
         rows = np.unique(np.asarray(rows, np.int64))
         if not self._keeps or self._done[rows].all():
             return
@@ -67,7 +70,7 @@ class ImageCache:
             step, hidden = max(1, MARK_EVERY // self._row_bytes), not (progress and len(lacking)) or None
             with tqdm(total=len(lacking), desc=f"decode to {self.size} px", unit="img", disable=hidden) as bar:
                 for start in range(0, len(lacking), step):
-                    self._fill_part(lacking[start : start + step], bar)
+                    self._fill_part(lacking[start : start + step], bar, stopped)
             self._check_all_readable()
             if self._done.all() and self.file != self._final:
                 os.fsync(self._opened.fileno())
@@ -76,13 +79,13 @@ class ImageCache:
         except OSError as error:
             self._give_up(error)
 
-    def read(self, rows, out):
+    def read(self, rows, out, stopped=None):
         """Write the pixels of some rows, (B,) indices, to `out`, a (B, size, size, 3) uint8 array.
 
-        Those that the cache lacks are decoded, and kept if it is.
+        Those that the cache lacks are decoded, and kept if it is; once `stopped` is set, `out` is not to be used.
         Raises: see `load_rgb`; InputError if the file was cut off meanwhile
         """
-        self.fill(rows)
+        self.fill(rows, stopped=stopped)
         kept = self._done[rows]
         if kept.any():
             try:
@@ -95,16 +98,17 @@ class ImageCache:
         def decode(index):
             out[lacking[index]] = load_resized(str(self.paths[rows[lacking[index]]]), self.size)
 
-        run_on_threads(decode, len(lacking), self.workers)
+        run_on_threads(decode, len(lacking), self.workers, stopped=stopped)
 
     def _copy(self, rows, kept, out):
         """Write kept pixels to `out`; what is damaged is taken out of `kept`, (B,) bool, and of the cache."""
-        pixels, marks = self._map()  # anew each time: touched pages of a mapping count as the process's memory
+        mark = np.empty(2, "<u4")
         for place in np.flatnonzero(kept):
-            row = rows[place]
-            out[place] = pixels[row]
+            row = int(rows[place])
+            self._read_into(out[place], row * self._row_bytes)
             if not self._sound[row]:
-                kept[place] = self._sound[row] = zlib.crc32(out[place]) == marks[row, 1]
+                self._read_into(mark, self._count * self._row_bytes + row * MARK_BYTES)
+                kept[place] = self._sound[row] = zlib.crc32(out[place]) == mark[1]
         damaged = np.unique(np.asarray(rows)[self._done[rows] & ~self._sound[rows]])
         if len(damaged):
             if not self._damaged:
@@ -116,7 +120,7 @@ class ImageCache:
             for row in damaged.tolist():
                 self._mark(row, bytes(MARK_BYTES))
 
-    def _fill_part(self, rows, bar):
+    def _fill_part(self, rows, bar, stopped):
         """Decode and write rows, bring what was written to the disk, then mark it."""
         lacking, written = self._lacking(rows), {}
         bar.update(len(rows) - len(lacking))
@@ -134,7 +138,7 @@ class ImageCache:
             written[row] = zlib.crc32(pixels)
 
         try:
-            run_on_threads(keep, len(lacking), self.workers, bar)
+            run_on_threads(keep, len(lacking), self.workers, bar, stopped)
         except InputError:
             self._check_all_readable()
         finally:
@@ -148,13 +152,15 @@ class ImageCache:
         """Raise the error of the first image that could not be decoded, with the number of the others."""
         if self._unreadable:
             unreadable, self._unreadable = self._unreadable, {}
-            others, more = len(unreadable) - 1, "or more " if len(unreadable) >= MOST_UNREADABLE else ""
-            rest = f"; {others} {more}others are unreadable, too: data/prepare_celeba.py lists all" if others else ""
+            others, more = len(unreadable) - 1, " at least" if len(unreadable) >= MOST_UNREADABLE else ""
+            rest = f"; unreadable beside it:{more} {others} (data/prepare_celeba.py lists all)" if others else ""
             raise InputError(unreadable[min(unreadable)] + rest)
 
     def _lacking(self, rows):
         """Those of the rows that no process has marked."""
-        self._done |= self._map()[1][:, 0] == self._stamps
+        marks = np.empty((self._count, 2), "<u4")
+        self._read_into(marks, self._count * self._row_bytes)
+        self._done |= marks[:, 0] == self._stamps
         return rows[~self._done[rows]]
 
     def _open(self):
@@ -182,21 +188,18 @@ class ImageCache:
             others = [file for file in files if f"px_{ours}_" in file.name or file.name.count("_") == 1]  # or older
             if others:
                 self._note(
-                    f"{len(others)} other caches of these images lie in {self._folder} ({describe_files(others)}): "
+                    f"other caches of these images in {self._folder}: {len(others)} ({describe_files(others)}); "
                     f"python data/prepare_celeba.py --clear_cache {self._folder} deletes all"
                 )
         return opened
 
-    def _map(self):
-        """The file as it is now: pixels (N, size, size, 3) and marks (N, 2), read where they are looked at."""
-        pixels = self._count * self._row_bytes
-        try:
-            with self._lock:
-                mapped = np.memmap(self._opened, np.uint8, "r", shape=pixels + self._count * MARK_BYTES)
-        except ValueError:
-            raise InputError(f"image cache {self.file} was cut off while in use: delete it and run again") from None
-        marks = mapped[pixels:].view("<u4").reshape(self._count, 2)
-        return mapped[:pixels].reshape(self._count, self.size, self.size, 3), marks
+    def _read_into(self, array, offset):
+        """Fill an array from the file. A mapping would end the process where a full disk has no page for a hole."""
+        view = memoryview(array).cast("B")
+        with self._lock:
+            self._opened.seek(offset)
+            if self._opened.readinto(view) < len(view):
+                raise InputError(f"image cache {self.file} was cut off while in use: delete it and run again")
 
     def _mark(self, row, mark):
         self._write(mark, self._count * self._row_bytes + row * MARK_BYTES)
@@ -227,7 +230,7 @@ def clear_caches(folder):
     """
     try:
         files = cache_files(folder)
-        line = f"{folder}: {len(files)} image caches deleted{f' ({describe_files(files)})' if files else ''}"
+        line = f"image caches deleted in {folder}: {len(files)}{f' ({describe_files(files)})' if files else ''}"
         for file in files:
             file.unlink()
     except OSError as error:

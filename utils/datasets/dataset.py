@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, Normalisation
 from utils.datasets.cache import ImageCache
-from utils.datasets.decoding import load_exact, run_on_threads
+from utils.datasets.decoding import load_exact, run_on_threads, set_at_end
 from utils.datasets.folders import find_image_folder, find_images, missing_images_message
 from utils.datasets.layouts import read_attribute_table, read_partition
 
@@ -204,10 +205,11 @@ class ImageDataset:
 
         def read_ahead(start):
             part = rows[start : start + batch_size]
-            read = partial(self._read, part, self._empty(len(part), pin=device.type == "cuda"))
+            read = partial(self._read, part, self._empty(len(part), pin=device.type == "cuda"), stopped)
             return reader.submit(read) if self._workers else SimpleNamespace(result=read)  # no thread: when it is due
 
-        with ThreadPoolExecutor(1) as reader:
+        stopped = threading.Event()
+        with ThreadPoolExecutor(1) as reader, set_at_end(stopped):  # Ctrl-C does not wait for the batch ahead
             ahead = read_ahead(0)
             for start in range(0, len(rows), batch_size):
                 images = ahead.result()
@@ -223,11 +225,11 @@ class ImageDataset:
             return torch.empty(count, 3, size, size, pin_memory=pin)
         return torch.empty(count, size, size, 3, dtype=torch.uint8, pin_memory=pin)
 
-    def _read(self, rows, images):
+    def _read(self, rows, images, stopped=None):
         """Write the images of some rows to an `_empty` tensor and return it."""
         out = images.numpy()
         if self._cache is not None:
-            self._cache.read(rows, out)
+            self._cache.read(rows, out, stopped)
             return images
 
         by = [per_channel(values) for values in (self.normalisation.mean, self.normalisation.std)]
@@ -235,5 +237,5 @@ class ImageDataset:
         def load(place):
             out[place] = load_exact(str(self.paths[rows[place]]), self.img_size, *by)
 
-        run_on_threads(load, len(rows), self._workers)
+        run_on_threads(load, len(rows), self._workers, stopped=stopped)
         return images

@@ -8,6 +8,7 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ PIECE, MAX_THREADS = 8, 256  # images that a thread takes at a time; more thread
 MAX_PIXELS, MAX_BYTES = 64_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size
 VERSIONS = f"Pillow {pillow_version.split('.')[0]}, torch {'.'.join(torch.__version__.split('.')[:2])}"
 RULE = f"RGB, upright, square, bilinear (antialiased) on bytes, {VERSIONS}"  # what pixels depend on beside file, size
-KINDS = "JPEG PNG BMP GIF TIFF WEBP PPM JPEG2000 AVIF MPO".split()  # others start foreign programs, or match any bytes
+KINDS = "JPEG PNG BMP GIF TIFF WEBP PPM JPEG2000 AVIF".split()  # others start foreign programs, or match any bytes
 CURE = "fetch it again, or delete it and train with --allow_missing"
 
 Image.init()
@@ -112,12 +113,13 @@ def stamps_of(paths):
     return stamps
 
 
-def run_on_threads(step, count, workers, bar=None):
+def run_on_threads(step, count, workers, bar=None, stopped=None):
     """Call step(0) … step(count - 1) on threads and advance a tqdm bar; the first error ends the rest and is raised.
 
-    Decoders and resizers work outside the interpreter's lock. With 0 workers this thread does it.
+    Decoders and resizers work outside the interpreter's lock. With 0 workers this thread does it. Once somebody sets
+    `stopped`, a threading.Event, what is not begun is left out.
     """
-    stopped = threading.Event()
+    stopped = threading.Event() if stopped is None else stopped
 
     def run_piece(start):
         stop = min(start + PIECE, count)
@@ -142,6 +144,15 @@ def run_on_threads(step, count, workers, bar=None):
             stopped.set()  # Ctrl-C does not wait for the pieces begun
             pool.shutdown(cancel_futures=True)  # else everything that was queued is done before the error is seen
             raise
+
+
+@contextmanager
+def set_at_end(event):
+    """Set a threading.Event when the block ends, however it does."""
+    try:
+        yield
+    finally:
+        event.set()
 
 
 def _read_file(path):

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -16,18 +17,10 @@ from utils.common.errors import InputError
 from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, plain_number, read_text, shown, split_cells
 
 TO_BLANKS = bytes.maketrans(b',;"\t\r', b"     ")  # one rule for the blank-separated and the comma-separated form
-MAX_ROWS, MAX_COLUMNS = 10**7, 4096
+MAX_COLUMNS = 4096
 MAX_NAME = 255  # characters: no disk takes longer ones
 TOP = 20  # lines in which the head is looked for
 IMAGE = re.compile("image|file|name|path|id", re.IGNORECASE)  # how people head the column of names
-
-
-def read_lines(path, skip):
-    """The first `skip` lines of a file as [str], empty where it has fewer, and the bytes after them, in UTF-8.
-
-    Raises: InputError if it cannot be read, is no text or is too large
-    """
-    return _cut(read_text(path), skip)
 
 
 def read_table(path, values, columns=None):
@@ -55,11 +48,14 @@ def read_table(path, values, columns=None):
     if width == 1 or len(set(names)) < len(names):
         twice = next((f" ({shown(name)})" for name in names if names.count(name) > 1), "")
         raise InputError(f"{path} has no or doubled attribute names in line {head + 1}{twice}: give each column a name")
-    if width > MAX_COLUMNS or body.count(b"\n") > MAX_ROWS:
-        raise InputError(f"{path} has {width:,} columns in {body.count(10):,} lines: too many for a table, is it one?")
-    empty = rb"[;,\t] *[;,\t]" if part == "\t" else rb"[;,][ \t]*[;,]"  # a cell that is not to be passed over
-    rows = None if part and re.search(empty, body) else _parse(path, body, width, values)
-    if rows is None or not len(rows[0]):
+    if width > MAX_COLUMNS:
+        raise InputError(f"line {head + 1} of {path} names {width:,} columns, at most {MAX_COLUMNS:,}: is it a table?")
+    # a cell that is empty is not to be passed over, as blanks are
+    empty = part and any(f"{part}{blank}{part}".encode() in body for blank in ("", " "))
+    rows = [()]
+    with suppress(InputError):
+        rows = [()] if empty else parse_rows(path, body, head + 1, width, values)
+    if not len(rows[0]):
         rows = _read_line_by_line(path, body, head + 1, width, values, part, names)
     if counted and count.lstrip("0") != str(len(rows[0])).lstrip("0"):
         raise InputError(
@@ -78,34 +74,26 @@ def parse_rows(path, body, skip, width, values):
     Returns: names (N,) str array; numbers (N, width - 1) int8
     Raises: InputError with the line number if a line has another number of words or a number is none of `values`
     """
-    rows, known = _parse(path, body, width, values), [str(value) for value in values]
-    if rows is not None:
-        return rows
+    # a text that is none of its column's categories gets the code -1: an absent word, too, and one in the column beyond
+    known = [str(value) for value in values]
+    kinds = dict.fromkeys(range(1, width), pd.CategoricalDtype(known)) | {0: object, width: pd.CategoricalDtype([""])}
+    form = {"sep": r"\s+", "header": None, "index_col": False, "na_filter": False, "quoting": csv.QUOTE_NONE}
+    text = io.BytesIO(body.translate(TO_BLANKS))
+    with suppress(ValueError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of what is an error below
+        # file names are bytes to the system: surrogateescape gives them back unchanged when a file is opened
+        table = pd.read_csv(text, names=range(width + 1), dtype=kinds, encoding_errors="surrogateescape", **form)
+        codes = np.stack([table[column].cat.codes for column in range(1, width + 1)], 1)
+        if (codes >= 0).all():
+            return _array_of(path, table[0].tolist()), np.array(values, np.int8)[codes[:, :-1]]
     for number, line in enumerate(io.BytesIO(body), skip + 1):  # pandas does not count empty lines
-        words = [word.decode("utf-8", "replace") for word in line.translate(TO_BLANKS).split()]
+        words = [word.decode("utf-8", "replace") for word in line.translate(TO_BLANKS).split(b" ")]
+        words = [word for word in (word.strip("\n") for word in words) if word]
         _check_width(path, number, words or [""] * width, width)
         for column, word in enumerate(words[1:], 2):
             if word not in known:
                 raise _wrong_cell(path, number, column, word, known, ())
     raise _no_rows(path)
-
-
-def _parse(path, body, width, values):
-    """What `parse_rows` returns; None if a row is irregular, or there is none."""
-    # a text that is none of its column's categories gets the code -1: an absent word, too, and one in the column beyond
-    kinds = dict.fromkeys(range(1, width), pd.CategoricalDtype([str(value) for value in values]))
-    kinds |= {0: object, width: pd.CategoricalDtype([""])}
-    form = {"sep": r"\s+", "header": None, "index_col": False, "na_filter": False, "quoting": csv.QUOTE_NONE}
-    text = io.BytesIO(body.translate(TO_BLANKS))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas warns of what is an error below
-            # file names are bytes to the system: surrogateescape gives them back unchanged when a file is opened
-            table = pd.read_csv(text, names=range(width + 1), dtype=kinds, encoding_errors="surrogateescape", **form)
-    except ValueError:
-        return None
-    codes = np.stack([table[column].cat.codes for column in range(1, width + 1)], 1)
-    return None if (codes < 0).any() else (_array_of(path, table[0].tolist()), np.array(values, np.int8)[codes[:, :-1]])
 
 
 def _read_line_by_line(path, body, skip, width, values, part, columns):

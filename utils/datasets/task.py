@@ -73,8 +73,8 @@ class Task:
         networks, path = {"random": random}, self.checkpoint_file("oracle")
         if path.is_file():
             oracle = load_network(path, self.kept, device=self.device)
-            again = f"train the oracle again (python {SCRIPT}_original.py --leave_out {' '.join(self.forgotten)}"
-            check_alike({"original": self.network, "oracle": oracle}, f"{again} {self.network.flags})")
+            check_alike({"original": self.network, "oracle": oracle}, oracle_again(self.network, self.forgotten))
+            warn_of_other_images(oracle, data)
             networks["oracle"] = oracle.model
         return networks
 
@@ -126,31 +126,15 @@ def open_task(
     )
 
 
-def open_training_data(
-    heads,
-    *,
-    data_path,
-    img_size,
-    mean,
-    std,
-    split,
-    limit,
-    allow_missing,
-    cache_path,
-    num_workers,
-    as_released=False,
-    **_,
-):
-    """The images that step 1 trains on, by its flags of these names; other flags are not looked at.
+def open_training_data(heads, *, limit, num_workers, as_released=False, **flags):
+    """The images that step 1 trains on, by its flags of these names and those of `dataset_options`.
 
     Args: heads: names of the attributes to train, in head order
     Returns: ImageDataset
     Raises: InputError for what is wrong with the folder, and if no training image has an attribute
     """
-    normalisation = normalisation_from_flags(mean, std) or HALF
-    options = {"split": split, "limit": limit, "allow_missing": allow_missing, "cache_path": cache_path}
-    options |= {"mean": normalisation.mean, "std": normalisation.std}
-    data = open_dataset(data_path, heads, img_size=img_size, workers=num_workers, exact_resize=as_released, **options)
+    options = {**dataset_options(**flags), "limit": limit, "workers": num_workers, "exact_resize": as_released}
+    data = open_dataset(attributes=heads, **options)
     for head in heads:
         data.positives(head, "train")
     _warn_of_missing_classes(data)
@@ -185,6 +169,16 @@ def _warn_of_missing_classes(data):
                 warn(f"{which} of the {len(rows):,} {part} images have {head}: figures such as its AUC are '-'")
 
 
+def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **_):
+    """Keyword arguments of `open_dataset` by flags of these names that have defaults; other flags are not looked at.
+
+    Raises: InputError if mean and std make no sense
+    """
+    normalisation = normalisation_from_flags(mean, std) or HALF
+    options = {"data_path": data_path, "img_size": img_size, "split": split, "allow_missing": allow_missing}
+    return options | {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
+
+
 def open_networks(
     files,
     forgotten,
@@ -213,24 +207,39 @@ def open_networks(
     """
     kept = [name for name in task_labels if name not in forgotten]
     options = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
-    loaded = {
-        role: load_network(None, kept if role == "oracle" else task_labels, weights=path, device=device, **options)
-        for role, path in files.items()
-        if path
-    }
-    trained = [role for role, network in loaded.items() if not network.assumed]
-    plain = [network for network in loaded.values() if network.assumed]
-    cure = "networks are compared on the same images only, so train one of them again"
-    if plain and trained:
-        cure = f"pass --model and --img_size for plain state dicts ({loaded[trained[0]].flags})"
-    check_alike(loaded, cure)
+    loaded = {}
+    for role, path in files.items():
+        if path:
+            heads, check = kept if role == "oracle" else task_labels, role == "unlearned"
+            loaded[role] = load_network(None, heads, weights=path, device=device, check=check, **options)
     network = loaded["unlearned"]
+    sure = [one for one in loaded.values() if not one.assumed]
+    if sure and len(sure) < len(loaded):
+        cure = f"pass --model and --img_size for plain state dicts ({sure[0].flags})"
+    else:
+        cure = oracle_again(network, forgotten) if "oracle" in loaded else "train one of them again as the other was"
+    check_alike(loaded, cure)
     options = _data_options(network, data_path, split, allow_missing, cache_path)
     exact = network.arguments.get("as_released", False)
     data = open_dataset(attributes=task_labels, exact_resize=exact, **options)
+    if "oracle" in loaded:
+        warn_of_other_images(loaded["oracle"], data)
     networks = {role: one.model for role, one in loaded.items()}
     networks["random"] = random_network(network.name, task_labels, seed, device, calibration_images(data))
     return network, networks, data, options
+
+
+def oracle_again(network, forgotten):
+    """The cure, in words, for an oracle that was trained otherwise than a `LoadedNetwork`; `forgotten`: names."""
+    command = f"python {SCRIPT}_original.py --leave_out {' '.join(forgotten)} {network.flags}"
+    return f"train the oracle again at {network.img_size} px with --model {network.name} ({command})"
+
+
+def warn_of_other_images(oracle, data):
+    """Warn if an oracle, a `LoadedNetwork`, was trained on another part than the training part of `data`, if given."""
+    recorded = oracle.arguments.get("training_part")
+    if data is not None and recorded and recorded != data.digest(oracle.attributes):
+        warn(f"{oracle.path} was trained on other images or labels than the training part of this data set")
 
 
 def calibration_images(data, most=64):

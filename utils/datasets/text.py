@@ -4,9 +4,11 @@ import csv
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 
+import numpy as np
+
 from utils.common.errors import InputError
 
-MAX_BYTES = 1 << 28  # of a table: ten times CelebA's
+MAX_BYTES, MAX_LINE, MAX_ROWS = 1 << 28, 1 << 20, 10**7  # of a table: ten times CelebA's and more
 FOREIGN = {b"PK\3\4": "an Excel or zip file", b"\x1f\x8b": "a compressed file", b"<": "a web page", b"%PDF": "a PDF"}
 NO_LABEL = ("", "nan", "na", "n/a", "null", "none", "?")
 NUMBER = re.compile(r"[-+]?\d[\d.,]*")
@@ -35,7 +37,15 @@ def read_text(path):
     kind = next((kind for start, kind in FOREIGN.items() if text.startswith(start)), None)
     if kind or b"\0" in text:
         raise InputError(f"{path} is {kind or 'no text'}: save the table as text (CSV in UTF-8) under this name")
-    return text if b"\n" in text else text.replace(b"\r", b"\n")
+    text = text if b"\n" in text else text.replace(b"\r", b"\n")
+    ends = np.flatnonzero(np.frombuffer(text + b"\n", np.uint8) == 10)
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > MAX_LINE:
+        number, length = lengths.argmax() + 1, lengths.max() / 1e6
+        raise InputError(f"line {number:,} of {path} has {length:,.0f} MB: no line of a table, name the right file")
+    if len(ends) > MAX_ROWS:
+        raise InputError(f"{path} has {len(ends):,} lines, a table at most {MAX_ROWS:,}: name the right file")
+    return text
 
 
 def split_cells(line, part=None):

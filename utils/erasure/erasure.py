@@ -18,8 +18,7 @@ from tqdm import tqdm
 
 from models.heads import get_heads
 from utils.common import distributed
-from utils.common.errors import InputError
-from utils.common.parser import one_line
+from utils.common.errors import InputError, first_line
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
 from utils.erasure.reference_activations import output_curvature, record_activations
@@ -86,7 +85,7 @@ def _erase(model, data, targets, settings, rows, device, progress):
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
     except torch.linalg.LinAlgError as error:
-        failed = f"an equation has no solution, {one_line(error)}"
+        failed = f"an equation has no solution, {first_line(error)}"
     if failed:
         raise InputError(f"the erasure failed: {failed}; use a strength below {settings.strength:g}, or more images")
     with unchanged_on_error(model.state_dict().values()):

@@ -1,12 +1,11 @@
 """What erasure learns from: which images, how much each counts, and how a network's values shift with the targets."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, warn
 
 MOST_CONFOUNDERS = 32
 REGRESSION_RIDGE = 1e-4  # on the kept outputs, whose columns have unit variance
@@ -158,7 +157,7 @@ def _gram_ridge(gram, variances):
     if float(torch.linalg.eigvalsh(gram.double())[0]) > LEAST_GRAM * scale:
         return GRAM_RIDGE
     text = "targets follow from one another or from the kept outputs: what they share can't be told apart"
-    warnings.warn(f"{text}, a larger ridge is used", stacklevel=2)
+    warn(f"{text}, a larger ridge is used")
     return SAFE_RIDGE * scale
 
 

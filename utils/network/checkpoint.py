@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from models import build_model, load_weights
+from models import build_for
 from utils.common import distributed
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
@@ -27,6 +27,7 @@ NORMALISATION = str(HALF)
 FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_size", "seed": "--seed"}
 OURS = {"state_dict", "attributes", "img_size", "normalisation"}  # fields that no other file has all of
 SAVE = weight_files.SAVE
+MOST_PIXELS, MOST_NAMES = 1 << 16, 10_000  # a file of a stranger asks for no more
 SCRIPT = "unlearning_multi_celeba_resnet18"
 END, COMMENT = b"PK\5\6", 7 + 64  # how the last record of a zip archive begins; bytes of "sha256:" and the digest
 
@@ -57,8 +58,11 @@ class Checkpoint:
         object.__setattr__(self, "attributes", tuple(self.attributes))
         kinds = {"model": str, "img_size": int, "normalisation": str, "arguments": Mapping, "kind": str}
         wrong = [name for name, kind in kinds.items() if not isinstance(getattr(self, name), kind)]
-        if wrong or not all(isinstance(name, str) for name in self.attributes) or self.img_size < 1:
-            raise ValueError(f"{' '.join(wrong) or 'attributes or img_size'} must be of another kind")
+        if wrong or not 0 < self.img_size <= MOST_PIXELS:
+            raise ValueError(f"{' '.join(wrong) or 'img_size'} must be of another kind or size")
+        names = [*self.attributes, self.model, self.kind]
+        if len(names) > MOST_NAMES or not all(isinstance(name, str) and name.isprintable() for name in names):
+            raise ValueError(f"attributes, model and kind must be printable names, at most {MOST_NAMES:,}")
         if not self.attributes or len(set(self.attributes)) < len(self.attributes):
             raise ValueError(f"attributes must be different names, at least one, got {self.attributes}")
         if not is_state_dict(self.state_dict):
@@ -146,8 +150,9 @@ def check_matches(checkpoint, path, **asked):
 def restore(checkpoint, device="cpu"):
     """The checkpoint's network, in evaluation mode. Raises: InputError if its tensors do not fit the architecture."""
     with torch.random.fork_rng(devices=[]):  # the first values are overwritten: drawing them must not shift a seed
-        model = build_model(checkpoint.model, checkpoint.attributes)
-    return load_weights(model, checkpoint.state_dict, f"the {checkpoint.kind} checkpoint").to(device).eval()
+        source = f"the {checkpoint.kind} checkpoint"
+        model = build_for(checkpoint.model, checkpoint.attributes, checkpoint.state_dict, source)
+    return model.to(device).eval()
 
 
 def read_state_dict(path):

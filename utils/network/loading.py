@@ -6,11 +6,12 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models import build_model, load_weights, recognise
+from models import build_for, build_model, load_weights, recognise
 from models.heads import get_heads
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
 from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore, sha256_of
+from utils.network.fitting import check_size
 from utils.network.modes import exact_float32, keeping_modes
 
 SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
@@ -66,7 +67,9 @@ class LoadedNetwork:
         return checkpoint.arguments["unlearning"]
 
 
-def load_network(path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu"):
+def load_network(
+    path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu", check=True
+):
     """Load the network of `path` (a checkpoint), or of `weights` (a checkpoint or a plain state dict) if that is given.
 
     Args:
@@ -74,6 +77,7 @@ def load_network(path, attributes=None, *, weights=None, name=None, img_size=Non
         name: architecture; None takes the checkpoint's, or resnet18 for `weights` that do not say
         img_size: pixels a side; None takes the checkpoint's, or 224 for `weights` that do not say
         normalisation: `Normalisation`; None takes the checkpoint's, or half for `weights` that do not say
+        check: False: these three are for a file that does not say only, a checkpoint may differ from them
     Returns: LoadedNetwork
     Raises: InputError if a file is absent or damaged or does not match what is asked
     """
@@ -83,7 +87,7 @@ def load_network(path, attributes=None, *, weights=None, name=None, img_size=Non
     asked["normalisation"] = normalisation and str(normalisation)
     asked = {key: value for key, value in asked.items() if value is not None}
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
-        check_matches(content, file, **asked)
+        check_matches(content, file, **(asked if check else {"attributes": tuple(attributes)}))
         model, assumed = restore(content, device), ()
         about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
@@ -92,16 +96,17 @@ def load_network(path, attributes=None, *, weights=None, name=None, img_size=Non
             raise InputError(f"{file} does not say what its heads are: name them in order by --task_labels")
         assumed = tuple(text for flag, text in ASSUMED.items() if flag not in asked)
         name, normalisation = name or MODEL, normalisation or HALF
-        model = _fill(build_model(name, attributes), content, file, name).to(device).eval()
+        check_size(name, attributes, img_size or IMG_SIZE)
+        model = _build(name, attributes, content, file).to(device).eval()
         about = {"attributes": tuple(attributes), "img_size": img_size or IMG_SIZE}
         about |= {"name": name, "normalisation": normalisation}
     return LoadedNetwork(model, path=file, sha256=sha256_of(file), assumed=assumed, **about)
 
 
-def _fill(model, state_dict, file, name):
-    """`load_weights`, whose error names the architecture that the file is of, if that is another one."""
+def _build(name, attributes, state_dict, file):
+    """`build_for`, whose error names the architecture that the file is of, if that is another one."""
     try:
-        return load_weights(model, state_dict, file)
+        return build_for(name, attributes, state_dict, file)
     except InputError as error:
         other = recognise(state_dict, name)
         hint = f"; it fits --model {other}" if other else ""

@@ -1,6 +1,7 @@
 """Modes that work inside of a block only: training and evaluation of a network, precision of products."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -25,14 +26,26 @@ def evaluating(model):
 
 @contextmanager
 def exact_float32():
-    """No TF32 on CUDA inside: float32 is float32; the settings are put back at the end, after an error too."""
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    convolutions.allow_tf32 = products.allow_tf32 = False
+    """float32 is float32 inside, no TF32 on CUDA, no bfloat16 in a CPU's products; as before at the end or an error."""
+    cudnn, restore = torch.backends.cudnn, []
     try:
+        restore = [(_set_convolutions, cudnn.allow_tf32)]
+        restore += [(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())]
+    except RuntimeError:  # somebody uses the newer settings: from then on the older ones refuse to be read
+        backends = torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, torch.backends.mkldnn.matmul
+        restore = [(partial(setattr, backend, "fp32_precision"), backend.fp32_precision) for backend in backends]
+    exact = {_set_convolutions: False, torch.set_float32_matmul_precision: "highest"}
+    try:
+        for put, _ in restore:
+            put(exact.get(put, "ieee"))
         yield
     finally:
-        convolutions.allow_tf32, products.allow_tf32 = before
+        for put, value in restore:
+            put(value)
+
+
+def _set_convolutions(allow_tf32):
+    torch.backends.cudnn.allow_tf32 = allow_tf32
 
 
 @contextmanager

@@ -63,16 +63,16 @@ def draw_probe_stages(path, probes, caption="", title="", *, limits=None):
         legend_below(figure, *panel.get_legend_handles_labels())
 
 
-def draw_relearning(path, head_only, whole_network, title=""):
+def draw_relearning(path, head_only, fine_tuned, title=""):
     """How fast the forgotten attribute comes back: AUC against the number of labelled images, a curve a network.
 
     Args:
         head_only: {network: [(n, auc, low, high), ...]}, the head alone refitted
-        whole_network: the same, everything fine-tuned; either may be empty
+        fine_tuned: the same, everything fine-tuned; either may be empty
     """
-    panels = {"head alone refitted": head_only, "whole network fine-tuned": whole_network}
+    panels = {"head alone refitted": head_only, "whole network fine-tuned": fine_tuned}
     panels = {caption: curves for caption, curves in panels.items() if curves} or panels
-    styles = network_styles(list(dict.fromkeys([*head_only, *whole_network])))
+    styles = network_styles(list(dict.fromkeys([*head_only, *fine_tuned])))
     with picture(path, 1.2 + 4.4 * len(panels), 4.4, title) as figure:
         axes, legend = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], {}
         for panel, (caption, curves) in zip(axes, panels.items(), strict=True):

@@ -5,10 +5,12 @@ import torch
 
 from utils.common import distributed, paths, run
 from utils.common.arguments import recorded_flags
+from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.dataset import denormalise
 from utils.evaluation.predict import evaluate
 from utils.graph.dataflow import trace_dataflow
+from utils.graph.essential_graph import read_graph
 from utils.graph.importance import gradcam_maps
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
@@ -36,6 +38,7 @@ def check_graph_outputs(task, flags):
     """Look at the files of step 2 before any work, see `check_outputs`.
 
     Args: task: `Task`; flags: {flag: value} of step 2
+    Raises: InputError if one could not be written, or --weights would overwrite the graph of another network
     """
     written = {"graphs": [task.graph_file.with_suffix(suffix) for suffix in (".json", ".graphml", ".png")]}
     if flags["released_txt"]:
@@ -43,6 +46,17 @@ def check_graph_outputs(task, flags):
     if flags["show_cams"] or flags["importance_curve"]:
         written["results"] = task.results_folder(flags["results"]) / "importance_curve.png"
     check_outputs(flags | {"checkpoint": task.network.path}, **written)
+    if flags["weights"] and _parent_of(task.graph_file) not in (None, task.network.sha256):
+        there = f"{task.graph_file} is the graph of another network than {task.network.path}"
+        raise InputError(f"{there}: pass --run_name for this one, or remove it")
+
+
+def _parent_of(path):
+    """sha256 of the network that a graph was made of; None if there is none, or it is damaged."""
+    try:
+        return read_graph(path).made_by.get("parent_sha256")
+    except InputError:
+        return None
 
 
 def made_by(network, images, flags):
@@ -82,13 +96,22 @@ def _released_file(task):
     return paths.released_graph_file(paths.RELEASED_GRAPHS, task.run, places)
 
 
+def rows_to_show(positives, count):
+    """`count` rows, ascending, with some of every attribute; more where some attribute would be on none of them.
+
+    Args: positives: for each attribute the (n,) rows that have it, n >= 1
+    Returns: (M,) array
+    """
+    each = -(-count // len(positives))
+    rows = np.unique(np.concatenate([own[:each] for own in positives]))[:count]
+    return np.unique([*rows, *(own[0] for own in positives if not np.isin(own, rows).any())])
+
+
 @distributed.by_first
 def draw_cams(graph, task, data, count, folder):
-    """Grad-CAM sheets of `count` training images, one a layer, with images of every attribute."""
+    """Grad-CAM sheets of `count` training images, one a layer; of more, if some attribute is on none of them."""
     network = task.network
-    each = -(-count // len(network.attributes))  # so that each row of maps has images with its attribute
-    rows = np.unique(np.concatenate([data.positives(name, "train")[:each] for name in network.attributes]))[:count]
-    data.prepare(rows)
+    rows = data.prepare(rows_to_show([data.positives(name, "train") for name in network.attributes], count))
     images = next(data.batches(rows, len(rows), task.device))[0]
     pixels = denormalise(images, data.normalisation)
     maps = {name: gradcam_maps(network.model, list(graph.layers), images, name) for name in network.attributes}

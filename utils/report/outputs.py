@@ -1,6 +1,8 @@
 """The files that a step will write, looked at before any work."""
 
+from utils.common.errors import InputError
 from utils.common.paths import check_outputs, run_name, targets_name
+from utils.network.checkpoint import load_checkpoint
 from utils.training.resume import training_files
 
 
@@ -20,12 +22,33 @@ def unlearned_outputs(task, flags):
     """(path of the unlearned checkpoint, folder of what there is to see), looked at before any work.
 
     Args: task: `Task`; flags: {flag: value} of step 3
-    Raises: InputError if one of the files could not be written, or is one that is read
+    Raises: InputError if one of the files could not be written, or is one that is read, or holds what another network
+        gave
     """
     method, known = flags["method"], flags["evaluate_only"]
     path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
     seen = [f"audit_{targets_name([target])}.json" for target in task.forgotten if flags["audit"]]
     results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
+    if not known:
+        _check_parent(path, task.network, flags["weights"])
     inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
     check_outputs(flags | inputs, save_path=None if known else path, results=results)
     return path, folder
+
+
+def _check_parent(path, network, weights):
+    """Refuse to overwrite what another network gave: an unlearning of `weights` has the names of one of the original.
+
+    A run that was trained again may overwrite what its earlier original gave.
+    """
+    try:
+        there = load_checkpoint(path)
+    except InputError:  # none, or a damaged one
+        return
+    if there.parent_sha256 in (None, network.sha256):
+        return
+    unlearned_before = (there.arguments.get("unlearning") or {}).get("before")
+    if weights or unlearned_before or there.epoch is None:
+        parents = f"{there.parent_sha256[:12]}…, not {network.path} ({network.sha256[:12]}…)"
+        cure = "pass --run_name for this one, or remove it"
+        raise InputError(f"{path} holds what another network gave, {parents}: {cure}")

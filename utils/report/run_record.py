@@ -6,6 +6,7 @@ from utils.audit.verdict import Verdict
 from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError, warn
+from utils.erasure.heads import emptied_heads
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
@@ -104,10 +105,12 @@ def describe_task(task, data=None):
 def describe_unlearning(task, method, data):
     """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`."""
     counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
-    how = {"channels to prune": counts} if counts else {"method": method["rule"]}
+    emptied = emptied_heads(task.network.model)
     return {
         **describe_task(task, data),
-        **how,
+        **({"empty before": f"{' '.join(emptied)} (answers the same whatever it sees)"} if emptied else {}),
+        "method": method_name(method),
+        **({"channels to prune": counts} if counts else {}),
         "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
     }
 
@@ -155,12 +158,13 @@ def save_unlearned(path, network, method, flags):
 def method_name(method):
     """The method in words: "prune" or "erase", and what differs from its defaults."""
     if method["rule"] == "erase":
-        return "erase" if method["strength"] == 1 else f"erase, strength {method['strength']:g}"
+        strength = method["strength"]
+        return "erase" if strength == 1 else f"erase, strength {strength if strength == 'auto' else f'{strength:g}'}"
     if method["rule"] in CONTROLS:
         return f"control, {method['rule']} channels"
     words = ["prune"]
     words += ["no balance"] if method["rule"] == "no_balance" else []
-    words += ["as released"] if method.get("as_released") else []
+    words += ["as released"] if method.get("as_released") or method["rule"] == "released" else []
     words += ["gradient x activation"] if method.get("importance") == "gradient_activation" else []
     layers = method.get("layers") or ["5"]
     words += [f"layers {' '.join(layers)}"] if layers != ["5"] else []
@@ -177,6 +181,10 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
     """
     network = task.network
     nodes = method.get("pruned", {})
+    asked = recorded_flags(flags | task.data_options)
+    if flags["evaluate_only"]:  # what was asked when the checkpoint was made, as far as it says how
+        made = method.get("arguments", {})
+        asked |= {flag: made[flag] for flag in ("method", "strength") if flag in made}
     return {
         "run": task.run,
         "dataset": dataset_name(flags["data_path"]),
@@ -193,7 +201,7 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
         "peak_rss_bytes": run.peak_rss_bytes(),
         "parent_sha256": network.sha256,
         "checkpoint_sha256": sha256_of(path),
-        "arguments": recorded_flags(flags | task.data_options),
+        "arguments": asked,
         "seed": flags["seed"] if network.seed is None else network.seed,
     }
 

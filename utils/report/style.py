@@ -123,10 +123,14 @@ def attribute_colours(attributes, forgotten):
 
 
 def network_styles(names):
-    """{network: (colour, line style, marker)}: the known ones keep theirs, others take spare ones in turn."""
-    others = [name for name in names if name not in NETWORK_STYLES]
+    """{network: (colour, line style, marker)}: the known ones keep theirs, others take spare ones in turn.
+
+    Args: names: "erased, strength 2" is known as "erased"
+    """
+    kinds = {name: name.partition(", ")[0] for name in names}
+    others = [name for name in names if kinds[name] not in NETWORK_STYLES]
     spare = {name: SPARE_STYLES[i % len(SPARE_STYLES)] for i, name in enumerate(others)}
-    return {name: NETWORK_STYLES.get(name, spare.get(name)) for name in names}
+    return {name: NETWORK_STYLES.get(kinds[name], spare.get(name)) for name in names}
 
 
 def number(value):

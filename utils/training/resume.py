@@ -71,7 +71,7 @@ class KeptTraining:
         Raises: InputError if a training is there and neither is asked for, or it is not the one that is asked for
         """
         self.files, self.state, self.best, self._note = files, None, float("-inf"), note
-        self.finished = False
+        self.finished, self._force = False, force
         self._waiting, self._anew = (
             None,
             True,
@@ -139,7 +139,10 @@ class KeptTraining:
             if state is not None and not distributed.active():  # the others are elsewhere in the epoch
                 self._begin()
                 save_training_state(self.files.state, {**state, "best_auc": self.best})
-            line = f"stopped; go on with: {command_again(['--resume'], drop=['--force'])}\n"
+            again = command_again(["--resume"], ["--force"])
+            if self._anew and self._force:
+                again = command_again([])
+            line = f"stopped; go on with: {again}\n"
             print(processes.last_words(line, stop.code), end="", file=sys.stderr, flush=True)
             raise SystemExit(stop.code) from None
 
