@@ -342,7 +342,7 @@ def test_what_is_not_several_processes_is_one(monkeypatch, given):
 
 
 def test_before_they_meet_the_first_of_a_machine_speaks(monkeypatch, capsys):
-    for number, said in (("0", "error: a mistake\n"), ("2", "")):
+    for number, said in (("0", "error: a mistake\n"), ("2", ""), ("x", "error: a mistake\n")):
         set_environment(monkeypatch, **STARTED | {"LOCAL_RANK": number})
         with pytest.raises(SystemExit, match="2"):
             arguments.Parser().error("a mistake")

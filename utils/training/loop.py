@@ -5,6 +5,7 @@ Sums and metrics stay on the device; the host waits for it once an epoch.
 
 import math
 import time
+import warnings
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -202,6 +203,7 @@ def _until(batches, stopping):
 def _for_training(model, device, compile):
     if distributed.active():
         share_batch_norms(model, device)
+        warnings.filterwarnings("ignore", "Grad strides do not match")  # of a 1 x 1 kernel both orders are one
         # static graph: a network may own parameters that its output does not depend on
         devices = [device.index] if device.type == "cuda" else None
         model = DistributedDataParallel(model, device_ids=devices, static_graph=True)
