@@ -15,7 +15,8 @@ from utils.datasets.augmentation import flip_and_rotate
 from utils.datasets.dataset import denormalise, normalise
 from utils.datasets.decoding import load_exact
 from utils.datasets.task import calibration_images, open_networks, open_task
-from utils.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, sha256_of
+from utils.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from utils.network.tensor_files import sha256_of
 from utils.training.recipe import augmentation_from_flags
 
 SMALL = "shufflenet_v2_x0_5"
