@@ -240,7 +240,7 @@ UNWRITABLE = [
         ["--results", "graphs/Bald_Eyeglasses/Bald.json", "--graph", "graphs/Bald_Eyeglasses/Bald.json"],
         "--graph",
     ),
-    (STEP_3, ["--weights", f"{RUN}/pruned_Bald.pth"], "--save_path would overwrite"),
+    (STEP_3, ["--weights", f"{RUN}/pruned_Bald.pth"], "pruned_Bald.pth"),
     (STEP_3, ["--results", "", "--audit", "quick"], "--results: expected a path, got ''"),
     ("tools.audit", ["--unlearned", "mine.pth", "--out", "mine.pth"], "--out"),
     ("tools.audit", ["--unlearned", "mine.pth", "--results", "mine.pth"], "which is read (--unlearned)"),
