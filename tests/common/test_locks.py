@@ -69,5 +69,6 @@ def test_of_several_processes_the_first_one_asks(tmp_path, monkeypatch):
     flags = argparse.Namespace(task_labels=["Bald", "Smiling"], run_name=None, save_path=str(tmp_path))
     main = locks.one_at_a_time(lambda flags: sorted(path.name for path in tmp_path.rglob("*")))
     assert main(flags) == [".lock", "Bald_Smiling"]
-    monkeypatch.setenv("RANK", "1")
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     assert main(flags) == []
