@@ -179,7 +179,7 @@ def test_a_run_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         (["--num_images", "many"], "num_images"),
         (["--correlation", "-1"], "correlation -1.0"),
         (["--num_images", "9" * 5000], "num_images"),
-        (["--out", ""], "--out"),
+        (["--out", ""], "empty"),
         (["--contact_sheet", "sheet.gif"], "expected a name that ends in .png"),
         (["--contact_sheet", ""], ""),
     ],
