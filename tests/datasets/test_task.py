@@ -242,6 +242,6 @@ def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba
         with pytest.raises(InputError, match="asked for is .x / 255 - 0.5. / 0.5: pass --mean imagenet"):
             run_step(step, *words, "--mean", "half")
     with pytest.raises(InputError, match="pass --mean imagenet"):
-        run_step(STEP_1, *words, "--img_size", 32, "--limit", 80, "--evaluate_only")
+        run_step(STEP_1, *words, "--mean", "half", "--evaluate_only")
     with pytest.raises(InputError, match="had normalisation"):
         run_step(STEP_1, *words, "--img_size", 32, "--epoch", 1, "--batch_size", 30, "--limit", 80, "--resume")
