@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
 from utils.audit.features import extract_features
 from utils.common import arguments, distributed, run
 from utils.datasets.augmentation import Augmentation
