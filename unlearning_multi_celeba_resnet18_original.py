@@ -60,7 +60,7 @@ def main(args):
     """Open the images, build the network, train it epoch by epoch, save."""
     from models import build_model  # one block, here, so that --help answers at once
     from utils.common import distributed, interrupts, run
-    from utils.datasets.task import open_trained, open_training_data
+    from utils.datasets.training_data import open_trained, open_training_data
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
     from utils.report import next_steps, outputs, run_record, tables

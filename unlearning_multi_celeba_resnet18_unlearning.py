@@ -64,10 +64,9 @@ def main(args):
     if args.evaluate_only:
         method = network.load_unlearned(path)
     else:
-        erasing = {"rule": "erase", "strength": args.strength}
-        method = read_nodes(args.graph or task.graph_file, task) if args.method == "prune" else erasing
+        method = {"rule": "erase"} if args.method == "erase" else read_nodes(args.graph, task)
     data, watch = task.open_data(method.get("as_released")), run.Stopwatch(task.device)
-    run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data))
+    run.header("step 3: unlearning", run_record.describe_unlearning(task, method, data, vars(args)))
     networks = {"original": original, "unlearned": network.model}
     networks |= task.reference_networks(args.seed, data) if args.audit or args.strength == "auto" else {}
     test = {"rows": data.prepare(data.rows("test")), "batch_size": args.batch_size, "device": task.device}

@@ -23,7 +23,7 @@ from utils.common.errors import InputError
 from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
-from utils.datasets.task import dataset_options
+from utils.datasets.training_data import dataset_options
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
 from utils.graph.scoring_images import choose_scoring_images

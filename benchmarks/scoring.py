@@ -25,7 +25,7 @@ from utils.common import arguments, run
 from utils.common.paths import check_outputs
 from utils.datasets.dataset import open_dataset
 from utils.datasets.layouts import ATTRIBUTES
-from utils.datasets.task import dataset_options
+from utils.datasets.training_data import dataset_options
 from utils.report.run_record import dataset_name
 
 TASK = ["Bald", "Mouth_Slightly_Open"]

@@ -56,11 +56,18 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
         raise InputError(f"cannot write {out}: {error.strerror}: choose another --contact_sheet") from None
 
 
-def check_name(path):
-    """Path of a picture. Raises: InputError if its name does not say the kind, or a folder has it."""
+def check_name(path, folder=None):
+    """Path of a picture, looked at before any work.
+
+    Args: folder: of the data set that is to be drawn, whose images are left alone
+    Raises: InputError if its name does not say the kind, a folder has it, it can't be written or lies among the images
+    """
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or path.is_dir():
         raise InputError(f"contact sheet {path}: expected a name that ends in .png, .jpg or .jpeg")
+    if folder is not None and Path(folder).resolve() in path.resolve().parent.parents:
+        raise InputError(f"--contact_sheet {path} lies among the images of {folder}: name another file")
+    check_outputs({}, contact_sheet=path)
     return path
 
 

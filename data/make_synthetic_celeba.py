@@ -30,7 +30,7 @@ from data.contact_sheet import check_name, draw_contact_sheet  # noqa: E402
 from data.synthetic_attributes import ATTRIBUTES, check_rates, draw_labels  # noqa: E402
 from data.synthetic_faces import draw_face  # noqa: E402
 from utils.common.arguments import Parser  # noqa: E402
-from utils.common.errors import InputError  # noqa: E402
+from utils.common.errors import InputError, explain  # noqa: E402
 
 DRAWING = 1  # raise it when equal arguments would draw other pictures
 JPEG_QUALITY = 92
@@ -226,14 +226,14 @@ def main(argv=None):
         args = get_args_parser().parse_args(argv)
         rates = parse_rates(args.rate)
         if args.contact_sheet is not None:
-            check_name(args.contact_sheet)  # before an hour of drawing
+            check_name(args.contact_sheet, args.out)  # before an hour of drawing
         options = {"force": args.force, "note": print}
         folder = make_dataset(args.out, args.num_images, args.seed, args.correlation, rates, args.workers, **options)
         print(f"{folder}: {args.num_images:,} faces, 40 attributes")
         if args.contact_sheet is not None:
             print(draw_contact_sheet(folder, args.contact_sheet))
     except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped: no half set is left", file=sys.stderr)

@@ -218,8 +218,6 @@ def main(args):
         or (args.subset is not None and args.subset < 1)
     ):
         raise InputError("--workers and --subset must be at least 1, --start at least 0, --quality in 1 to 95")
-    if "" in (args.data_path, args.out, args.clear_cache):
-        raise InputError("--data_path, --out or --clear_cache is empty: name a folder")
     if args.clear_cache is not None:
         print(clear_caches(args.clear_cache))
         return

@@ -10,6 +10,7 @@ from models.resnet18 import resnet18
 from models.state_dicts import load_weights, plain_names
 from utils.common.errors import InputError, did_you_mean
 
+FEWEST_TENSORS = 16  # of a network
 LARGEST_HEADS = 8_000_000  # parameters of 1000 outputs, at most
 OWN_MODELS = {"resnet18": resnet18, "customresnet": customresnet}
 
@@ -65,28 +66,37 @@ def _published_size(name):
 def recognise(state_dict, name):
     """Another network than `name` that a state dict fits, heads aside, by the names and shapes of its tensors.
 
-    Returns: its name; None if there is none, or the state dict fits `name`
+    Returns: its name; None if there is none, or the state dict fits `name` but for a few tensors too many
     """
-    shapes = {name: value.shape for name, value in plain_names(state_dict).items()}
-    if len(shapes) < 16 or _fits(
-        name, shapes
-    ):  # the smallest network has 16 tensors; looking through all takes seconds
+    shapes = {key: value.shape for key, value in plain_names(state_dict).items()}
+    if len(shapes) < FEWEST_TENSORS or _surplus(name, shapes) in range(FEWEST_TENSORS):
         return None
-    return next((other for other in model_names() if _fits(other, shapes)), None)
+    held = sum(shape.numel() for shape in shapes.values())
+    near = [other for other in model_names() if _near(held, _published_size(other))]  # building all takes seconds
+    return next((other for other in near if _surplus(other, shapes) == 0), None)
 
 
-def _fits(name, shapes):
+def _near(held, published):
+    """Whether a state dict of `held` numbers, statistics of batch norms too, may be of a network of so many."""
+    return not published or published - LARGEST_HEADS <= held <= 1.02 * published + LARGEST_HEADS
+
+
+def _surplus(name, shapes):
+    """How many tensors of {name: shape} a network lacks, heads aside; None if these do not fill it."""
     try:
         with torch.device("meta"):  # no memory, no numbers drawn
             model = build_model(name, ("any",))
     except (InputError, NotImplementedError):  # no linear end; a RegNet computes while it is built
-        return False
-    passed = (f"{find_heads(model)[0]}.", "num_batches_tracked")
+        return None
+    heads = f"{find_heads(model)[0]}."
 
     def trunk(items):
-        return {key: shape for key, shape in items if not (key.startswith(passed[0]) or key.endswith(passed[1]))}
+        return {
+            (key, shape) for key, shape in items if not key.startswith(heads) and not key.endswith("batches_tracked")
+        }
 
-    return trunk((key, value.shape) for key, value in model.state_dict().items()) == trunk(shapes.items())
+    own, found = trunk((key, value.shape) for key, value in model.state_dict().items()), trunk(shapes.items())
+    return len(found - own) if own <= found else None
 
 
 def _build_torchvision(name, attributes):

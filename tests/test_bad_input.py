@@ -196,6 +196,20 @@ def test_a_whole_pickled_network_is_not_opened(refuse, tmp_path):
     assert "state_dict" in refuse(STEP_2, *TASK, "--weights", tmp_path / "module.pth")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("graphs/Bald_Eyeglasses/Bald.json", "by --graph"), ("graphs", "is a folder"), ("empty.pth", "is empty")],
+)
+def test_weights_that_are_none_say_what_they_are(name, said, refuse, workshop):
+    (workshop / "empty.pth").touch()
+    assert said in refuse(STEP_3, *TASK, "--weights", workshop / name, "--img_size", 32)
+
+
+@pytest.mark.parametrize("words", ["--mean 0.4", "--mean 124 116 104 --std 58 57 57", "--mean imagenet"])
+def test_a_normalisation_that_cannot_be_meant_is_refused(words, refuse):
+    assert "--mean" in refuse(STEP_3, *TASK, *words.split())
+
+
 def test_a_layer_that_is_none_lists_those_there_are(refuse):
     assert "layer4.1.conv2" in refuse(STEP_2, *TASK, "--layers", "layer9")
 

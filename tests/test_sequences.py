@@ -8,7 +8,8 @@ import pytest
 from conftest import STEP_1, STEP_2, STEP_3, erase_with_few_images, run_step
 
 from utils.common.errors import InputError
-from utils.network.checkpoint import load_checkpoint, save_checkpoint, sha256_of
+from utils.network.checkpoint import load_checkpoint, save_checkpoint
+from utils.network.tensor_files import sha256_of
 
 TASK = ["Bald", "Eyeglasses"]
 FOLDER = "checkpoints/Bald_Eyeglasses"
@@ -48,6 +49,7 @@ def test_an_evaluation_says_what_the_checkpoint_is(step, capsys):
     assert "erase, strength 2" in capsys.readouterr().out.split("wrote")[0]
     for made, words in ((pruned, []), (erased, ["--method", "erase"])):
         line = step(STEP_3, "--evaluate_only", *words)
+        assert "empty before" not in capsys.readouterr().out
         for same in ("method", "pruned", "heads", "graph", "checkpoint_sha256", "parent_sha256", "proportion"):
             assert line[same] == made[same], same
         assert line["seconds"] == {} and {**line["arguments"], **made["arguments"]} == line["arguments"]

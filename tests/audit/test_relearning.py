@@ -92,6 +92,27 @@ def test_fine_tuning_reaches_what_the_frozen_features_lack():
     assert auc(after + bias.numpy(), y_test) > 0.95
 
 
+def test_a_fine_tuning_that_is_interrupted_leaves_the_network_as_it_was(monkeypatch):
+    data, network, images = PlainFaces(), plain_net().train(), PlainFaces.batches
+    network.stem.weight.requires_grad_(False)
+    before = {name: (value.clone(), value.stride()) for name, value in network.state_dict().items()}
+
+    def stop_at_the_second(self, *given):
+        batches = images(self, *given)
+        yield next(batches)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PlainFaces, "batches", stop_at_the_second)
+    rows = data.rows("train")[:64]
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network, data, rows, data.labels[rows, 0], (np.zeros(3), 0.0))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name][0]) and value.stride() == before[name][1], name
+    assert network.training and not network.stem.weight.requires_grad and network.top.weight.requires_grad
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in network.modules())
+
+
 def test_curves_are_equal_for_a_seed():
     data, network = PlainFaces(), plain_net()
     train, _ = features_of(network, data)

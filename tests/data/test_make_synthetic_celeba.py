@@ -179,7 +179,7 @@ def test_a_run_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         (["--num_images", "many"], "num_images"),
         (["--correlation", "-1"], "correlation -1.0"),
         (["--num_images", "9" * 5000], "num_images"),
-        (["--out", ""], "empty"),
+        (["--out", ""], "expected a path"),
         (["--contact_sheet", "sheet.gif"], "expected a name that ends in .png"),
         (["--contact_sheet", ""], ""),
     ],
@@ -219,5 +219,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsy
 
 def test_a_sheet_that_cannot_be_written_leaves_no_half_one(small_set, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot write .*a.png: .*: choose another --contact_sheet"):
+    with pytest.raises(InputError, match="--contact_sheet: can.t write .*a.png: .* a file where a folder must be"):
         draw_contact_sheet(small_set, tmp_path / "file" / "a.png")
+
+
+def test_a_contact_sheet_is_looked_at_before_anything_is_drawn(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    for sheet in (tmp_path / "file" / "a.png", tmp_path / "set" / "img_align_celeba" / "000001.jpg"):
+        assert main(["--out", str(tmp_path / "set"), "--num_images", "2", "--contact_sheet", str(sheet)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: --contact_sheet") and said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]

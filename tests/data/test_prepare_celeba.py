@@ -285,8 +285,6 @@ def test_a_full_disk_while_a_subset_is_written_is_one_line(folder, tmp_path, mon
         (["--subset", "3"], "--subset and --out belong together"),
         (["--subset", "0", "--out", "x"], "at least 1"),
         (["--start", "-1"], "--start at least 0"),
-        (["--subset", "2", "--out", ""], "is empty: name a folder"),
-        (["--data_path", ""], "is empty: name a folder"),
     ],
 )
 def test_flags_are_checked_before_anything_is_read(flags, message):
@@ -294,13 +292,21 @@ def test_flags_are_checked_before_anything_is_read(flags, message):
         main(get_args_parser().parse_args(["--data_path", "nowhere", *flags]))
 
 
+@pytest.mark.parametrize("flags", [["--subset", "2", "--out", ""], ["--data_path", ""], ["--clear_cache", ""]])
+def test_an_empty_name_of_a_folder_is_refused(flags):
+    with pytest.raises((InputError, SystemExit)) as refused:  # by the parser, or by main
+        main(get_args_parser().parse_args(flags))
+    assert "is empty: name a folder" in str(refused.value) or refused.value.code == 2
+
+
 def test_the_command_line_copies_and_checks_the_copy(folder, tmp_path, capsys):
     words = ["--data_path", folder, "--subset", 2, "--size", "20x25", "--out", tmp_path / "small"]
     main(get_args_parser().parse_args([str(word) for word in words]))
     assert "2 images of 20 x 25 pixels" in capsys.readouterr().out
     main(get_args_parser().parse_args(["--data_path", str(tmp_path / "small")]))
-    with pytest.raises(SystemExit):
-        get_args_parser().parse_args(["--size", "89"])
+    for words in (["--size", "89"], ["--out", ""], ["--data_path="], ["--clear_cache", ""]):
+        with pytest.raises(SystemExit):
+            get_args_parser().parse_args(words)
     assert "WIDTHxHEIGHT" in capsys.readouterr().err
 
 

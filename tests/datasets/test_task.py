@@ -16,6 +16,7 @@ from utils.datasets.dataset import denormalise, normalise
 from utils.datasets.decoding import load_exact
 from utils.datasets.task import calibration_images, open_networks, open_task
 from utils.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from utils.network.tensor_files import sha256_of
 from utils.training.recipe import augmentation_from_flags
 
 SMALL = "shufflenet_v2_x0_5"
@@ -214,6 +215,15 @@ def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba
     run_step(STEP_2, *words, "--num_images", 4, "--layers", 1)
     graph = json.loads((tmp_path / "graphs" / "Bald_Eyeglasses" / "Bald.json").read_text())
     assert graph["made_by"]["normalisation"] == str(IMAGENET)
+    own = ["--weights", folder / "plain.pth", "--model", "resnet18", "--allow_missing"]
+    torch.save(original.state_dict, folder / "plain.pth")
+    del graph["sha256"]  # edited by hand
+    graph["made_by"]["parent_sha256"] = sha256_of(folder / "plain.pth")
+    (tmp_path / "plain.json").write_text(json.dumps(graph))
+    own += ["--graph", tmp_path / "plain.json"]
+    for flags, line in (([], "of img_size 32, asked for is 224"), (["--img_size", 32], "asked for is .x / 255 - 0.5")):
+        with pytest.raises(InputError, match=line):
+            run_step(STEP_3, *words, *own, *flags)
     run_step(STEP_3, *words)
     said = capsys.readouterr()
     assert "imagenet: (x" in said.out and "not the training images" not in said.out

@@ -22,7 +22,15 @@ CHECKSUM = SMALL.pop("sha256")  # what follows is refused for what it says
 def network():
     """A network with the layers x and y of the small graph."""
     model = nn.ModuleDict({"x": nn.Conv2d(3, 4, 1), "y": nn.Conv2d(4, 4, 1), "z": nn.ConvTranspose2d(4, 4, 1)})
-    return SimpleNamespace(model=model, attributes=("t", "a"), name="resnet18", sha256="ab", path="original.pth")
+    return SimpleNamespace(
+        model=model,
+        attributes=("t", "a"),
+        name="resnet18",
+        sha256="ab",
+        path="original.pth",
+        normalisation="-",
+        img_size=64,
+    )
 
 
 TASK = SimpleNamespace(network=network(), forgotten=["t"])

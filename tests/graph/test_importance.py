@@ -1,4 +1,6 @@
 import random
+import threading
+import warnings
 
 import pytest
 import torch
@@ -183,3 +185,19 @@ def test_a_network_whose_outputs_are_not_finite_is_refused(damage):
     with pytest.raises(InputError, match="outputs or scores are not finite"):
         score_network(model, layers, flow.links_between(layers), [(images, scored_for)], of_probability=True)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_scoring_leaves_the_warnings_of_other_threads_alone():
+    model, before, raised = OneConvolution(), list(warnings.filters), []
+
+    def warn_elsewhere(*_):
+        assert warnings.filters == before  # they are the whole process's
+        thread = threading.Thread(target=lambda: raised.append(warnings.warn("of another thread", stacklevel=2)))
+        thread.start()
+        thread.join()
+
+    model.conv.register_forward_hook(warn_elsewhere)
+    with pytest.warns(UserWarning, match="of another thread"):
+        before = list(warnings.filters)
+        score_network(model, ["conv"], [], [batch(torch.randn(2, 3, 2, 2), [1, 1])])
+    assert raised == [None]

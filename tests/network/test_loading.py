@@ -52,7 +52,7 @@ def test_what_a_plain_state_dict_does_not_say_is_assumed_and_named(files):
 
 def test_an_unlearned_checkpoint_of_another_normalisation_is_refused(files, tmp_path):
     network = load_network(files / "original.pth", HEADS)
-    made = {"arguments": {"unlearning": {}}, "parent_sha256": network.sha256}
+    made = {"arguments": {"unlearning": {"rule": "balance"}}, "parent_sha256": network.sha256}
     save_checkpoint(tmp_path / "pruned_Bald.pth", Checkpoint(network.model.state_dict(), SMALL, HEADS, 32, **made))
     with pytest.raises(InputError, match="pass --mean half"):
         network.load_unlearned(tmp_path / "pruned_Bald.pth")

@@ -11,6 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from models import build_model
@@ -286,6 +288,46 @@ def test_a_flipped_byte_among_the_values_is_noticed(tmp_path):
     for read in (load_checkpoint, read_state_dict):
         with pytest.raises(InputError, match="is damaged"):
             read(tmp_path / "a.pth")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Bytes of a checkpoint, of a wrapped state dict, and of one in the older format; and a file to write others to."""
+    path, tensors = (
+        tmp_path_factory.mktemp("fuzz") / "a.pth",
+        {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)},
+    )
+    contents = []
+    for save in (
+        lambda: save_checkpoint(path, Checkpoint(tensors, SMALL, HEADS, 32)),
+        lambda: torch.save({"state_dict": tensors, "epoch": 1}, path),
+        lambda: torch.save(tensors, path, _use_new_zipfile_serialization=False),
+    ):
+        save()
+        contents.append(path.read_bytes())
+    return contents, path
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    kind=st.integers(0, 2),
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+    keep=st.floats(0, 1),
+    cut=st.booleans(),
+    into=st.binary(max_size=20),
+)
+def test_altered_files_are_refused_in_one_line_or_read(written, kind, flips, keep, cut, into):
+    contents, path = written
+    content = bytearray(contents[kind])
+    for place, value in flips:
+        content[int(place * len(content))] = value
+    place = int(keep * len(content))
+    path.write_bytes(content[:place] if cut else bytes(content[:place]) + into + bytes(content[place:]))
+    for read in (load_checkpoint, read_state_dict):
+        try:
+            read(path)
+        except InputError as error:
+            assert "\n" not in str(error)
 
 
 def test_a_checkpoint_of_another_version_names_what_is_unknown_and_what_lacks(tmp_path):

@@ -1,6 +1,7 @@
 import csv
 import io
 
+import pytest
 import torch
 
 from models import build_model
@@ -48,3 +49,20 @@ def test_a_name_is_no_formula_in_a_spreadsheet():
         "'@SUM(A1)",
         "Bald",
     ]
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, torch.OutOfMemoryError])
+def test_a_curve_that_is_interrupted_leaves_the_network_as_it_was(raised):
+    model, seen = build_model("customresnet", ["a", "b"]).to(memory_format=torch.channels_last), []
+    before = {name: (value.clone(), value.stride()) for name, value in model.state_dict().items()}
+
+    def evaluate(net):
+        seen.append(net)
+        if len(seen) == 3:
+            raise raised("stopped")
+        return {name: {"tpr": 1.0, "auc": 0.5} for name in ("a", "b")}
+
+    with pytest.raises(raised):
+        importance_curve(model, trace_dataflow(model), {"block6_2.conv1": torch.arange(64.0)}, evaluate, step=0.25)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name][0]) and value.stride() == before[name][1], name

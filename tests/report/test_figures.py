@@ -197,13 +197,16 @@ def test_a_long_name_keeps_its_start_and_its_end():
     assert style.readable("Mouth_Slightly_Open") == "Mouth Slightly Open"
 
 
-def test_many_targets_and_many_heads_do_not_blow_a_picture_up(tmp_path):
+def test_many_targets_and_many_heads_do_not_blow_a_picture_up(tmp_path, monkeypatch):
     names = [f"Attribute_number_{n}" for n in range(600)]
     draw_graph(tmp_path / "a.png", NODES, EDGES, LAYERS, names, names[:599], f"forget {', '.join(names)}")
     assert size_of(tmp_path / "a.png")[0] < 2400
-    with style.picture(tmp_path / "b.png", 1, 10_000, "600 heads"):
-        pass
-    assert size_of(tmp_path / "b.png") == (140, style.LONGEST_SIDE * style.PIXELS_PER_INCH)
+    monkeypatch.setattr(style, "MOST_PIXELS", 90_000)
+    monkeypatch.setattr(style, "LONGEST_SIDE", 500)
+    for inches, pixels in (((30, 30), (300, 300)), ((10, 100), (50, 500))):
+        with style.picture(tmp_path / "b.png", *inches, "600 heads"):
+            pass
+        assert size_of(tmp_path / "b.png") == pixels
 
 
 def test_a_failure_while_drawing_leaves_the_old_picture_in_place(tmp_path):

@@ -11,6 +11,7 @@ from conftest import STEP_1, run_step
 from small_celeba import make_folder
 from small_training import QUICK, TURN, Net, Pixels
 
+from utils.common import paths
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopping
 from utils.datasets.augmentation import Augmentation
@@ -134,6 +135,24 @@ def test_a_signal_during_an_evaluation_costs_no_epoch(train, finished, monkeypat
     assert NETWORK.read_bytes() == (finished / NETWORK).read_bytes()
 
 
+@pytest.mark.parametrize("file", ["original.pth", "original_best.pth", "original_training_state.pth"])
+def test_a_signal_while_files_are_written_costs_none_of_them(file, train, finished, monkeypatch):
+    write, left = paths.write_atomically, [1]
+
+    def interrupted(path, content):
+        if path.name == file and left:
+            left.pop()
+            signal.raise_signal(signal.SIGTERM)
+        return write(path, content)
+
+    monkeypatch.setattr("utils.network.tensor_files.write_atomically", interrupted)
+    with pytest.raises(SystemExit):
+        train()
+    train("--resume")
+    assert NETWORK.read_bytes() == (finished / NETWORK).read_bytes()
+    assert BEST.read_bytes() == (finished / BEST).read_bytes()
+
+
 def test_a_stop_before_the_first_batch_that_was_to_replace_a_training_repeats_the_command(train, monkeypatch, capsys):
     train("--epoch", 1)
     network, state = NETWORK.read_bytes(), STATE.read_bytes()
@@ -242,11 +261,9 @@ def test_a_test_part_without_a_class_is_trained_on_with_a_warning(tmp_path, monk
     names = ["--task", "Bald", "Smiling", "--data_path", make_folder(tmp_path / "d", np.c_[labels, labels[:, :1]])]
     monkeypatch.chdir(tmp_path)
     run_step(STEP_1, *names, *FLAGS[3:], "--batch_size", 4)
-    said = capsys.readouterr().out
-    assert (
-        "warning: none of the 4 test images have Bald" in said
-        and "warning: all of the 4 test images have Smiling" in said
-    )
+    said, warned = capsys.readouterr()
+    for line in ("none of the 4 test images have Bald", "all of the 4 test images have Smiling"):
+        assert f"warning: {line}" in warned
     assert "mean AUC -  " in said and "nan" not in said
     assert said.splitlines()[-2].split("|")[-1].strip() == "-"
 

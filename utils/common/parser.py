@@ -184,7 +184,7 @@ def path(text):
     Raises: argparse.ArgumentTypeError if it is empty
     """
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}, which is empty: name a folder or a file")
     return os.path.expanduser(text)
 
 

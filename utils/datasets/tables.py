@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from utils.common.errors import InputError
-from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, plain_number, read_text, shown, split_cells
+from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, numbers_by_text, read_text, shown, split_cells
 
 TO_BLANKS = bytes.maketrans(b',;"\t\r', b"     ")  # one rule for the blank-separated and the comma-separated form
 MAX_COLUMNS = 4096
@@ -35,7 +35,7 @@ def read_table(path, values, columns=None):
     """
     text = read_text(path)
     top = [line.decode("utf-8", "replace").strip("\r") for line in text.split(b"\n", TOP)[:TOP]]
-    part, head, whole = _find_head(top, [str(value) for value in values], columns, path.suffix == ".txt")
+    part, head, whole = _find_head(top, numbers_by_text(values), columns, path.suffix == ".txt")
     above, body = _cut(text, head + 1)
     names = split_cells(above.pop(), part)[whole:] if above and not columns else []
     count, counted = above[-1].strip() if above else "", path.suffix == ".txt" and not (columns or whole)
@@ -92,22 +92,22 @@ def parse_rows(path, body, skip, width, values):
         _check_width(path, number, words or [""] * width, width)
         for column, word in enumerate(words[1:], 2):
             if word not in known:
-                raise _wrong_cell(path, number, column, word, known, ())
+                raise _wrong_cell(path, number, column, word, values, ())
     raise _no_rows(path)
 
 
 def _read_line_by_line(path, body, skip, width, values, part, columns):
     """What `parse_rows` returns, of a table with irregular rows; raises InputError at the first without a meaning."""
-    known, names, rows = {str(value): value for value in values}, [], []
+    known, names, rows = numbers_by_text(values), [], []
     for number, line in enumerate(io.BytesIO(body), skip + 1):
         cells = _cells(line.decode("utf-8", "surrogateescape").strip("\r\n "), part, width, known)
         if not any(cells):
             continue
         _check_width(path, number, cells, width)
-        numbers = [known.get(plain_number(cell)) for cell in cells[1:]]
+        numbers = [known.get(cell) for cell in cells[1:]]
         if None in numbers:
             place = numbers.index(None) + 1
-            raise _wrong_cell(path, number, place + 1, cells[place], known, columns)
+            raise _wrong_cell(path, number, place + 1, cells[place], values, columns)
         if not cells[0]:
             raise InputError(f"line {number} of {path} has no name in column 1: write that of the image file")
         names.append(cells[0])
@@ -126,8 +126,8 @@ def _no_rows(path):
     return InputError(f"{path} has no rows: add a line for each image")
 
 
-def _wrong_cell(path, number, column, cell, known, columns):
-    expected = f"expected one of {', '.join(known)}{f' ({shown(columns[column - 2])})' if columns else ''}"
+def _wrong_cell(path, number, column, cell, values, columns):
+    expected = f"expected one of {', '.join(map(str, values))}{f' ({shown(columns[column - 2])})' if columns else ''}"
     if cell.lower() in NO_LABEL:
         what, cure = f"an empty cell{f' ({cell})' if cell else ''}", "fill it or leave the line out"
     else:
@@ -139,7 +139,7 @@ def _cells(line, part, width, known):
     """The cells of a row; in the blank-separated form a name may have blanks if labels follow it to the line's end."""
     if part is None:
         cells = line.rsplit(None, width - 1)
-        labels = len(cells) == width and all(plain_number(cell) in known for cell in cells[1:])
+        labels = len(cells) == width and all(cell in known for cell in cells[1:])
         # a number before the labels is one too many, no part of a name
         return (
             [cells[0].strip('"'), *cells[1:]] if labels and not is_number(cells[0].split()[-1]) else split_cells(line)
@@ -169,10 +169,10 @@ def _find_head(top, known, columns, official):
                 continue
             counted = head > 0 and top[head - 1].strip().isdecimal()
             fewer = len(words) == len(names) + 1 or (part is None and len(words) > len(names))
-            if fewer and all(plain_number(word) in known for word in words[-len(names) :]):
+            if fewer and all(word in known for word in words[-len(names) :]):
                 return part, head, False
             whole = len(words) == len(names) > 1 and not counted and (not official or IMAGE.search(names[0]))
-            if whole and all(plain_number(word) in known for word in words[1:]):
+            if whole and all(word in known for word in words[1:]):
                 return part, next(n for n, words in lines if len(words) == len(names) and _names_columns(words)), True
     if official:
         return likely, next((n + 1 for n, line in enumerate(top) if line.strip().isdecimal()), 1), False

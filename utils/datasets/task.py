@@ -8,7 +8,7 @@ import torch
 from utils.common import paths
 from utils.common.arguments import resolve_targets
 from utils.common.errors import warn
-from utils.common.normalisation import HALF, normalisation_from_flags
+from utils.common.normalisation import normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
 from utils.network.checkpoint import SCRIPT
@@ -122,61 +122,8 @@ def open_task(
         device=device,
         network=network,
         save_path=save_path,
-        data_options=_data_options(network, data_path, split, allow_missing, cache_path),
+        data_options=recorded_options(network, data_path, split, allow_missing, cache_path),
     )
-
-
-def open_training_data(heads, *, limit, num_workers, as_released=False, **flags):
-    """The images that step 1 trains on, by its flags of these names and those of `dataset_options`.
-
-    Args: heads: names of the attributes to train, in head order
-    Returns: ImageDataset
-    Raises: InputError for what is wrong with the folder, and if no training image has an attribute
-    """
-    options = {**dataset_options(**flags), "limit": limit, "workers": num_workers, "exact_resize": as_released}
-    data = open_dataset(attributes=heads, **options)
-    for head in heads:
-        data.positives(head, "train")
-    _warn_of_missing_classes(data)
-    return data
-
-
-def open_trained(file, heads, *, given, device, data_path, cache_path, num_workers, **flags):
-    """A network that step 1 has trained, and its images as they were in training, but for the flags that are `given`.
-
-    Args:
-        file: of the network; heads: names, in head order; given: names of flags of step 1 that win over the file's
-    Returns: (LoadedNetwork, ImageDataset)
-    Raises: InputError if the file is absent or does not fit, or for what is wrong with the folder
-    """
-    asked = {flag: flags[flag] for flag in ("model", "img_size", "as_released", *SPLIT_FLAGS) if flag in given}
-    kind = {"name": asked.pop("model", None), "img_size": asked.pop("img_size", None)}
-    normalisation = normalisation_from_flags(flags["mean"], flags["std"])
-    network = load_network(file, heads, device=device, normalisation=normalisation, **kind)
-    exact = asked.pop("as_released", network.arguments.get("as_released", False))
-    options = _data_options(network, data_path, None, None, cache_path) | asked
-    data = open_dataset(attributes=network.attributes, exact_resize=exact, workers=num_workers, **options)
-    _warn_of_missing_classes(data)
-    return network, data
-
-
-def _warn_of_missing_classes(data):
-    """Say which attributes all images of a part have, or none: figures that need both classes are not defined there."""
-    for part, rows in data.splits.items():
-        for head, count in zip(data.attributes, data.labels[rows].sum(0), strict=True):
-            if count in (0, len(rows)) and len(rows):
-                which = "none" if count == 0 else "all"
-                warn(f"{which} of the {len(rows):,} {part} images have {head}: figures such as its AUC are '-'")
-
-
-def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **_):
-    """Keyword arguments of `open_dataset` by flags of these names that have defaults; other flags are not looked at.
-
-    Raises: InputError if mean and std make no sense
-    """
-    normalisation = normalisation_from_flags(mean, std) or HALF
-    options = {"data_path": data_path, "img_size": img_size, "split": split, "allow_missing": allow_missing}
-    return options | {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
 
 
 def open_networks(
@@ -219,7 +166,7 @@ def open_networks(
     else:
         cure = oracle_again(network, forgotten) if "oracle" in loaded else "train one of them again as the other was"
     check_alike(loaded, cure)
-    options = _data_options(network, data_path, split, allow_missing, cache_path)
+    options = recorded_options(network, data_path, split, allow_missing, cache_path)
     exact = network.arguments.get("as_released", False)
     data = open_dataset(attributes=task_labels, exact_resize=exact, **options)
     if "oracle" in loaded:
@@ -249,7 +196,7 @@ def calibration_images(data, most=64):
     return next(iter(data.batches(rows, len(rows), "cpu")))[0]
 
 
-def _data_options(network, data_path, split, allow_missing, cache_path):
+def recorded_options(network, data_path, split, allow_missing, cache_path):
     """Keyword arguments of `open_dataset`; the parts are those of the network's training unless others are named."""
     options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
     options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}

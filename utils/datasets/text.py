@@ -64,9 +64,10 @@ def split_cells(line, part=None):
     return cells
 
 
-def plain_number(cell):
-    """A number as `str` writes it: 1 for 1.0 and 1,0; other text as it is."""
-    return re.sub(r"^(-?\d)[.,]0+$", r"\1", cell)
+def numbers_by_text(values):
+    """{text: number} of whole numbers as programs write them: 1, and 1.0 or 1,0 with up to 6 zeros."""
+    ends = ("", *(f"{sign}{'0' * count}" for sign in ".," for count in range(1, 7)))
+    return {f"{value}{end}": value for value in values for end in ends}
 
 
 def is_number(cell):

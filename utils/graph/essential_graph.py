@@ -217,10 +217,10 @@ def check_graph(graph, network, forgotten, path):
     if tuple(graph.forgotten) != tuple(forgotten):
         asked = f"{' '.join(graph.forgotten)}, asked for is {' '.join(forgotten)}"
         raise InputError(f"graph {path} forgets {shown(asked, 400)}: {again}")
-    normalisation = graph.made_by.get("normalisation", str(network.normalisation))
-    if normalisation != str(network.normalisation):
-        sides = f"{shown(normalisation)}, asked for is {network.normalisation}"
-        raise InputError(f"graph {path} was made on images normalised by {sides}: {again}")
+    for name, value in {"img_size": network.img_size, "normalisation": str(network.normalisation)}.items():
+        if graph.made_by.get(name, value) != value:
+            sides = f"{name} {shown(graph.made_by[name])}, asked for is {value}"
+            raise InputError(f"graph {path} was made on images of {sides}: ask for the same, or {again}")
     parent = graph.made_by.get("parent_sha256")
     if parent != network.sha256:
         sides = f"sha256 {shown(parent, 12)}…, but {network.path} has {network.sha256[:12]}…"

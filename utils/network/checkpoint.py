@@ -1,12 +1,9 @@
 """A network on disk: a plain dictionary of tensors and what made them, opened with weights_only=True.
 
-The same content gives the same bytes: no path, device, time or file name goes in. A file is a zip archive, as torch
-writes it, and the archive's comment is a checksum of all that stands before it: a file of which a bit is wrong is not
-opened. Files without a comment, of others and of earlier versions, are opened as they are.
+The same content gives the same bytes: no path, device, time or file name goes in.
 """
 
 import hashlib
-import io
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -19,8 +16,8 @@ from utils.common import distributed
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, parse_normalisation
-from utils.common.paths import write_atomically
 from utils.network import weight_files
+from utils.network.tensor_files import read_tensors, write_tensors
 from utils.network.weight_files import find_state_dict, is_state_dict
 
 NORMALISATION = str(HALF)
@@ -29,7 +26,6 @@ OURS = {"state_dict", "attributes", "img_size", "normalisation"}  # fields that 
 SAVE = weight_files.SAVE
 MOST_PIXELS, MOST_NAMES = 1 << 16, 10_000  # a file of a stranger asks for no more
 SCRIPT = "unlearning_multi_celeba_resnet18"
-END, COMMENT = b"PK\5\6", 7 + 64  # how the last record of a zip archive begins; bytes of "sha256:" and the digest
 
 
 @dataclass(frozen=True)
@@ -147,10 +143,13 @@ def check_matches(checkpoint, path, **asked):
             raise InputError(f"checkpoint {path} has {what} {_words(found)}, {wanted}: {cure}, or {_cure(path)}")
 
 
-def restore(checkpoint, device="cpu"):
-    """The checkpoint's network, in evaluation mode. Raises: InputError if its tensors do not fit the architecture."""
+def restore(checkpoint, device="cpu", source=None):
+    """The checkpoint's network, in evaluation mode; `source` names its file for errors.
+
+    Raises: InputError if its tensors do not fit the architecture, or are not finite
+    """
     with torch.random.fork_rng(devices=[]):  # the first values are overwritten: drawing them must not shift a seed
-        source = f"the {checkpoint.kind} checkpoint"
+        source = source or f"the {checkpoint.kind} checkpoint"
         model = build_for(checkpoint.model, checkpoint.attributes, checkpoint.state_dict, source)
     return model.to(device).eval()
 
@@ -180,61 +179,6 @@ def _state_dict(content, path):
         inside = weight_files.keys_in_words(content)
         raise InputError(f"{path} holds no state dict: save one with {SAVE}{inside}")
     return found
-
-
-def write_tensors(path, content):
-    """Write a dictionary of tensors and plain values atomically, on the main process. Returns: the bytes."""
-    if not distributed.is_main():  # all processes hold the same
-        return b""  # nothing is serialised
-    buffer = io.BytesIO()  # written to a file by name, the name would become part of the bytes
-    torch.save(content, buffer)
-    buffer.seek(-2, io.SEEK_END)  # the length of the comment ends the archive
-    buffer.write(COMMENT.to_bytes(2, "little"))
-    buffer.write(_checksum(buffer.getbuffer()))
-    write_atomically(path, buffer.getbuffer())
-    return buffer.getbuffer()
-
-
-def read_tensors(path, cure):
-    """What torch.save wrote, tensors on the CPU.
-
-    Raises: InputError that ends in `cure` if the file can't be read so; one of its own for a whole pickled network
-    """
-    weight_files.check_container(path, cure)
-    try:
-        if not _is_whole(path):
-            raise ValueError("the checksum does not fit")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
-        reason = weight_files.reason_blocked(path, error)
-        raise InputError(reason or f"{path} is damaged or no PyTorch file: {cure}") from None
-
-
-def _checksum(content):
-    return b"sha256:" + hashlib.sha256(content).hexdigest().encode()
-
-
-def _is_whole(path):
-    """Whether a file fits the checksum at its end, or has none."""
-    content = memoryview(Path(path).read_bytes())
-    last = bytes(content[-22 - COMMENT :])
-    record = last[last.rfind(END) :][:22] if END in last else b""
-    marked = record.endswith(COMMENT.to_bytes(2, "little")) or last.find(b"sha256:") == len(last) - COMMENT
-    return not marked or bytes(content[-COMMENT:]) == _checksum(content[:-COMMENT])
-
-
-def sha256_of(path):
-    """Hex digest of a file. Raises: InputError if it can't be read."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return digest.hexdigest()
 
 
 def _cure(path):

@@ -10,9 +10,10 @@ from models import build_for, build_model, load_weights, recognise
 from models.heads import get_heads
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
-from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore, sha256_of
+from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore
 from utils.network.fitting import check_size
 from utils.network.modes import exact_float32, keeping_modes
+from utils.network.tensor_files import sha256_of
 
 SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
 MODEL, IMG_SIZE = "resnet18", 224  # of a plain state dict, which does not say
@@ -61,10 +62,21 @@ class LoadedNetwork:
         if checkpoint.parent_sha256 != self.sha256:
             sides = f"{str(checkpoint.parent_sha256)[:12]}…, but {self.path} has sha256 {self.sha256[:12]}…"
             raise InputError(f"{path} descends from a checkpoint of sha256 {sides}: run step 3 without --evaluate_only")
-        if "unlearning" not in checkpoint.arguments:
+        made = checkpoint.arguments.get("unlearning")
+        if not says_how(made):
             raise InputError(f"{path} does not say how it was unlearned: run step 3 without --evaluate_only")
         load_weights(self.model, checkpoint.state_dict, path)
-        return checkpoint.arguments["unlearning"]
+        return made
+
+
+def says_how(made):
+    """Whether what a checkpoint's record says of its unlearning, which may be anything, is {"rule", …} as of step 3."""
+    if not (isinstance(made, dict) and isinstance(made.get("rule"), str)):
+        return False
+    strength, pruned, layers = made.get("strength"), made.get("pruned", {}), made.get("layers") or []
+    numbers = isinstance(strength, (int, float)) if made["rule"] == "erase" else True
+    lists = isinstance(pruned, dict) and all(isinstance(channels, list) for channels in pruned.values())
+    return numbers and lists and isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)
 
 
 def load_network(
@@ -88,7 +100,7 @@ def load_network(
     asked = {key: value for key, value in asked.items() if value is not None}
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
         check_matches(content, file, **(asked if check else {"attributes": tuple(attributes)}))
-        model, assumed = restore(content, device), ()
+        model, assumed = restore(content, device, file), ()
         about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
     else:

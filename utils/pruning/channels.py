@@ -13,10 +13,12 @@ def read_nodes(path, task):
     """Channels to prune, from a graph (.json) or from votes in the released text format (.txt).
 
     Args:
+        path: of the file, None: the graph that step 2 wrote for the task
         task: `utils.datasets.task.Task` that the file must be of
     Returns: {"rule", "pruned": {layer: channels}, "as_released", and flags of step 2 that made the graph}
     Raises: InputError if the file is absent, damaged or another's
     """
+    path = path or task.graph_file
     if str(path).endswith(".txt"):
         return {"rule": "released", "pruned": _nodes_of_votes(path, task.network)}
     graph = read_graph(path)

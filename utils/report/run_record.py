@@ -9,7 +9,8 @@ from utils.common.errors import InputError, warn
 from utils.erasure.heads import emptied_heads
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
-from utils.network.checkpoint import Checkpoint, save_checkpoint, sha256_of
+from utils.network.checkpoint import Checkpoint, save_checkpoint
+from utils.network.tensor_files import sha256_of
 from utils.report.figures import draw_before_after
 from utils.report.next_steps import after_unlearning
 from utils.report.tables import before_after_table, forgetting_sentence
@@ -102,14 +103,14 @@ def describe_task(task, data=None):
     }
 
 
-def describe_unlearning(task, method, data):
-    """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`."""
+def describe_unlearning(task, method, data, flags):
+    """Header of step 3: {what: value}; `method` as in `save_unlearned`, `data` an `ImageDataset`, `flags` of step 3."""
     counts = ", ".join(f"{layer} {len(channels)}" for layer, channels in method.get("pruned", {}).items())
-    emptied = emptied_heads(task.network.model)
+    emptied = [] if flags["evaluate_only"] else emptied_heads(task.network.model)
     return {
         **describe_task(task, data),
         **({"empty before": f"{' '.join(emptied)} (answers the same whatever it sees)"} if emptied else {}),
-        "method": method_name(method),
+        "method": method_name({"strength": flags["strength"], **method}),
         **({"channels to prune": counts} if counts else {}),
         "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
     }

@@ -55,7 +55,7 @@ STYLE = {
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a $ in a name is a $
 }
-LONGEST_SIDE = 200  # inches; what is larger is drawn smaller
+MOST_PIXELS, LONGEST_SIDE = 40_000_000, 20_000  # of a picture, and pixels of its side; a larger one gets fewer an inch
 
 
 @contextmanager
@@ -70,15 +70,15 @@ def picture(path, width, height, title=""):
     # from matplotlib's own defaults: no file of the user's settings changes a picture
     with matplotlib.style.context(STYLE, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it
-        size = (min(width, LONGEST_SIDE), min(height, LONGEST_SIDE))
-        figure = Figure(figsize=size, layout="constrained", dpi=PIXELS_PER_INCH)
+        dpi = min(PIXELS_PER_INCH, LONGEST_SIDE / max(width, height), (MOST_PIXELS / width / height) ** 0.5)
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
         FigureCanvasAgg(figure)  # an own canvas: no pyplot, no state shared with the caller's figures
         if title:
             figure.suptitle(_wrapped(title, max(24, int(width * 11))), fontsize=11, fontweight="bold")
         yield figure
         content = io.BytesIO()
         # matplotlib would write its version into the file
-        figure.savefig(content, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None})
+        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
     write_atomically(path, content.getvalue())
 
 

@@ -15,7 +15,8 @@ from utils.common import distributed, paths, processes
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopped, command_again
-from utils.network.checkpoint import load_checkpoint, read_tensors, save_checkpoint, sha256_of, write_tensors
+from utils.network.checkpoint import load_checkpoint, save_checkpoint
+from utils.network.tensor_files import read_tensors, sha256_of, write_tensors
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
 IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
@@ -72,17 +73,15 @@ class KeptTraining:
         """
         self.files, self.state, self.best, self._note = files, None, float("-inf"), note
         self.finished, self._force = False, force
-        self._waiting, self._anew = (
-            None,
-            True,
-        )  # a state whose epoch is not evaluated yet; nothing of this training kept
+        self._waiting = None  # a state whose epoch is not evaluated yet
+        self._anew = True  # nothing of this training is kept yet
         there = [path for path in (files.last, files.state, files.best) if path.exists()]
         if there and not (resume or force):
             cure = "go on with it by --resume, replace it by --force, or name another run by --run_name"
             raise InputError(f"{there[0]} holds a training already: {cure}")
         if resume and files.state.exists():
             self.state = load_training_state(files.state)
-            check_settings(self.state, fixed, fixed)
+            check_settings(self.state, fixed, only=fixed)
             self.best, self._anew = self.state.pop("best_auc", self.best), False
             self._say_where(epochs)
         elif resume:
@@ -124,8 +123,8 @@ class KeptTraining:
         self._begin()
         save_checkpoint(self.files.last, checkpoint)
         if mean_auc > self.best:
-            self.best = mean_auc
             save_checkpoint(self.files.best, checkpoint)
+            self.best = mean_auc  # not before: a stop in between evaluates the epoch again
         save_training_state(self.files.state, {**progress.state, "best_auc": self.best})
         self._waiting = None
 
@@ -139,9 +138,8 @@ class KeptTraining:
             if state is not None and not distributed.active():  # the others are elsewhere in the epoch
                 self._begin()
                 save_training_state(self.files.state, {**state, "best_auc": self.best})
-            again = command_again(["--resume"], ["--force"])
-            if self._anew and self._force:
-                again = command_again([])
+            same = self._anew and self._force  # what it was to replace is there still
+            again = command_again([]) if same else command_again(["--resume"], drop=["--force"])
             line = f"stopped; go on with: {again}\n"
             print(processes.last_words(line, stop.code), end="", file=sys.stderr, flush=True)
             raise SystemExit(stop.code) from None
