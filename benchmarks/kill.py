@@ -195,7 +195,7 @@ def is_whole(path, content, before, after):
 def run_apart(work, data, folder, seconds=None, bytes=None, again=()):
     """Do some work in `folder` in a fork of this process, killed after some `seconds`, files limited to some `bytes`.
 
-    Returns: (exit code, negative after a signal; what it wrote to its standard error)
+    Returns: (exit code, negative after a signal; what it wrote to its standard error but for warnings)
     """
     words = folder.parent / "words"
     sys.stdout.flush()
@@ -206,7 +206,8 @@ def run_apart(work, data, folder, seconds=None, bytes=None, again=()):
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), words.read_text()
+    said = [line for line in words.read_text().splitlines(True) if not line.startswith("warning: ")]
+    return os.waitstatus_to_exitcode(status), "".join(said)
 
 
 def work_and_exit(work, data, folder, words, bytes, again):

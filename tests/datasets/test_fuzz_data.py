@@ -88,6 +88,7 @@ Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
 PICTURES = [plain.getvalue(), *(encoded(kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"))]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it passes over
 @fuzz(0.15)
 @given(start=st.sampled_from([PICTURES[0], *PICTURES]), places=edits, cut=cuts)
 def test_a_damaged_picture_is_decoded_or_refused(tmp_path, start, places, cut):
