@@ -69,12 +69,8 @@ def test_of_several_processes_the_first_one_asks(tmp_path, monkeypatch):
     flags = argparse.Namespace(task_labels=["Bald", "Smiling"], run_name=None, save_path=str(tmp_path))
     main = locks.one_at_a_time(lambda flags: sorted(path.name for path in tmp_path.rglob("*")))
     assert main(flags) == [".lock", "Bald_Smiling"]
-<<<<<<< HEAD
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
-=======
     monkeypatch.setenv("RANK", "1")  # a scheduler's alone says nothing
     assert main(flags) == [".lock", "Bald_Smiling"]
     for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}.items():
->>>>>>> w-spread
         monkeypatch.setenv(name, value)
     assert main(flags) == []
