@@ -115,6 +115,13 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_learning_rate
     assert issubclass(loop.TrainingDiverged, InputError) and issubclass(loop.TrainingDiverged, RuntimeError)
 
 
+def test_a_weight_that_is_no_number_stops_the_training_though_no_output_shows_it():
+    net = Net()
+    net.unused = nn.Parameter(torch.tensor([1.0, math.nan]))
+    with pytest.raises(loop.TrainingDiverged, match="weights are not finite after epoch 1, though the loss is: use a"):
+        fit(net, Pixels(), TrainingSettings(**QUICK))
+
+
 def test_training_leaves_modes_and_gradients_as_they_were():
     net = Net().eval()
     net.drop.train()
