@@ -18,6 +18,7 @@ from utils.network.checkpoint import load_checkpoint
 
 ERASE = ("--method", "erase")
 MILD, STRONG = 10.0, 1000.0
+SMALL_TRAINING = {"img_size": 16, "amp": "off", "epoch": 1, "batch_size": 30, "scheduler": "onecycle", "lr": "1e-3"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def folder(tiny_celeba, tmp_path_factory):
     folder = tmp_path_factory.mktemp("strength")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run_step(STEP_1, *flags(tiny_celeba, img_size=16, amp="off", epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3"))
+        run_step(STEP_1, *flags(tiny_celeba, **SMALL_TRAINING))
     return folder
 
 
@@ -111,7 +112,7 @@ def test_its_own_command_sweeps_the_strengths_named_and_changes_no_network(folde
 
 def test_an_oracle_that_is_there_is_the_reference(folder, tiny_celeba, monkeypatch):
     monkeypatch.chdir(folder)
-    words = flags(tiny_celeba, img_size=16, amp="off", epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3")
+    words = flags(tiny_celeba, **SMALL_TRAINING)
     run_step(STEP_1, *words, "--leave_out", "Bald")
     run_step("tools.choose_strength", *flags(tiny_celeba, results="oracle/results.jsonl"), "--strengths", 1)
     found = json.loads((folder / "oracle" / NAME / "Bald" / "erased" / "strength.json").read_text())
