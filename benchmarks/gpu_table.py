@@ -3,7 +3,7 @@
 Reads   the data set (--data_path); the network has random weights
 Writes  a JSON line to --out: images/s, milliseconds, peak memory in bytes and how often the host waited for the GPU
 
-Without a GPU it ends with exit code 2 and one line. It was not run on a GPU so far.
+Without a GPU it ends with exit code 2 and one line.
 
     python -m benchmarks.gpu_table --data_path data/synthetic_celeba --img_size 224 --batch_size 256
 """
