@@ -16,7 +16,7 @@ import pandas as pd
 from utils.common.errors import InputError, did_you_mean
 from utils.datasets.folders import IMAGES, composed, need_files
 from utils.datasets.tables import read_table
-from utils.datasets.text import shown
+from utils.datasets.text import encoding_hint, shown
 
 ATTRIBUTES = tuple(
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
@@ -120,7 +120,7 @@ def _partition_of(path, image_ids):
     if lost.any():
         raise InputError(
             f"{lost.sum():,} of {len(image_ids):,} images are not in {path} "
-            f"(first: {shown(image_ids[lost.argmax()])}): add them there or pass --split released"
+            f"(first: {shown(image_ids[lost.argmax()])}{encoding_hint(names)}): add them there or pass --split released"
         )
     return parts[places, 0]
 
