@@ -115,6 +115,20 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_learning_rate
     assert issubclass(loop.TrainingDiverged, InputError) and issubclass(loop.TrainingDiverged, RuntimeError)
 
 
+def test_a_weight_that_is_no_number_stops_the_training_though_the_loss_is_one(monkeypatch):
+    step = torch.optim.AdamW.step
+
+    def step_and_spoil(self, *args, **kwargs):  # a value on which no output depends
+        step(self, *args, **kwargs)
+        net.unused.data[0] = math.nan
+
+    net = Net()
+    net.unused = torch.nn.Parameter(torch.zeros(2))
+    monkeypatch.setattr(torch.optim.AdamW, "step", step_and_spoil)
+    with pytest.raises(loop.TrainingDiverged, match="unused is no longer finite in epoch 1: use a --lr below 0.01"):
+        fit(net, Pixels(), TrainingSettings(**QUICK))
+
+
 def test_training_leaves_modes_and_gradients_as_they_were():
     net = Net().eval()
     net.drop.train()

@@ -27,7 +27,7 @@ from utils.training.resume import check_settings, load_parts
 
 
 class TrainingDiverged(InputError, RuntimeError):
-    """The loss is no longer a number."""
+    """The loss or a weight is no longer a number."""
 
 
 class TrainingStopped(Stopped):
@@ -99,7 +99,7 @@ def train_epochs(
         fixed: {what: plain value} that decides the result, kept in the state; None: `TrainingSettings.fixed`
         stopping: a `utils.common.interrupts.Stopping` that may end the training after a whole batch
     Yields: Progress
-    Raises: TrainingDiverged if the loss is no number; TrainingStopped; InputError if there is nothing to train on or
+    Raises: TrainingDiverged if the loss or a weight is no number; TrainingStopped; InputError if there is nothing to train on or
         `state` is of other settings
     """
     device, amp = torch.device(device), resolve_amp(settings.amp, device)
@@ -147,6 +147,10 @@ def train_epochs(
         if not math.isfinite(loss):
             raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {settings.lr:g}")
         distributed.copy_buffers(model)
+        if wrong := _first_not_finite(model):  # a value that no image of the training reaches, say
+            raise TrainingDiverged(
+                f"{wrong} is no longer finite in epoch {epoch + 1}: use a --lr below {settings.lr:g}"
+            )
         seconds = time.perf_counter() - start
         accuracy = dict(zip(model.attributes, accuracy, strict=True))
         figures = {"lr": optimizer.param_groups[0]["lr"], "seconds": seconds}
@@ -190,6 +194,13 @@ def means_of(sums):
     """(mean loss, [accuracy of each head]) over all images, of all processes, from the `sums` of `train_steps`."""
     *totals, count = distributed.reduce_sum(sums).tolist()  # the only time that the host waits
     return totals[0] / count, [right / count for right in totals[1:]]
+
+
+def _first_not_finite(model):
+    """Name of the first tensor of a network with NaN or infinity in it, None if there is none; one wait for all."""
+    values = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+    finite = torch.stack([value.isfinite().all() for value in values.values()]).tolist()
+    return next((name for name, is_finite in zip(values, finite, strict=True) if not is_finite), None)
 
 
 def _until(batches, stopping):
