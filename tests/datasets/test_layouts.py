@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from utils.common.errors import InputError
 from utils.datasets import text
 from utils.datasets.folders import find_images, missing_images_message
-from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition, write_tables
+from utils.datasets.layouts import ATTRIBUTES, AttributeTable, read_attribute_table, read_partition, write_tables
 from utils.datasets.tables import parse_rows
 
 
@@ -331,3 +331,14 @@ def test_names_that_are_missing_because_of_the_encoding_say_so(tmp_path):
     with pytest.raises(InputError, match="no UTF-8 perhaps"):
         read_partition(tmp_path, np.array(["m\u00fcde.jpg"]))
     assert "no UTF-8 perhaps" in missing_images_message(tmp_path, np.array(["m\udcfcde.jpg"]), np.array([False]))
+
+
+def test_names_with_blanks_are_written_so_that_they_can_be_read(tmp_path):
+    names = ("Hat & coat", 'A "B", C', "M\u00fcde")
+    table = AttributeTable(np.array(["a 1.jpg", "b.jpg"]), names, np.array([[1, 0, 1], [0, 1, 1]], np.uint8))
+    write_tables(tmp_path, table, np.array([0, 2]))
+    again = read_attribute_table(tmp_path)
+    assert again.names == names and again.image_ids.tolist() == ["a 1.jpg", "b.jpg"]
+    assert again.labels.tolist() == table.labels.tolist()
+    assert read_partition(tmp_path, again.image_ids).tolist() == [0, 2]
+    assert not (tmp_path / "list_attr_celeba.txt").exists()

@@ -99,8 +99,8 @@ def train_epochs(
         fixed: {what: plain value} that decides the result, kept in the state; None: `TrainingSettings.fixed`
         stopping: a `utils.common.interrupts.Stopping` that may end the training after a whole batch
     Yields: Progress
-    Raises: TrainingDiverged if the loss or a weight is no number; TrainingStopped; InputError if there is nothing to train on or
-        `state` is of other settings
+    Raises: TrainingDiverged if the loss or a weight is no number; TrainingStopped; InputError if there is nothing to
+        train on or `state` is of other settings
     """
     device, amp = torch.device(device), resolve_amp(settings.amp, device)
     rows = np.asarray(data.rows("train") if train_rows is None else train_rows)
