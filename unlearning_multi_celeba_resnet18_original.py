@@ -31,7 +31,7 @@ def get_args_parser():
     add("--weight_decay", type=a.non_negative_float, default=1e-6, help="decay of the optimizer")
     schedules = ["cosine_restarts", "onecycle", "constant"]
     add("--scheduler", default="cosine_restarts", choices=schedules, help="onecycle suits short runs")
-    add("--rotation", type=a.non_negative_float, default=30.0, help="random rotation, degrees to either side")
+    add("--rotation", type=a.degrees, default=30.0, help="random rotation, degrees to either side")
     add("--hflip", action=BooleanOptionalAction, default=True, help="random horizontal flips")
     add("--vflip", action=BooleanOptionalAction, default=False, help="random vertical flips")
     add("--pretrained", metavar="FILE", help="state dict for all but the heads (ImageNet weights, say)")

@@ -76,16 +76,19 @@ def _choose_faces(folder, count):
     path = folder / "list_attr_celeba.csv"
     if not path.is_file():
         raise InputError(f"no {path}: give a folder that make_synthetic_celeba.py has made")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = [name for name in rows[0] if name != "image_id"]
-    chosen = {}
-    for number, name in enumerate(names):
-        start = number * len(rows) // len(names)
-        having = [row for row in rows[start:] + rows[:start] if int(row[name]) == 1]
-        having.sort(key=lambda row: int(row["Blurry"]) == 1)  # stable: the order stays within sharp and blurred
-        chosen[name] = [row["image_id"] for row in having[:count]]
-    return chosen
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        names, chosen = [name for name in rows[0] if name != "image_id"], {}
+        for number, name in enumerate(names):
+            start = number * len(rows) // len(names)
+            having = [row for row in rows[start:] + rows[:start] if int(row[name]) == 1]
+            having.sort(key=lambda row: int(row.get("Blurry", 0)) == 1)  # stable within sharp and blurred
+            chosen[name] = [row["image_id"] for row in having[:count]]
+        return chosen
+    except (ValueError, LookupError, TypeError, csv.Error):
+        cure = "give a folder that make_synthetic_celeba.py has made"
+        raise InputError(f"{path} has not the form image_id,ATTRIBUTE,… with -1/1 or 0/1 in UTF-8: {cure}") from None
 
 
 def _wrap(text):
@@ -93,7 +96,7 @@ def _wrap(text):
     if len(text) <= 15:
         return [text]
     cut = text.rfind(" ", 0, 16)
-    return [text[:cut], text[cut + 1 :]]
+    return [text[:cut], text[cut + 1 :]] if cut > 0 else [text[:15], text[15:]]
 
 
 def get_args_parser():

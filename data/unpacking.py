@@ -66,7 +66,7 @@ def _check_sizes(archive, sizes, target):
         what = f"{packed / 1e6:,.1f} MB unfold to {total / 1e6:,.1f} MB, the largest file to {max(sizes) / 1e6:,.1f} MB"
         raise _refusal(archive, what, STRANGE)
     if total > free:
-        have = f"{total / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free"
+        have = f"{total / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free"
         raise _refusal(archive, have, "make room on the disk, or put the data on another one")
 
 
@@ -85,6 +85,8 @@ def _reason(archive, error):
         return f"damaged: {words}", AGAIN
     if isinstance(error, NotImplementedError):
         return f"packed in a way that is not known here: {words}", BY_HAND.format(archive.with_suffix(""))
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return error.strerror, STRANGE
     if isinstance(error, OSError) and error.errno != errno.EINVAL:  # else a place before the file's beginning
         return error.strerror or words, "make room on the disk, or check the permissions"
     return f"damaged: {words or type(error).__name__}", AGAIN

@@ -57,6 +57,8 @@ def main(args):
 def _read(path):
     """An audit, with all that is shown of it."""
     try:
+        if not path.is_file():
+            raise ValueError("a folder, a pipe or a device")
         if path.stat().st_size > LARGEST:
             raise ValueError(f"more than {LARGEST >> 20} MB")
         audit = json.loads(path.read_text(encoding="utf-8"))

@@ -55,8 +55,9 @@ def main(args):
     for path, export in exporters.items():
         difference = formats.write_network(path, model, size, facts, export)
         print(f"wrote {path}: logits within {difference:.1e} of the network's, heads {facts['attributes']}")
-    if network.assumed:
-        print(f"assumed, for a plain state dict does not say: {' '.join(network.assumed)}")
+    assumed = [flag for flag in network.assumed if not (args.img_size and flag.startswith("--img_size"))]
+    if assumed:
+        print(f"assumed, for a plain state dict does not say: {' '.join(assumed)}")
     print(formats.preparation(facts))
 
 

@@ -17,6 +17,7 @@ FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")
 def describe(network, img_size):
     """{name: text} that goes into a file: what the outputs of a `LoadedNetwork` are and how its images are prepared."""
     facts = {"attributes": " ".join(network.attributes), "normalisation": str(network.normalisation)}
+    facts |= {"heads": json.dumps(network.attributes, ensure_ascii=False)}  # names may have blanks
     facts |= {"model": network.name, "kind": network.kind, "img_size": str(img_size)}
     return {**facts, "checkpoint_sha256": network.sha256}
 

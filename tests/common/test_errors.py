@@ -35,5 +35,6 @@ def test_the_users_own_mistakes_and_files_are_told_and_nothing_else():
     assert explain(InputError("no folder x")) == "no folder x"
     assert explain(PermissionError(errno.EACCES, "Permission denied", "x.pth")).startswith("Permission denied: x.pth: ")
     assert "ulimit" in explain(RuntimeError("can't start new thread"))
-    for fault in (RuntimeError("shapes differ"), ValueError("x"), KeyError("y")):
+    assert "ulimit" in explain(ImportError("libtorch_cuda.so: failed to map segment from shared object"))
+    for fault in (ImportError("no x"), RuntimeError("shapes differ"), ValueError("x"), KeyError("y")):
         assert explain(fault) is None

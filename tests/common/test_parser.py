@@ -148,3 +148,8 @@ def test_flags_that_add_to_a_list_are_known_to_be_given():
     made.add_argument("--verbose", action="count", default=0)
     found = made.parse_args("--rate a b --rate c".split())
     assert found.rate == ["a", "b", "c"] and found.given == {"rate"} and made.parse_args([]).rate == []
+
+
+@pytest.mark.parametrize("value", ["181", "1e9", "-1", "nan"])
+def test_a_rotation_beyond_half_a_turn_is_refused(value, capsys):
+    assert "expected degrees from 0 to 180" in refused(capsys, parser(STEP_1), f"--rotation={value}")

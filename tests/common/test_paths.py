@@ -39,7 +39,7 @@ def test_each_path_lies_where_the_scripts_say():
     assert paths.results_folder("results/results.jsonl", "r", "Bald") == Path("results/r/Bald")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/a", "a\\b", "a\0b", "x..y", "a" * 201])
+@pytest.mark.parametrize("name", ["  ", "", ".", "..", "../x", "a/b", "/a", "a\\b", "a\0b", "x..y", "a" * 201])
 def test_a_name_that_leaves_its_folder_is_refused_wherever_it_is_used(name):
     calls = [
         lambda: paths.run_name(["Bald"], name),

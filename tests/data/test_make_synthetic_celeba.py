@@ -90,6 +90,20 @@ def test_the_contact_sheet_is_the_same_each_time_and_small_enough(small_set, tmp
         draw_contact_sheet(tmp_path, tmp_path / "c.png")
 
 
+def test_the_contact_sheet_takes_a_table_of_ones_own(tmp_path):
+    (tmp_path / "img_align_celeba").mkdir()
+    for name in ("a 1.png", "b.jpg"):
+        Image.new("RGB", (20, 30)).save(tmp_path / "img_align_celeba" / name)
+    table = tmp_path / "list_attr_celeba.csv"
+    text = "image_id,Hat & coat,Averyveryverylongname\na 1.png,1,0\nb.jpg,0,1\n"
+    table.write_text(text, encoding="utf-8-sig")
+    assert draw_contact_sheet(tmp_path, tmp_path / "sheet.png").is_file()
+    for other in (text.replace(",", ";").encode(), text.encode("utf-16"), b"", text.replace("1,0", "1,").encode()):
+        table.write_bytes(other)
+        with pytest.raises(InputError, match="has not the form"):
+            draw_contact_sheet(tmp_path, tmp_path / "sheet.png")
+
+
 def test_the_readme_has_a_row_with_the_base_rate_for_every_attribute():
     rows = re.findall(
         r"^\| (\w+) \| .+ \| ([\d.]+) \|$", (ROOT / "data" / "README.md").read_text("utf-8"), re.MULTILINE

@@ -320,7 +320,7 @@ def test_too_little_free_space_is_one_note_and_no_cache(paths, tmp_path, monkeyp
     cache.fill(range(COUNT))
     for _ in range(2):
         assert np.array_equal(read(cache, [1, 2]), expected(paths, [1, 2]))
-    assert len(notes) == 1 and "no image cache" in notes[0] and "GB free" in notes[0] and "--cache_path" in notes[0]
+    assert len(notes) == 1 and "no image cache" in notes[0] and "MB free" in notes[0] and "--cache_path" in notes[0]
 
 
 class Handle:

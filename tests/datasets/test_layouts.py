@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from utils.common.errors import InputError
 from utils.datasets import text
-from utils.datasets.folders import find_images
-from utils.datasets.layouts import ATTRIBUTES, read_attribute_table, read_partition, write_tables
+from utils.datasets.folders import find_images, missing_images_message
+from utils.datasets.layouts import ATTRIBUTES, AttributeTable, read_attribute_table, read_partition, write_tables
 from utils.datasets.tables import parse_rows
 
 
@@ -32,6 +32,9 @@ def test_there_are_forty_attributes_in_the_official_order():
         ("list_attr_celeba.csv", "image_id;Bald;Young\n000001.jpg;-1;1\n000002.jpg;1;-1\n"),
         ("list_attr_celeba.csv", "image_id;Bald;Young\n000001.jpg;0,0;1,0\n000002.jpg;1,0;0,0\n"),  # decimal commas
         ("list_attr_celeba.csv", "image_id\tBald\tYoung\n000001.jpg\t-1\t1\n000002.jpg\t1\t-1\n"),
+        ("list_attr_celeba.csv", "image_id|Bald|Young\n000001.jpg|-1|1\n000002.jpg|1|-1\n"),
+        ("list_attr_celeba.csv", "image_id,Bald,Young\n000001.jpg,\u22121,+1\n000002.jpg,1,\u22121\n"),  # typeset
+        ("list_attr_celeba.txt", "2\n\nBald Young\n000001.jpg -1 1\n000002.jpg 1 -1\n"),
         ("list_attr_celeba.csv", "image_id Bald Young\n000001.jpg -1 1\n000002.jpg 1 -1\n"),
         ("list_attr_celeba.csv", "Faces of a study\n\nimage_id,Bald,Young\n000001.jpg,-1,1\n000002.jpg,1,-1\n"),
         ("list_attr_celeba.csv", "Faces, 2015,,\nimage_id,Bald,Young,\n000001.jpg,-1,1,\n000002.jpg,1,-1,\n,,,\n"),
@@ -65,6 +68,8 @@ def test_every_common_form_of_the_table_reads_the_same(tmp_path, name, text, enc
         ("2\nBald Young\na.jpg 1 -\nb.jpg 1 1\n", r"'-'"),
         ("3\nBald Young\na.jpg 1 1\nb.jpg 1 1\n", r"line 1 of .* promises 3 images, the table has 2 rows"),
         ("a.jpg 1 1\nBald Young\n", r"line 1 of .* expected the number of images"),
+        ("\u0662\nBald Young\na.jpg 1 1\nb.jpg 1 1\n", r"line 1 of .* expected the number of images"),
+        ("1\nBald Very Young\na.jpg 1 1\n", r"line 3 of .* has 3 columns, expected 4: .*with blanks take a .csv"),
         ("2\nBald Young\na.jpg 1 1\na.jpg 1 1\n", r"names 1 images more than once \(first: a.jpg\)"),
         ("0\nBald Young\n", r"has no rows"),
         ("3\nBald Young\na.jpg 1 -1\nb.jpg 0 0\nc.jpg 0 1\n", r"column Young .* mixes -1 and 0"),
@@ -88,6 +93,16 @@ def test_a_malformed_table_is_one_line_that_says_where(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (b"a.jpg,1,0\nb.jpg,0,1\n", r"line 1 of .* holds labels, expected the names of the columns"),
+        (b",image_id,Bald\n0,a.jpg,1\n", r"line 2 of .* names of the images must be column 1"),
+        (b"Bald,image_id\n1,a.jpg\n", r"line 2 of .* names of the images must be column 1"),
+        (b"image_id,Bald,,Young\na.jpg,1,1,1\n", r"no or doubled attribute names in line 1"),
+        (b'image_id,"Bald\nhead",Young\na.jpg,1,1\n', r"line 2 of .* quotation mark that is not closed"),
+        ("image_id,M\u00fcde\na.jpg,1\n".encode("latin-1"), r"line 1 of .* is no UTF-8"),
+        (b"\n <!DOCTYPE html>\n", r"is a web page"),
+        (b'[{"image_id": "a.jpg", "Bald": 1}]', r"is JSON"),
+        (b"PAR1\x15", r"is a Parquet file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", r"pointer of Git LFS"),
         (b"image_id,Bald,Young\na.jpg,1,\n", r"line 2 of .* an empty cell in column 3, .*\(Young\): fill it or leave"),
         (b"image_id,Bald,Young\na.jpg,1,1\nb.jpg,,1\n", r"line 3 of .* an empty cell in column 2, .*\(Bald\)"),
         (b"image_id,Bald,Young\na.jpg,1,1\nb.jpg,,1,1\n", r"line 3 of .* has 4 columns, expected 3"),
@@ -309,3 +324,21 @@ def test_names_are_matched_in_either_form_of_unicode(tmp_path):
     assert find_images(tmp_path, np.array([composed, "b.jpg", "c.jpg"])).tolist() == [parted, "b.jpg", ""]
     (tmp_path / composed).touch()  # a file of this very name comes first
     assert find_images(tmp_path, np.array([composed, parted])).tolist() == [composed, parted]
+
+
+def test_names_that_are_missing_because_of_the_encoding_say_so(tmp_path):
+    (tmp_path / "list_eval_partition.txt").write_bytes("m\u00fcde.jpg 0\n".encode("latin-1"))
+    with pytest.raises(InputError, match="no UTF-8 perhaps"):
+        read_partition(tmp_path, np.array(["m\u00fcde.jpg"]))
+    assert "no UTF-8 perhaps" in missing_images_message(tmp_path, np.array(["m\udcfcde.jpg"]), np.array([False]))
+
+
+def test_names_with_blanks_are_written_so_that_they_can_be_read(tmp_path):
+    names = ("Hat & coat", 'A "B", C', "M\u00fcde")
+    table = AttributeTable(np.array(["a 1.jpg", "b.jpg"]), names, np.array([[1, 0, 1], [0, 1, 1]], np.uint8))
+    write_tables(tmp_path, table, np.array([0, 2]))
+    again = read_attribute_table(tmp_path)
+    assert again.names == names and again.image_ids.tolist() == ["a 1.jpg", "b.jpg"]
+    assert again.labels.tolist() == table.labels.tolist()
+    assert read_partition(tmp_path, again.image_ids).tolist() == [0, 2]
+    assert not (tmp_path / "list_attr_celeba.txt").exists()

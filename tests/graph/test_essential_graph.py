@@ -88,6 +88,8 @@ def test_graphml_holds_every_node_and_edge():
 def test_an_absent_graph_says_which_step_makes_it(tmp_path):
     with pytest.raises(InputError, match="no graph at .*t.json: run step 2 first"):
         read_graph(tmp_path / "t.json")
+    with pytest.raises(InputError, match="no graph at .* but a folder, a pipe or a device"):
+        read_graph(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"format": "other"}', "[1]"])

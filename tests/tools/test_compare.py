@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -14,5 +15,12 @@ def test_a_folder_without_audits_says_how_to_make_one(tmp_path):
 def test_a_damaged_audit_is_named(tmp_path):
     (tmp_path / "erased").mkdir()
     (tmp_path / "erased" / "audit_Bald.json").write_text('{"nets": {', encoding="utf-8")
+    with pytest.raises(InputError, match="audit_Bald.json is no audit"):
+        main(SimpleNamespace(folder=str(tmp_path)))
+
+
+def test_a_pipe_is_no_audit_and_nobody_waits_for_it(tmp_path):
+    (tmp_path / "erased").mkdir()
+    os.mkfifo(tmp_path / "erased" / "audit_Bald.json")
     with pytest.raises(InputError, match="audit_Bald.json is no audit"):
         main(SimpleNamespace(folder=str(tmp_path)))

@@ -95,7 +95,10 @@ def test_a_plain_state_dict_is_exported_as_what_the_flags_say(model, tmp_path, m
     assert "assumed, for a plain state dict does not say: --model resnet18 --img_size 224 --mean half" in said
     assert f"images must be prepared so: RGB, 224 x 224 px, {NORMALISATION}" in said
     run_step("tools.export", *words, "--task", "Bald", "Smiling", "--mean", "imagenet", "--img_size", "32")
-    assert "RGB, 32 x 32 px, (x / 255 - [0.485 0.456 0.406]) / [0.229 0.224 0.225]" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "RGB, 32 x 32 px, (x / 255 - [0.485 0.456 0.406]) / [0.229 0.224 0.225]" in said
+    assert "assumed, for a plain state dict does not say: --model resnet18\n" in said
+    assert written[1]["heads"] == '["Bald", "Smiling"]'
     assert [(facts["img_size"], facts["kind"], facts["attributes"]) for facts in written] == [
         ("224", "plain state dict", "Bald Smiling"),
         ("32", "plain state dict", "Bald Smiling"),

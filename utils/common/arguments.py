@@ -11,6 +11,7 @@ from utils.common.normalisation import add_normalisation_arguments
 from utils.common.parser import (  # noqa: F401
     SETTINGS,
     Parser,
+    degrees,
     head_or_place,
     non_negative_float,
     non_negative_int,

@@ -42,6 +42,8 @@ def explain(error):
     ):
         where = "the GPU's memory" if "cuda" in text else "memory"
         return f"{where} is used up: use a smaller --batch_size (or --img_size)"
+    if isinstance(error, ImportError) and "failed to map segment" in text:
+        return "memory is used up before PyTorch is loaded: allow more of it (ulimit -v)"
     if "can't start new thread" in text:
         return "no thread can be started, memory or processes are used up: allow more of them (ulimit -v, ulimit -u)"
     if isinstance(error, OSError):

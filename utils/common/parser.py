@@ -178,6 +178,11 @@ def share(text):
     return _number(text, float, lambda value: 0 < value <= 1, "a share above 0 and at most 1")
 
 
+def degrees(text):
+    """Number in [0, 180]."""
+    return _number(text, float, lambda value: 0 <= value <= 180, "degrees from 0 to 180")
+
+
 def path(text):
     """A path; `~` and `~user` in front are home folders: the shell reads them so, but not behind `--out=`.
 

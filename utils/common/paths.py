@@ -85,7 +85,7 @@ def _hexadecimal(sign):
 
 def _checked(name, what):
     """The name, if it is one path component that stays in its folder."""
-    leaves = name in ("", ".") or ".." in name or any(sign in name for sign in "/\\\0")
+    leaves = not name.strip() or name == "." or ".." in name or any(sign in name for sign in "/\\\0")
     if leaves or len(name.encode("utf-8", "surrogatepass")) > 200:
         raise InputError(f"{what} {name[:60]!r} can't name a file: use a short name without '/', '\\' and '..'")
     return name

@@ -64,7 +64,7 @@ class ImageCache:
             lacking = self._lacking(rows)
             needed, free = len(lacking) * self._row_bytes, shutil.disk_usage(self._folder).free
             if needed > free and self.file != self._final:
-                raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free")
+                raise OSError(errno.ENOSPC, f"{needed / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free")
             # processes of one training begin at different places, and skip what the others have done
             lacking = np.roll(lacking, -(len(lacking) * distributed.rank() // distributed.world_size()))
             step, hidden = max(1, MARK_EVERY // self._row_bytes), not (progress and len(lacking)) or None

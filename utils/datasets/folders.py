@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
-from utils.datasets.text import shown
+from utils.datasets.text import encoding_hint, shown
 
 IMAGES = "img_align_celeba"
 
@@ -81,8 +81,10 @@ def missing_images_message(image_folder, image_ids, present):
     """One line on the images that are not there: `image_ids` (N,) str, `present` (N,) bool."""
     others = next((entry.name for entry in os.scandir(image_folder)), None)
     seen = f"; the folder holds files such as {shown(others)}" if others and not present.any() else ""
+    first = str(image_ids[present.argmin()])
+    seen += encoding_hint([first])
     return (
         f"{(~present).sum():,} of {len(image_ids):,} images are missing in {image_folder} "
-        f"(first: {shown(image_ids[present.argmin()])}{seen}): add them, or train with --allow_missing to use the "
+        f"(first: {shown(first)}{seen}): add them, or train with --allow_missing to use the "
         "others only"
     )

@@ -16,7 +16,7 @@ import pandas as pd
 from utils.common.errors import InputError, did_you_mean
 from utils.datasets.folders import IMAGES, composed, need_files
 from utils.datasets.tables import read_table
-from utils.datasets.text import shown
+from utils.datasets.text import encoding_hint, shown, split_cells
 
 ATTRIBUTES = tuple(
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
@@ -120,22 +120,26 @@ def _partition_of(path, image_ids):
     if lost.any():
         raise InputError(
             f"{lost.sum():,} of {len(image_ids):,} images are not in {path} "
-            f"(first: {shown(image_ids[lost.argmax()])}): add them there or pass --split released"
+            f"(first: {shown(image_ids[lost.argmax()])}{encoding_hint(names)}): add them there or pass --split released"
         )
     return parts[places, 0]
 
 
 def write_tables(folder, table, partition=None):
-    """Write a table, and if given a (N,) partition, in the official and the CSV form."""
+    """Write a table, and if given a (N,) partition, in the official and the CSV form.
+
+    In the official form blanks part the names of the attributes: the CSV stands alone where names have some.
+    """
     folder, ids = Path(folder), table.image_ids.tolist()
     signs = np.where(table.labels, 1, -1).tolist()
-    with open(folder / TABLE_FILES[0], "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(f"{len(ids)}\n{' '.join(table.names)}\n")
-        file.writelines(
-            f"{name} {' '.join(f'{sign:2d}' for sign in row)}\n" for name, row in zip(ids, signs, strict=True)
-        )
+    for name in TABLE_FILES[: all(split_cells(name) == [name] for name in table.names)]:
+        with open(folder / name, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{len(ids)}\n{' '.join(table.names)}\n")
+            file.writelines(
+                f"{name} {' '.join(f'{sign:2d}' for sign in row)}\n" for name, row in zip(ids, signs, strict=True)
+            )
     with open(folder / TABLE_FILES[1], "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(f"image_id,{','.join(table.names)}\n")
+        file.write(f"image_id,{','.join(map(_cell, table.names))}\n")
         file.writelines(f"{_cell(name)},{','.join(map(str, row))}\n" for name, row in zip(ids, signs, strict=True))
     if partition is None:
         return

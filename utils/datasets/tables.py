@@ -16,11 +16,13 @@ import pandas as pd
 from utils.common.errors import InputError
 from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, numbers_by_text, read_text, shown, split_cells
 
-TO_BLANKS = bytes.maketrans(b',;"\t\r', b"     ")  # one rule for the blank-separated and the comma-separated form
+TO_BLANKS = bytes.maketrans(b',;|"\t\r', b"      ")  # one rule for the blank-separated and the comma-separated form
 MAX_COLUMNS = 4096
 MAX_NAME = 255  # characters: no disk takes longer ones
+BLANKS = " (names of attributes with blanks take a .csv)"
 TOP = 20  # lines in which the head is looked for
 IMAGE = re.compile("image|file|name|path|id", re.IGNORECASE)  # how people head the column of names
+FILE = re.compile(r".*\.(jpe?g|png|bmp|gif|tiff?|webp)", re.IGNORECASE)
 
 
 def read_table(path, values, columns=None):
@@ -35,17 +37,19 @@ def read_table(path, values, columns=None):
     """
     text = read_text(path)
     top = [line.decode("utf-8", "replace").strip("\r") for line in text.split(b"\n", TOP)[:TOP]]
-    part, head, whole = _find_head(top, numbers_by_text(values), columns, path.suffix == ".txt")
+    known = numbers_by_text(values)
+    part, head, whole = _find_head(top, known, columns, path.suffix == ".txt")
     above, body = _cut(text, head + 1)
-    names = split_cells(above.pop(), part)[whole:] if above and not columns else []
-    count, counted = above[-1].strip() if above else "", path.suffix == ".txt" and not (columns or whole)
-    if counted and not count.isdecimal():
+    names = _names_of(path, head, above.pop(), part, known)[whole:] if above and not columns else []
+    count = next((line.strip() for line in reversed(above) if line.strip()), "")
+    counted = path.suffix == ".txt" and not (columns or whole)
+    if counted and not (count.isascii() and count.isdecimal()):
         raise InputError(
             f"line {max(head, 1)} of {path} is {count[:40]!r}, expected the number of images: "
             "write the number of rows there, or save the table as .csv"
         )
     width = 1 + (columns or len(names))
-    if width == 1 or len(set(names)) < len(names):
+    if width == 1 or len(set(names)) < len(names) or "" in names:
         twice = next((f" ({shown(name)})" for name in names if names.count(name) > 1), "")
         raise InputError(f"{path} has no or doubled attribute names in line {head + 1}{twice}: give each column a name")
     if width > MAX_COLUMNS:
@@ -66,7 +70,7 @@ def read_table(path, values, columns=None):
 
 
 def parse_rows(path, body, skip, width, values):
-    """Rows of a regular table: a name, then width - 1 numbers, parted by blanks, commas or semicolons.
+    """Rows of a regular table: a name, then width - 1 numbers, parted by blanks, commas, semicolons or upright strokes.
 
     Args:
         path: of the file, for errors; body: bytes of the rows, which begin after `skip` lines; empty lines are passed
@@ -96,6 +100,18 @@ def parse_rows(path, body, skip, width, values):
     raise _no_rows(path)
 
 
+def _names_of(path, head, line, part, known):
+    """The cells of the head. Raises: InputError if they are labels, or it can't be told what they are."""
+    where, names = f"line {head + 1} of {path}", split_cells(line, part)
+    if len(names) > 1 and all(name in known for name in names[1:]):
+        raise InputError(f"{where} holds labels, expected the names of the columns: write them above it")
+    if part and line.count('"') % 2:
+        raise InputError(f"{where} has a quotation mark that is not closed: write each name in one line")
+    if "\ufffd" in line:
+        raise InputError(f"{where} is no UTF-8, as Latin-1 or Windows-1252 are not: save the table as UTF-8")
+    return names
+
+
 def _read_line_by_line(path, body, skip, width, values, part, columns):
     """What `parse_rows` returns, of a table with irregular rows; raises InputError at the first without a meaning."""
     known, names, rows = numbers_by_text(values), [], []
@@ -103,7 +119,7 @@ def _read_line_by_line(path, body, skip, width, values, part, columns):
         cells = _cells(line.decode("utf-8", "surrogateescape").strip("\r\n "), part, width, known)
         if not any(cells):
             continue
-        _check_width(path, number, cells, width)
+        _check_width(path, number, cells, width, "" if part or len(cells) == width else BLANKS)
         numbers = [known.get(cell) for cell in cells[1:]]
         if None in numbers:
             place = numbers.index(None) + 1
@@ -117,9 +133,9 @@ def _read_line_by_line(path, body, skip, width, values, part, columns):
     return _array_of(path, names), np.array(rows, np.int8)
 
 
-def _check_width(path, number, cells, width):
+def _check_width(path, number, cells, width, hint=""):
     if len(cells) != width:
-        raise InputError(f"line {number} of {path} has {len(cells)} columns, expected {width}: correct the line")
+        raise InputError(f"line {number} of {path} has {len(cells)} columns, expected {width}: correct the line{hint}")
 
 
 def _no_rows(path):
@@ -130,6 +146,8 @@ def _wrong_cell(path, number, column, cell, values, columns):
     expected = f"expected one of {', '.join(map(str, values))}{f' ({shown(columns[column - 2])})' if columns else ''}"
     if cell.lower() in NO_LABEL:
         what, cure = f"an empty cell{f' ({cell})' if cell else ''}", "fill it or leave the line out"
+    elif columns and FILE.fullmatch(cell):
+        what, cure = repr(cell[:60]), "the names of the images must be column 1 (in pandas: index=False)"
     else:
         what, cure = repr(cell[:60]), "correct the line"
     return InputError(f"line {number} of {path} has {what} in column {column}, {expected}: {cure}")
@@ -155,13 +173,13 @@ def _find_head(top, known, columns, official):
     it is where the form has it, so that the error is about the row.
     """
     filled = [line for line in top if line.strip()]
-    likely = (sign for sign in ";,\t" if 2 * sum(sign in line.strip("\t") for line in filled) > len(filled))
+    likely = (sign for sign in ";,\t|" if 2 * sum(sign in line.strip("\t") for line in filled) > len(filled))
     likely = next(likely, None)
     if columns:
         lines = [(n, split_cells(line, likely)) for n, line in enumerate(top) if line.strip()]
         rows = [n for n, words in lines if not _names_columns(words) or "." in words[0]]  # image names have a dot
         return likely, max((n for n, _ in lines if n < min(rows, default=TOP)), default=-1), True
-    for part in (";", ",", "\t", None):
+    for part in (";", ",", "\t", "|", None):
         lines = [(n, split_cells(line, part)) for n, line in enumerate(top) if part is None or part in line]
         lines = [(n, words) for n, words in lines if words]
         for (head, names), (_, words) in zip(lines, lines[1:], strict=False):

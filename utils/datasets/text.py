@@ -9,7 +9,18 @@ import numpy as np
 from utils.common.errors import InputError
 
 MAX_BYTES, MAX_LINE, MAX_ROWS = 1 << 28, 1 << 20, 10**7  # of a table: ten times CelebA's and more
-FOREIGN = {b"PK\3\4": "an Excel or zip file", b"\x1f\x8b": "a compressed file", b"<": "a web page", b"%PDF": "a PDF"}
+FOREIGN = {
+    b"PK\3\4": "an Excel or zip file",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"\x1f\x8b": "a compressed file",
+    b"<": "a web page",
+    b"%PDF": "a PDF",
+    b"PAR1": "a Parquet file",
+    b"SQLite format 3": "a database",
+    b"{": "JSON or RTF",
+    b"[{": "JSON",
+    b"version https://git-lfs": "only a pointer of Git LFS (git lfs pull gets the file)",
+}
 NO_LABEL = ("", "nan", "na", "n/a", "null", "none", "?")
 NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 
@@ -17,6 +28,12 @@ NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 def shown(name):
     """A name, or another text from a file, fit for a line: escaped what is not printable, cut what is long."""
     return repr(str(name)[:200])[1:-1]
+
+
+def encoding_hint(names):
+    """A hint that a table is no UTF-8, if any of its names has bytes that are not; else an empty text."""
+    strange = any(re.search("[\ud800-\udfff]", str(name)) for name in names)
+    return "; the table is no UTF-8 perhaps, save it as UTF-8" if strange else ""
 
 
 def read_text(path):
@@ -34,7 +51,8 @@ def read_text(path):
     if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         text = text.decode("utf-16", "replace").encode("utf-8", "replace")
     text = text.removeprefix(BOM_UTF8)
-    kind = next((kind for start, kind in FOREIGN.items() if text.startswith(start)), None)
+    start = text[:4096].lstrip()
+    kind = next((kind for first, kind in FOREIGN.items() if start.startswith(first)), None)
     if kind or b"\0" in text:
         raise InputError(f"{path} is {kind or 'no text'}: save the table as text (CSV in UTF-8) under this name")
     text = text if b"\n" in text else text.replace(b"\r", b"\n")
@@ -65,9 +83,12 @@ def split_cells(line, part=None):
 
 
 def numbers_by_text(values):
-    """{text: number} of whole numbers as programs write them: 1, and 1.0 or 1,0 with up to 6 zeros."""
+    """{text: number} of whole numbers as programs write them: 1, +1, a typeset -1; 1.0 or 1,0 with up to 6 zeros."""
     ends = ("", *(f"{sign}{'0' * count}" for sign in ".," for count in range(1, 7)))
-    return {f"{value}{end}": value for value in values for end in ends}
+    words = [
+        (word, value) for value in values for word in {str(value), f"{value:+d}", f"{value}".replace("-", "\u2212")}
+    ]
+    return {f"{word}{end}": value for word, value in words for end in ends}
 
 
 def is_number(cell):

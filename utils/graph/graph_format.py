@@ -76,8 +76,10 @@ def read_text(path, absent):
     Raises: InputError if the file is absent, too long or no text
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(absent)
+    if not path.is_file():
+        raise InputError(f"no graph at {path} but a folder, a pipe or a device: name the file of one")
     with open(path, "rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:

@@ -27,7 +27,7 @@ from utils.training.resume import check_settings, load_parts
 
 
 class TrainingDiverged(InputError, RuntimeError):
-    """The loss is no longer a number."""
+    """The loss or a weight is no longer a number."""
 
 
 class TrainingStopped(Stopped):
@@ -99,8 +99,8 @@ def train_epochs(
         fixed: {what: plain value} that decides the result, kept in the state; None: `TrainingSettings.fixed`
         stopping: a `utils.common.interrupts.Stopping` that may end the training after a whole batch
     Yields: Progress
-    Raises: TrainingDiverged if the loss is no number; TrainingStopped; InputError if there is nothing to train on or
-        `state` is of other settings
+    Raises: TrainingDiverged if the loss or a weight is no number; TrainingStopped; InputError if there is nothing to
+        train on or `state` is of other settings
     """
     device, amp = torch.device(device), resolve_amp(settings.amp, device)
     rows = np.asarray(data.rows("train") if train_rows is None else train_rows)
