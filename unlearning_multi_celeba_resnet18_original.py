@@ -72,7 +72,7 @@ def main(args):
     if args.evaluate_only:
         network, data = open_trained(files.last, heads, **flags | {"device": device})
         run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))
-        model = network.model
+        print(tables.heads_table(evaluate(network.model, data, data.rows("test"), args.batch_size, device)))
     else:
         settings, augment = recipe.settings_from_flags(**flags), recipe.augmentation_from_flags(**flags)
         data = open_training_data(heads, **flags)
@@ -93,7 +93,7 @@ def main(args):
                 print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
                 checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
                 kept.keep(epoch, checkpoint, tables.mean_auc(figures))
-    print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
+            print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
     print(next_steps.after_training(left_out, flags))
     distributed.stop()
 

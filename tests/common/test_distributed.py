@@ -359,8 +359,21 @@ def test_processes_that_do_not_meet_say_so(monkeypatch):
         distributed.start("cpu")
 
 
-def test_a_lost_connection_is_told_from_other_faults():
+def test_a_lost_connection_is_told_from_other_faults_with_its_reason(monkeypatch):
     assert distributed.is_lost(RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]:7"))
     assert distributed.is_lost(torch.distributed.DistBackendError("NCCL error"))
     assert not distributed.is_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    place = "NCCL error in: /torch/csrc/a.cpp:80, invalid usage, NCCL version 2.27\nncclInvalidUsage: …\nLast error:\n"
+    for text, told in (
+        (
+            f"{place}Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 5000",
+            "Duplicate GPU detected : rank",
+        ),
+        ("[pair.cc:534] Connection closed by peer\nframe 1", "all end ([pair.cc:534] Connection closed by peer)"),
+        ("", "all end (DistBackendError)"),
+    ):
+        error, shown = torch.distributed.DistBackendError(text), []
+        monkeypatch.setattr(processes, "last_words", lambda message, _, shown=shown: shown.append(message))
+        distributed._show_error(type(error), error, None)
+        assert told in shown[0] and shown[0].startswith("error: another process") and shown[0].count("\n") == 1
     assert processes.joined.count == 1

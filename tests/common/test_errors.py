@@ -5,9 +5,9 @@ import errno
 import pytest
 import torch
 
-from utils.common.errors import InputError, explain
+from utils.common.errors import LESS, InputError, explain
 
-USED_UP = "is used up: use a smaller --batch_size (or --img_size)"
+USED_UP = f"out of memory: {LESS}"
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_memory_that_is_used_up_names_the_batch_size(error):
 def test_an_allocation_that_no_machine_can_serve_is_explained():
     with pytest.raises(RuntimeError) as raised:
         torch.empty(1 << 60, dtype=torch.uint8)
-    assert explain(raised.value) == f"memory {USED_UP}"
+    assert explain(raised.value) == USED_UP
 
 
 def test_the_users_own_mistakes_and_files_are_told_and_nothing_else():
@@ -36,5 +36,6 @@ def test_the_users_own_mistakes_and_files_are_told_and_nothing_else():
     assert explain(PermissionError(errno.EACCES, "Permission denied", "x.pth")).startswith("Permission denied: x.pth: ")
     assert "ulimit" in explain(RuntimeError("can't start new thread"))
     assert "ulimit" in explain(ImportError("libtorch_cuda.so: failed to map segment from shared object"))
-    for fault in (ImportError("no x"), RuntimeError("shapes differ"), ValueError("x"), KeyError("y")):
+    faults = [ImportError("no x"), RuntimeError("shapes differ"), ValueError("x"), KeyError("unable to allocate")]
+    for fault in faults:
         assert explain(fault) is None

@@ -33,17 +33,27 @@ def test_the_second_signal_ends_a_step_that_python_cannot_look_into():
 import hashlib, os, signal, sys, threading
 from utils.common.interrupts import Stopping
 Stopping.PATIENCE = 0.0
-def twice(main=threading.main_thread().ident):
-    while sys._current_frames()[main].f_lineno != 12:
-        pass
+sys.setswitchinterval(1000)  # the thread begins where the main one waits in C
+working = threading.Event()
+def twice():
+    working.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
 with Stopping() as stopping, stopping.finishing():
     threading.Thread(target=twice, daemon=True).start()
+    working.set()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in one step of Python's
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 130, done.stderr
+
+
+def test_once_it_is_stopping_further_signals_are_ignored_and_end_nothing():
+    with Stopping() as stopping:
+        with pytest.raises(Stopped), stopping.finishing():
+            signal.raise_signal(signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
 
 
 def test_a_signal_that_nobody_asked_for_is_raised_at_the_end():

@@ -77,7 +77,7 @@ def test_an_error_of_the_system_without_a_number_is_one_line_too(monkeypatch, ca
 def test_out_of_memory_says_what_to_make_smaller(error, monkeypatch, capsys):
     code, said = end_of(raising(error), monkeypatch, capsys)
     assert code == 2 and said.count("\n") == 1
-    assert "memory is used up: use a smaller --batch_size (or --img_size)" in said
+    assert "out of memory: use smaller images or batches (--img_size, --batch_size where there is one), or " in said
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("bug"), KeyError("x")])

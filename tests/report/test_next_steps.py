@@ -34,6 +34,21 @@ def test_training_leads_to_the_graph_of_the_same_task():
     )
 
 
+@pytest.mark.parametrize(("word", "value"), [("--allow_missing", True), ("--no-allow_missing", False)])
+def test_absent_images_and_the_results_file_are_handed_on_and_torchrun_stays(word, value, monkeypatch):
+    words = [word, "--results", "my results/r.jsonl"]
+    for line in (
+        next_steps.after_training([], flags_of(STEP_1, *words)),
+        next_steps.after_training(["Bald"], flags_of(STEP_1, *words)),
+        next_steps.after_graph("x.png", flags_of(STEP_2, *words)),
+        next_steps.after_unlearning("x", flags_of(STEP_3, *words)),
+    ):
+        found = parsed(line)
+        assert (found["allow_missing"], found["results"]) == (value, "my results/r.jsonl")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert ": torchrun … unlearning_multi" in next_steps.after_training([], flags_of(STEP_1))
+
+
 def test_an_oracle_leads_to_an_audit_against_it():
     found = parsed(next_steps.after_training(["Bald"], flags_of(STEP_1, "--setting", "I", "--leave_out", "0")))
     assert (found["setting"], found["target_class"], found["audit"]) == ("I", ["Bald"], "quick")

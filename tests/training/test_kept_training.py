@@ -15,9 +15,15 @@ from utils.common import paths
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopping
 from utils.datasets.augmentation import Augmentation
+from utils.training.batches import Generators
 from utils.training.loop import TrainingStopped, fit
 from utils.training.recipe import TrainingSettings
-from utils.training.resume import load_training_state, save_training_state
+from utils.training.resume import (
+    KeptTraining,
+    load_training_state,
+    save_training_state,
+    training_files,
+)
 
 SETTINGS = TrainingSettings(**QUICK)
 FLAGS = "--task Bald Eyeglasses --device cpu --model shufflenet_v2_x0_5 --img_size 32 --batch_size 30 --cache_path none"
@@ -151,6 +157,40 @@ def test_a_signal_while_files_are_written_costs_none_of_them(file, train, finish
     train("--resume")
     assert NETWORK.read_bytes() == (finished / NETWORK).read_bytes()
     assert BEST.read_bytes() == (finished / BEST).read_bytes()
+
+
+def test_a_stop_in_the_last_evaluation_names_the_command_that_evaluates(train, finished, monkeypatch, capsys):
+    monkeypatch.chdir(finished)
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.evaluation.predict.evaluate", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(SystemExit) as ended:
+            train("--resume")
+    assert ended.value.code == 130
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("stopped; go on with: python step_1.py") and said.endswith(" --resume")
+
+
+def test_signals_while_the_state_of_a_stopped_training_is_written_are_ignored(tmp_path, monkeypatch):
+    files = training_files(tmp_path, "run")
+    kept, state = KeptTraining(files, {}, 1), {}
+
+    def interrupted(path, content):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
+        state.update(content)
+
+    monkeypatch.setattr("utils.training.resume.save_training_state", interrupted)
+    with pytest.raises(SystemExit), Stopping(), kept.saved_when_stopped():
+        raise TrainingStopped(signal.SIGTERM, {"step": 3})
+    assert state["step"] == 3
+
+
+def test_signals_while_the_state_of_a_stopped_training_is_gathered_are_ignored(monkeypatch):
+    states = Generators.states
+    monkeypatch.setattr(Generators, "states", lambda self: signal.raise_signal(signal.SIGTERM) or states(self))
+    with pytest.raises(TrainingStopped) as stopped, Stopping() as stopping:
+        fit(Net(), Pixels(), SETTINGS, augment=Interrupting(2), stopping=stopping)
+    assert stopped.value.state["step"] == 2
 
 
 def test_a_stop_before_the_first_batch_that_was_to_replace_a_training_repeats_the_command(train, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from small_training import QUICK, TURN, Net, Pixels
 from utils.common.errors import InputError
 from utils.training.loop import fit
 from utils.training.recipe import TrainingSettings
-from utils.training.resume import load_training_state, save_training_state
+from utils.training.resume import check_settings, load_training_state, save_training_state
 
 
 @pytest.mark.parametrize("scheduler", ["cosine_restarts", "onecycle"])
@@ -57,6 +57,14 @@ def test_resuming_with_other_settings_names_both_sides():
         fit(Net(), Pixels(count=20), TrainingSettings(**QUICK), state=state)
     with pytest.raises(InputError, match="had augment None, asked for is Augmentation"):
         fit(Net(), Pixels(), TrainingSettings(**QUICK), state=state, augment=TURN)
+
+
+@pytest.mark.parametrize("only", [None, ["lr", "model"]])
+def test_a_state_of_an_earlier_version_is_not_asked_to_be_the_same(only):
+    for before, now in (({"lr": 1}, {"lr": 1, "model": "resnet18"}), ({"lr": 1, "model": None}, {"lr": 1})):
+        with pytest.raises(InputError, match="is of an earlier version of these scripts: train anew with --force$"):
+            check_settings({"settings": before}, now, only)
+    check_settings({"settings": {"lr": 1, "model": None}}, {"lr": 1, "model": None}, only)
 
 
 def test_resuming_a_finished_training_gives_its_network_and_trains_no_more():

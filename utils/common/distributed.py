@@ -25,7 +25,7 @@ from utils.common.processes import is_main
 
 JOIN = timedelta(minutes=10)  # until all processes are there
 PATIENT = timedelta(days=30)  # the first may decode images for hours; a process that has ended is noticed at once
-LOST = "another process of this program has ended: all end"
+LOST = "another process of this program has ended, or can't be reached: all end"
 
 _state = {"device": None, "patient": None, "alone": False}
 
@@ -92,12 +92,20 @@ def _is_first_to_fail(store, key):
 
 def _show_error(kind, error, trace):
     """Show what ends this process, if it is the first that ends, and end it."""
-    shown = [f"error: {LOST}\n"] if is_lost(error) else traceback.format_exception(kind, error, trace)
+    shown = (
+        [f"error: {LOST} ({_reason(error)})\n"] if is_lost(error) else traceback.format_exception(kind, error, trace)
+    )
     processes.last_words("".join(shown), 1)
 
 
+def _reason(error):
+    """The line of a group's error that says most: NCCL's first is a place in its code, what it found stands last."""
+    before, _, last = str(error).partition("Last error:")
+    return errors.first_line(last if last.strip() else before or type(error).__name__)
+
+
 def is_lost(error):
-    """Whether an error says no more than that another process is gone."""
+    """Whether an error is one of the group's: as a rule, but not surely, that another process is gone."""
     words = ("gloo", "connection closed by peer", "connection reset", "nccl", "broken pipe")
     lost = isinstance(error, distributed.DistError) or any(word in str(error).lower() for word in words)
     return isinstance(error, RuntimeError) and lost

@@ -15,6 +15,7 @@ CURES = {
     "ESTALE": "the file server fails; run the same command again",
     "EMFILE": "raise the number of open files (ulimit -n), or use fewer --num_workers",
 }
+LESS = "use smaller images or batches (--img_size, --batch_size where there is one), or close other programs"
 #: what systems, PyTorch, its libraries and numpy say when memory is used up
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "unable to allocate", "bad_alloc", "alloc_failed")
 
@@ -35,16 +36,13 @@ def explain(error):
     text = str(error).lower()
     if isinstance(error, InputError):
         return str(error)
-    if (
-        isinstance(error, MemoryError)
-        or getattr(error, "errno", None) == errno.ENOMEM
-        or any(words in text for words in NO_MEMORY)
-    ):
-        where = "the GPU's memory" if "cuda" in text else "memory"
-        return f"{where} is used up: use a smaller --batch_size (or --img_size)"
+    said = isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)
+    if said or isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        where = "the GPU is out of memory" if "cuda" in text else "out of memory"
+        return f"{where}: {LESS}"
     if isinstance(error, ImportError) and "failed to map segment" in text:
         return "memory is used up before PyTorch is loaded: allow more of it (ulimit -v)"
-    if "can't start new thread" in text:
+    if isinstance(error, RuntimeError) and "can't start new thread" in text:
         return "no thread can be started, memory or processes are used up: allow more of them (ulimit -v, ulimit -u)"
     if isinstance(error, OSError):
         names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)

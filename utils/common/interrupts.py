@@ -25,6 +25,7 @@ class Stopping:
 
     Python sees a signal between two of its own steps only, and a batch may be one step of seconds: a thread counts the
     signals meanwhile, and ends the program where the second one is not seen within PATIENCE seconds.
+    Once it has raised, further signals are ignored: what was done is being saved (SIGKILL is left for who cannot wait).
     Outside of the context, and in other threads than the main one, it changes nothing.
     """
 
@@ -78,19 +79,45 @@ class Stopping:
         finally:
             self._waits = False
         if self.requested:
+            self.ignore_more()
             raise Stopped(self.number)
+
+    def ignore_more(self):
+        """From here to the end of the context further signals change nothing: schedulers send theirs twice."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+        self._over.set()
 
     def _come(self, number, _frame):
         first, self.number = self.number is None, self.number or number
         if not (first and self._waits):
+            self.ignore_more()
             raise Stopped(number)
+
+
+@contextmanager
+def undisturbed():
+    """SIGTERM and Ctrl-C are ignored inside, in the main thread; SIGKILL is left for who cannot wait."""
+    before = {}
+    with suppress(ValueError):  # not the main thread: signals do not reach it
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def command_again(add, drop=()):
     """The shell command that started this program with the words of `add` behind it and without those of `drop`."""
     words = [word for word in sys.argv[1:] if word not in (*add, *drop)]
-    start = "python" if os.environ.get("WORLD_SIZE", "1") in ("", "1") else "torchrun …"
-    return f"{start} {shlex.join([sys.argv[0], *words, *add])}"
+    return f"{start_word()} {shlex.join([sys.argv[0], *words, *add])}"
+
+
+def start_word():
+    """What a shell command that starts a script as this program was started begins with."""
+    return "python" if os.environ.get("WORLD_SIZE", "1") in ("", "1") else "torchrun …"
 
 
 def run_script(main, parser):

@@ -6,6 +6,7 @@ Outputs are looked at before any work, so that hours of it are not lost where th
 import hashlib
 import os
 import platform
+import re
 import tempfile
 import time
 from contextlib import suppress
@@ -18,7 +19,8 @@ GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second
 LONGEST_NAME = 255  # bytes, on common file systems
 INPUTS = ("data_path", "weights", "pretrained", "graph", "unlearned", "original", "oracle", "checkpoint")
 DATA_FILES = (".txt", ".csv", ".zip", ".jpg", ".jpeg", ".png")  # what a folder of images and its tables is made of
-LONGEST = 120  # characters of a name made from attributes: file systems stop at 255 bytes, and suffixes follow
+UNFIT = '/\\:*?"<>|'  # signs that Windows or a shared disk refuses in a name, beside those that are not printable
+LONGEST = 120  # bytes of a name made from attributes: file systems stop at 255, and suffixes follow
 
 
 def run_name(attributes, run_name=None):
@@ -72,8 +74,12 @@ def _joined(names, what):
 
 
 def _escaped(name):
-    """An attribute's name as a part of a file's: what is no letter, or could lead out of a folder, as %XX."""
-    name = "".join(sign if sign.isalnum() or sign in "_-+. " else _hexadecimal(sign) for sign in name)
+    """An attribute's name as a part of a file's: what some file system lacks, or leads out of a folder, as %XX.
+
+    A `%` too where it would read as such a code: no two names become one.
+    """
+    name = re.sub("%(?=[0-9A-F]{2})", "%25", name)
+    name = "".join(sign if sign.isprintable() and sign not in UNFIT else _hexadecimal(sign) for sign in name)
     name = name.replace("..", "%2E%2E")
     start, end = (_hexadecimal(sign) if sign in " ." else sign for sign in (name[0], name[-1]))
     return start + name[1:-1] + end if len(name) > 1 else start

@@ -2,8 +2,12 @@
 
 import shlex
 
+from utils.common.interrupts import start_word
+
 SCRIPT = "unlearning_multi_celeba_resnet18"
-TASK = "setting task_labels run_name data_path cache_path save_path device".split()  # what one step hands to the next
+TASK = (
+    "setting task_labels run_name data_path allow_missing cache_path save_path results device".split()
+)  # what one step hands to the next
 OF_WEIGHTS = "weights model img_size mean std split".split()  # without --weights they stand in the checkpoint
 
 
@@ -18,8 +22,10 @@ def command(step, flags, *words, names=()):
     for name in handed:
         if name in flags.get("given", ()):
             value = flags[name] if flags[name] is not None else "none"
-            typed += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return shlex.join(["python", f"{SCRIPT}_{step}.py", *typed, *words])
+            typed.append(f"--no-{name}" if value is False else f"--{name}")
+            if not isinstance(value, bool):
+                typed += map(str, value if isinstance(value, list) else [value])
+    return f"{start_word()} {shlex.join([f'{SCRIPT}_{step}.py', *typed, *words])}"
 
 
 def after_training(left_out, flags):

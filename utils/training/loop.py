@@ -141,6 +141,7 @@ def train_epochs(
             sums, trained = train_steps(network, _until(bar, stopping), optimizer, scheduler, amp, sums, shares)
             last = {"step": done + trained, "sums": sums}
             if stopping.requested:
+                stopping.ignore_more()
                 stopped = now(epoch, generators=generators.states(), **last)
                 raise TrainingStopped(stopping.number, stopped)
         loss, accuracy = means_of(sums)

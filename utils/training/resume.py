@@ -14,13 +14,14 @@ from pathlib import Path
 from utils.common import distributed, paths, processes
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
-from utils.common.interrupts import Stopped, command_again
+from utils.common.interrupts import Stopped, command_again, undisturbed
 from utils.network.checkpoint import load_checkpoint, save_checkpoint
 from utils.network.tensor_files import read_tensors, sha256_of, write_tensors
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
 IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
 ELSEWHERE = "setting task_labels leave_out force mean std".split()  # they stand in the heads, or decide nothing
+OPTIONAL = {"normalisation"}  # a state says it only where it is not the usual one
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,9 @@ class KeptTraining:
         except Stopped as stop:
             state = getattr(stop, "state", self._waiting)
             if state is not None and not distributed.active():  # the others are elsewhere in the epoch
-                self._begin()
-                save_training_state(self.files.state, {**state, "best_auc": self.best})
+                with undisturbed():
+                    self._begin()
+                    save_training_state(self.files.state, {**state, "best_auc": self.best})
             same = self._anew and self._force  # what it was to replace is there still
             again = command_again([]) if same else command_again(["--resume"], drop=["--force"])
             line = f"stopped; go on with: {again}\n"
@@ -184,7 +186,10 @@ def check_settings(state, settings, only=None):
     Raises: InputError naming what differs, both sides
     """
     before = state["settings"]
-    for name in dict.fromkeys([*settings, *before] if only is None else only):
+    names = dict.fromkeys([*settings, *before] if only is None else only)
+    if any((name not in before or name not in settings) and name not in OPTIONAL for name in names):
+        raise InputError("the training to resume is of an earlier version of these scripts: train anew with --force")
+    for name in names:
         if before.get(name) != settings.get(name):
             raise InputError(
                 f"the training to resume had {name} {before.get(name)}, asked for is {settings.get(name)}: "
