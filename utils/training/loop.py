@@ -149,7 +149,7 @@ def train_epochs(
         distributed.copy_buffers(model)
         if wrong := _first_not_finite(model):  # a value that no image of the training reaches, say
             raise TrainingDiverged(
-                f"{wrong} is no longer finite in epoch {epoch + 1}: use a --lr below {settings.lr:g}"
+                f"{wrong} is no longer finite in epoch {epoch + 1}: use a --lr below {settings.lr:g}, or less decay"
             )
         seconds = time.perf_counter() - start
         accuracy = dict(zip(model.attributes, accuracy, strict=True))
