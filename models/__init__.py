@@ -101,7 +101,8 @@ def _surplus(name, shapes):
 
 def _build_torchvision(name, attributes):
     if name not in model_names():
-        raise InputError(f"unknown model {name!r}{did_you_mean(name, model_names())}")
+        hint = did_you_mean(name, model_names()) or ": name a classification network of torchvision, resnet50 say"
+        raise InputError(f"unknown model {name!r}{hint}")
     options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     trunk = torchvision.models.get_model(name, weights=None, **options)
     linear = [module for module in trunk.modules() if isinstance(module, nn.Linear)]

@@ -58,7 +58,7 @@ def load_weights(model, state_dict, source):
             if name in own and value.shape != own[name].shape
         ],
         "of another kind": [
-            f"{name} {str(value.dtype).removeprefix('torch.')} instead of {str(own[name].dtype).removeprefix('torch.')}"
+            f"{name} {_kind_of(value)} instead of {_kind_of(own[name])}"
             for name, value in state_dict.items()
             if name in own and not _convertible(value, own[name])
         ],
@@ -93,7 +93,15 @@ def check_finite(state_dict, own, source):
 def _convertible(value, own):
     """Whether a tensor can be copied into another one without a loss of meaning."""
     plain = value.layout == torch.strided and not value.is_quantized and (own.is_meta or not value.is_meta)
+    if plain and value.is_floating_point() and own.numel() == 1 and not (own.is_floating_point() or value.is_meta):
+        return float(value).is_integer()  # a counter of batches that went with the weights to another precision
     return plain and value.is_floating_point() == own.is_floating_point() and not value.is_complex()
+
+
+def _kind_of(value):
+    """The kind of a tensor in a word or two: float32, sparse_coo float32."""
+    layout = "" if value.layout == torch.strided else f"{value.layout} "
+    return f"{layout}{value.dtype}".replace("torch.", "")
 
 
 def _other_heads(model, state_dict):

@@ -93,3 +93,20 @@ def test_a_network_without_linear_end_cannot_hold_heads():
     assert "squeezenet1_0" in model_names()
     with pytest.raises(InputError, match="does not end in a linear layer"):
         build_model("squeezenet1_0", ["a"])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64, torch.bfloat16])
+def test_a_network_cast_as_a_whole_loads_with_its_counters_of_batches(kind):
+    cast = {name: value.to(kind) for name, value in torchvision.models.resnet18(num_classes=1).state_dict().items()}
+    model = load_weights(build_model("resnet18", ["a"]), cast, "cast.pth")
+    assert model.bn1.num_batches_tracked.dtype == torch.int64 and model.bn1.weight.dtype == torch.float32
+    cast["bn1.num_batches_tracked"] += 0.5
+    with pytest.raises(InputError, match=r"bn1.num_batches_tracked \w+ instead of int64"):
+        load_weights(build_model("resnet18", ["a"]), cast, "cast.pth")
+
+
+def test_a_sparse_tensor_is_called_so():
+    state = torchvision.models.resnet18(num_classes=1).state_dict()
+    state["fc.weight"] = state["fc.weight"].to_sparse()
+    with pytest.raises(InputError, match="fc.weight sparse_coo float32 instead of float32"):
+        load_weights(build_model("resnet18", ["a"]), state, "sparse.pth")

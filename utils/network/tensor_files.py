@@ -7,6 +7,7 @@ wrong is not opened. Files without a comment, of others and of earlier versions,
 import hashlib
 import io
 import os
+import warnings
 
 import torch
 
@@ -41,7 +42,9 @@ def read_tensors(path, cure):
         raise InputError(f"{path} is damaged, its checksum does not fit its content: {cure}")
     weight_files.check_container(path, cure)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is strange in a file: it is opened, or refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them

@@ -149,7 +149,7 @@ def train_epochs(
             raise TrainingDiverged(f"the loss is {loss} in epoch {epoch + 1}: use a --lr below {settings.lr:g}")
         distributed.copy_buffers(model)
         if not torch.stack([value.isfinite().all() for value in model.parameters()]).all():
-            cure = f"use a --lr below {settings.lr:g}" + ", or --amp off" * amp  # kernels of tiny maps may hold rubbish
+            cure = f"use a --lr below {settings.lr:g}, or less --weight_decay" + ", or --amp off" * amp
             raise TrainingDiverged(f"weights are not finite after epoch {epoch + 1}, though the loss is: {cure}")
         seconds = time.perf_counter() - start
         accuracy = dict(zip(model.attributes, accuracy, strict=True))
