@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.audit.validation import sweep_on_validation
 from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
 from utils.common import arguments as a
-from utils.common import distributed, run
+from utils.common import distributed, locks, run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import ErasureSettings
@@ -46,6 +46,7 @@ def get_args_parser():
     return parser
 
 
+@locks.one_at_a_time
 def main(args):
     """Open the task, sweep, write, print."""
     task = open_task(**vars(args))

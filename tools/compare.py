@@ -41,7 +41,7 @@ def main(args):
     if not audits:
         raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
     files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}
-    check_outputs(vars(args), folder=list(files.values()))
+    check_outputs(vars(args), {"folder": "DIR"}, folder=list(files.values()))
     for target, methods in audits.items():
         reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
         attacks = f"attacks against the {reference}'s; the lower, the more is forgotten; 0: as that one's"

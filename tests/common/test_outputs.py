@@ -51,9 +51,26 @@ def test_what_cannot_be_written_is_refused_with_its_flag(path, why, here):
     assert tree(here) == before
 
 
-def test_a_cache_folder_that_is_a_file_is_refused(here):
+def test_a_cache_folder_that_is_a_file_is_refused_where_a_cache_is_used(here):
     with pytest.raises(InputError, match="--cache_path.* is a file where a folder must be"):
-        check_outputs({"cache_path": "file"})
+        check_outputs({"cache_path": "file", "as_released": False})
+    check_outputs({"cache_path": "file", "as_released": True})
+
+
+def test_a_read_only_cache_is_no_reason_to_refuse(here, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(paths.tempfile, "TemporaryFile", refuse)
+    check_outputs({"cache_path": "folder"}, results=None)
+    check_outputs({"cache_path": "n" * 5000}, results=None)
+
+
+def test_an_output_of_no_flag_is_named_as_the_user_knows_it(here):
+    with pytest.raises(InputError, match="^DIR: can't write folder: a folder"):
+        check_outputs({}, {"folder": "DIR"}, folder="folder")
+    with pytest.raises(InputError, match=r"^DIR would overwrite file, which is read \(--weights\)"):
+        check_outputs({"weights": "file"}, {"folder": "DIR"}, folder=["file"])
 
 
 def test_a_read_only_folder_is_refused(here, monkeypatch):

@@ -5,6 +5,7 @@ Where the file system or the operating system has no locks, programs go on witho
 
 import errno
 import functools
+import itertools
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ with suppress(ImportError):  # not on Windows
     import fcntl
 
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # any other error: there are no locks here
+MOST_TRIES = 100  # to make a folder that others remove
 
 
 def one_at_a_time(main):
@@ -60,9 +62,14 @@ def locked(folder):
 
 def _take(path):
     """The open file that holds the lock. Raises: InputError if another process holds it; OSError without locks."""
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "ab")  # noqa: SIM115 - it is open as long as the lock is held
+    for left in itertools.count(MOST_TRIES, -1):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(path, "ab")  # noqa: SIM115 - it is open as long as the lock is held
+        except (FileNotFoundError, FileExistsError):  # whoever let it go removed the folder between the two
+            if left <= 0:
+                raise
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):

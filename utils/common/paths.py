@@ -165,29 +165,33 @@ def _is_alive(process):
     return True
 
 
-def check_outputs(flags, **outputs):
+def check_outputs(flags, shown=(), **outputs):
     """Refuse files that a script could not write, or that it reads; nothing is made, nothing stays behind.
 
     Args:
-        flags: {flag: value} of the script: the INPUTS among them are never overwritten, --cache_path is looked at too
+        flags: {flag: value} of the script: the INPUTS among them are never overwritten; a --cache_path that is in use
+            may be read-only, but no file
+        shown: {flag: how the user knows it}, for outputs that go by no flag
         outputs: {flag: path of a file that is written because of it, or a list of them; None: not asked for}
     Raises: InputError that names the flag and the cure
     """
     if not processes.is_main():  # the first writes, and tries it for all
         return
     inputs = {name: flags[name] for name in INPUTS if flags.get(name)}
-    if flags.get("cache_path"):
-        outputs = {**outputs, "cache_path": Path(flags["cache_path"]) / "images"}
+    if flags.get("cache_path") and not flags.get("as_released"):  # which keeps no cache
+        with suppress(OSError):  # images are decoded each time then, with a note
+            _nearest_folder(f"--cache_path {flags['cache_path']}", Path(flags["cache_path"]) / "images")
     seen = set()
     for flag, paths in outputs.items():
+        what = dict(shown).get(flag, f"--{flag}")
         for path in map(Path, paths if isinstance(paths, (list, tuple)) else [paths] if paths else []):
             for name, other in inputs.items():
                 if is_same_file(path, other) or _is_data(path, other):
-                    raise InputError(f"--{flag} would overwrite {path}, which is read (--{name}): name another file")
+                    raise InputError(f"{what} would overwrite {path}, which is read (--{name}): name another file")
             if os.path.realpath(path) in seen:
-                raise InputError(f"--{flag} {path} is written for another flag, too: name another file")
+                raise InputError(f"{what} {path} is written for another flag, too: name another file")
             seen.add(os.path.realpath(path))
-            _check_file(f"--{flag}: can't write {path}", path)
+            _check_file(f"{what}: can't write {path}", path)
 
 
 def is_same_file(path, other):
@@ -213,15 +217,21 @@ def _check_file(what, path):
             raise InputError(f"{what}: a folder or a device stands there; name another file")
         if os.path.exists(path) and not os.access(path, os.W_OK):
             raise InputError(f"{what}: it is write-protected; name another file")
-        missing, folder = [path.name], path.parent
-        while not os.path.lexists(folder):
-            missing.append(folder.name)
-            folder = folder.parent
-        if not os.path.isdir(folder):
-            raise InputError(f"{what}: {folder} is a file where a folder must be; name another path, or move it")
+        missing, folder = _nearest_folder(what, path)
         if max(len(os.fsencode(name)) for name in missing) > LONGEST_NAME:
             raise InputError(f"{what[:200]}…: a name has more than {LONGEST_NAME} bytes; name a shorter path")
         with tempfile.TemporaryFile(dir=folder):  # on Linux without a name: a killed probe leaves nothing, either
             pass
     except OSError as error:
         raise InputError(f"{what[:300]}: {explain(error)}") from None
+
+
+def _nearest_folder(what, path):
+    """(names of a path that are not there yet, the folder above them that is). Raises: InputError if that is none"""
+    missing, folder = [path.name], path.parent
+    while not os.path.lexists(folder):
+        missing.append(folder.name)
+        folder = folder.parent
+    if not os.path.isdir(folder):
+        raise InputError(f"{what}: {folder} is a file where a folder must be; name another path, or move it")
+    return missing, folder

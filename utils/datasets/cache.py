@@ -205,6 +205,8 @@ class ImageCache:
         self._write(mark, self._count * self._row_bytes + row * MARK_BYTES)
 
     def _write(self, data, offset):
+        if not self._opened.writable():
+            raise OSError(errno.EROFS, f"{self.file.name} is read-only, and some of its images changed or are damaged")
         with self._lock:
             self._opened.seek(offset)
             while data:  # a nearly full disk takes a part, then refuses

@@ -1,5 +1,6 @@
 """The network a script is asked to work on: a checkpoint of step 1, or the user's own state dict."""
 
+import os
 from dataclasses import dataclass, field
 
 import torch
@@ -91,9 +92,10 @@ def load_network(
         normalisation: `Normalisation`; None takes the checkpoint's, or half for `weights` that do not say
         check: False: these three are for a file that does not say only, a checkpoint may differ from them
     Returns: LoadedNetwork
-    Raises: InputError if a file is absent or damaged or does not match what is asked
+    Raises: InputError if a file is absent or damaged, does not match what is asked, or is replaced meanwhile
     """
     file = str(weights or path)
+    before = _state_of(file)
     content = read_weights(weights) if weights else load_checkpoint(path)
     asked = {"attributes": attributes and tuple(attributes), "model": name, "img_size": img_size}
     asked["normalisation"] = normalisation and str(normalisation)
@@ -112,7 +114,19 @@ def load_network(
         model = _build(name, attributes, content, file).to(device).eval()
         about = {"attributes": tuple(attributes), "img_size": img_size or IMG_SIZE}
         about |= {"name": name, "normalisation": normalisation}
-    return LoadedNetwork(model, path=file, sha256=sha256_of(file), assumed=assumed, **about)
+    sha256 = sha256_of(file)  # descendants are known by it: it must be that of the values above
+    if _state_of(file) != before:
+        raise InputError(f"{file} was replaced while it was read: run the same command again")
+    return LoadedNetwork(model, path=file, sha256=sha256, assumed=assumed, **about)
+
+
+def _state_of(file):
+    """What differs once a file is replaced or written to; None if it is not there."""
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _build(name, attributes, state_dict, file):

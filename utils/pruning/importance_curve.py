@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from utils.common import distributed
 from utils.pruning.channels import zero_channels
 
 ORDERS = ("top", "lowest", "random")
@@ -31,8 +32,8 @@ def importance_curve(model, dataflow, target_scores, evaluate, *, step=0.05, see
     shares = [round(step * i, 6) for i in range(1, round(1 / step) + 1)]
     untouched = evaluate(model)
     rows = [_row(order, 0.0, name, figures) for order in ORDERS for name, figures in untouched.items()]
-    bar = tqdm(total=len(ORDERS) * len(shares), desc="importance curve", unit="network", disable=None, leave=False)
-    with bar:
+    total, hidden = len(ORDERS) * len(shares), None if distributed.is_main() else True
+    with tqdm(total=total, desc="importance curve", unit="network", disable=hidden, leave=False) as bar:
         for order in ORDERS:
             pruned = copy.deepcopy(model)
             orders = {

@@ -45,7 +45,7 @@ def check_graph_outputs(task, flags):
         written["released_txt"] = _released_file(task)
     if flags["show_cams"] or flags["importance_curve"]:
         written["results"] = task.results_folder(flags["results"]) / "importance_curve.png"
-    check_outputs(flags | {"checkpoint": task.network.path}, **written)
+    check_outputs(flags | {"checkpoint": task.network.path}, {"graphs": "the graph"}, **written)
     if flags["weights"] and _parent_of(task.graph_file) not in (None, task.network.sha256):
         there = f"{task.graph_file} is the graph of another network than {task.network.path}"
         raise InputError(f"{there}: pass --run_name for this one, or remove it")

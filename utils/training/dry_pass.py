@@ -15,13 +15,12 @@ def check_training(model, attributes, img_size, rows, settings, device="cpu"):
         settings: `TrainingSettings`; device: that it will be compiled for, if it will
     Raises: InputError if the rows or the batch are too few, or the network takes no such images
     """
-    _, batch_size = rows_of_epoch(rows, settings, 0)
+    rows_of_epoch(rows, settings, 0)
     check_size(model, attributes, img_size, training=True)
-    reason = failure(without_values(model, attributes), img_size, 1, training=True) if batch_size == 1 else None
+    alone = settings.batch_size == 1  # the batch norms of several processes see the whole batch, an image of each
+    reason = failure(without_values(model, attributes), img_size, 1, training=True) if alone else None
     if reason:
-        processes = settings.batch_size // batch_size
-        least = f"at least {2 * processes}" + (f" for {processes} processes" if processes > 1 else "")
-        raise InputError(f"{model} cannot train on one image at a time ({reason}): use a --batch_size of {least}")
+        raise InputError(f"{model} cannot train on one image at a time ({reason}): use a --batch_size of at least 2")
     if settings.compile:
         _check_compiler(device)
 
