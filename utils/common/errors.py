@@ -26,6 +26,12 @@ class InputError(ValueError):
     """Something the user passed is wrong; the message says what, where and how to mend it, in one line."""
 
 
+def no_memory(error):
+    """Whether an exception says that memory is used up: nothing is known then of what was being read."""
+    known = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    return known or any(words in str(error).lower() for words in NO_MEMORY)
+
+
 def explain(error):
     """What to tell a user about an exception in one line; None for one that is a fault of the program.
 
@@ -35,11 +41,7 @@ def explain(error):
     text = str(error).lower()
     if isinstance(error, InputError):
         return str(error)
-    if (
-        isinstance(error, MemoryError)
-        or getattr(error, "errno", None) == errno.ENOMEM
-        or any(words in text for words in NO_MEMORY)
-    ):
+    if no_memory(error):
         where = "the GPU's memory" if "cuda" in text else "memory"
         return f"{where} is used up: use a smaller --batch_size (or --img_size)"
     if "can't start new thread" in text:
@@ -71,6 +73,6 @@ def did_you_mean(name, names):
 
 
 def warn(message):
-    """Print a line on stderr that the user should see; the work goes on."""
+    """Print a line on stderr that the user should see, escaped what steers a terminal; the work goes on."""
     if speaking:
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+        print(f"warning: {printable(message)}", file=sys.stderr, flush=True)

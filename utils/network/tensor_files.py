@@ -11,7 +11,7 @@ import os
 import torch
 
 from utils.common import distributed
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 from utils.common.paths import write_atomically
 from utils.network import weight_files
 
@@ -42,9 +42,11 @@ def read_tensors(path, cure):
     weight_files.check_container(path, cure)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
+        if no_memory(error):
+            raise
+        if isinstance(error, OSError):
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         reason = weight_files.reason_blocked(path, error)
         raise InputError(reason or f"{path} is damaged or no PyTorch file: {cure}") from None
 
