@@ -3,11 +3,11 @@
 python data/contact_sheet.py --data_path data/synthetic_celeba --out faces.png
 """
 
-import csv
 import io
 import sys
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
@@ -15,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.common import arguments
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
+from utils.datasets.decoding import load_rgb
+from utils.datasets.folders import find_image_folder
+from utils.datasets.layouts import read_attribute_table
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
@@ -25,13 +28,13 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
     """Draw a sheet with `per_attribute` faces of each attribute, about 1200 pixels wide.
 
     Args:
-        folder: holds img_align_celeba/ and list_attr_celeba.csv
+        folder: in CelebA's layout
         out_png: picture to write; .png (a palette of 224 colours, to stay small), .jpg or .jpeg
     Returns: Path of the picture
-    Raises: InputError where the folder or the file name will not do
+    Raises: InputError where the folder, one of the images or the file name will not do
     """
-    folder, out = Path(folder), check_name(out_png)
-    chosen = _choose_faces(folder, per_attribute)
+    out = check_name(out_png)
+    chosen, images = _choose_faces(folder, per_attribute), find_image_folder(folder)
     cell = (LABEL + per_attribute * (THUMB[0] + GAP) + 8, THUMB[1] + 3)
     lines = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * cell[0], 2 * HEADER + lines * cell[1]), PAPER)
@@ -42,8 +45,7 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
         words = "\n".join(_wrap(name.replace("_", " ")))
         pen.multiline_text((left, top + THUMB[1] / 2), words, fill=INK, font=font, anchor="lm", spacing=3)
         for place, image_id in enumerate(image_ids):
-            with Image.open(folder / "img_align_celeba" / image_id) as image:
-                thumb = image.convert("RGB").resize(THUMB, Image.Resampling.LANCZOS)
+            thumb = load_rgb(images / image_id).resize(THUMB, Image.Resampling.LANCZOS)
             sheet.paste(thumb, (left + LABEL - 8 + place * (THUMB[0] + GAP), top))
     content = io.BytesIO()
     if out.suffix.lower() == ".png":
@@ -73,22 +75,16 @@ def check_name(path, folder=None):
 
 def _choose_faces(folder, count):
     """{attribute: up to `count` image ids that have it}; sharp faces first, each attribute from another place on."""
-    path = folder / "list_attr_celeba.csv"
-    if not path.is_file():
-        raise InputError(f"no {path}: give a folder that make_synthetic_celeba.py has made")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-        names, chosen = [name for name in rows[0] if name != "image_id"], {}
-        for number, name in enumerate(names):
-            start = number * len(rows) // len(names)
-            having = [row for row in rows[start:] + rows[:start] if int(row[name]) == 1]
-            having.sort(key=lambda row: int(row.get("Blurry", 0)) == 1)  # stable within sharp and blurred
-            chosen[name] = [row["image_id"] for row in having[:count]]
-        return chosen
-    except (ValueError, LookupError, TypeError, csv.Error):
-        cure = "give a folder that make_synthetic_celeba.py has made"
-        raise InputError(f"{path} has not the form image_id,ATTRIBUTE,… with -1/1 or 0/1 in UTF-8: {cure}") from None
+    table = read_attribute_table(folder)
+    arguments.check_names(table.names)
+    rows, chosen = np.arange(len(table.image_ids)), {}
+    blurred = table.columns(["Blurry"])[:, 0] if "Blurry" in table.names else np.zeros_like(rows)
+    for number, name in enumerate(table.names):
+        having = np.roll(rows, -(number * len(rows) // len(table.names)))
+        having = having[table.labels[having, number] == 1]
+        having = having[np.argsort(blurred[having], kind="stable")]  # the order stays within sharp and blurred
+        chosen[name] = table.image_ids[having[:count]].tolist()
+    return chosen
 
 
 def _wrap(text):
@@ -102,7 +98,7 @@ def _wrap(text):
 def get_args_parser():
     """The flags of the sheet."""
     parser = arguments.Parser(description=__doc__, prog="contact_sheet")
-    text = "folder that make_synthetic_celeba.py has made"
+    text = "folder in CelebA's layout"
     parser.add_argument("--data_path", default="data/synthetic_celeba", metavar="DIR", help=text)
     parser.add_argument("--out", default="faces.png", metavar="FILE", help="picture to write: .png or .jpg")
     return parser

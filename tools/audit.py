@@ -16,6 +16,7 @@ from utils.common import arguments as a
 from utils.common import paths, run
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
+from utils.network.loading import says_how
 from utils.report.audit_report import results_line, summary, write_audit
 from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates
 
@@ -57,7 +58,7 @@ def main(args):
     )
     options = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}
     made = network.arguments.get("unlearning")
-    options["method"] = args.method_name or (method_name(made) if made else Path(args.unlearned).stem)
+    options["method"] = args.method_name or (method_name(made) if says_how(made) else Path(args.unlearned).stem)
     line = audit_networks(networks, data, forgotten, Path(args.out), **options)
     warn_of_base_rates({head: sides["before"] for head, sides in line["heads"].items()}, network)
     line |= {"run": paths.run_name(args.task_labels, args.run_name), "dataset": dataset_name(args.data_path)}

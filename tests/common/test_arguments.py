@@ -204,7 +204,10 @@ def test_heads_left_out_leave_at_least_one():
         arguments.leave_out_heads(NAMES, [0, 1, 2])
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a>b", "../../x", "a\nb", "a\x1b[31m", "a\x00"])
+UNSEEN = ["a\u00a0b", "a\u200bb", "\ufeffa", "a\u202eb", "a\x9b31m", "a\u2028b", "a\udc80"]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a>b", "../../x", "a\nb", "a\x1b[31m", "a\x00", *UNSEEN])
 def test_an_attribute_that_would_act_where_it_is_shown_is_refused(name):
     for check in (arguments.resolve_targets, arguments.leave_out_heads):
         with pytest.raises(InputError, match="rename the column") as refused:
@@ -212,6 +215,9 @@ def test_an_attribute_that_would_act_where_it_is_shown_is_refused(name):
         assert str(refused.value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["5/9", "a$b", "Grün", "漢字", "=1+1", "R&B", "it's", 'say "x"', "a|b", "x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    ["5/9", "a$b", "Grün", "漢字", "=1+1", "R&B", "it's", 'say "x"', "a|b", "x" * 200, "Æther é", "ملتح", "בלונד"],
+)
 def test_other_names_are_names(name):
     assert arguments.resolve_targets(["Bald", name], [name]) == [name]

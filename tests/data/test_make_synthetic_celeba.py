@@ -98,10 +98,33 @@ def test_the_contact_sheet_takes_a_table_of_ones_own(tmp_path):
     text = "image_id,Hat & coat,Averyveryverylongname\na 1.png,1,0\nb.jpg,0,1\n"
     table.write_text(text, encoding="utf-8-sig")
     assert draw_contact_sheet(tmp_path, tmp_path / "sheet.png").is_file()
-    for other in (text.replace(",", ";").encode(), text.encode("utf-16"), b"", text.replace("1,0", "1,").encode()):
-        table.write_bytes(other)
-        with pytest.raises(InputError, match="has not the form"):
-            draw_contact_sheet(tmp_path, tmp_path / "sheet.png")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", "no or doubled attribute names"),
+        ("image_id,Bald\n", "has no rows"),
+        ("image_id,Bald\n1.png,x\n", "has 'x' in column 2"),
+        ("image_id,Bald\n../../outside.png,1\n", "write the name of a file in img_align_celeba/, no path"),
+        ("image_id,Bald\n2.png,1\n", "unreadable image .*2.png"),
+        ("image_id,Bald\n1.eps,1\n", "unreadable image .*1.eps .none of JPEG"),
+        ("image_id,Bald\u200b\n1.png,1\n", "rename the column"),
+        ("image_id,Bald\n1.png,1\n", None),
+    ],
+)
+def test_a_contact_sheet_of_any_folder_is_drawn_or_refused_in_a_line(table, said, tmp_path):
+    images = tmp_path / "img_align_celeba"
+    images.mkdir()
+    Image.new("RGB", (60, 80)).save(images / "1.png")
+    (images / "1.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    (tmp_path / "list_attr_celeba.csv").write_text(table, "utf-8")
+    if said is None:
+        assert draw_contact_sheet(tmp_path, tmp_path / "a.png").is_file()
+        return
+    with pytest.raises(InputError, match=said) as raised:
+        draw_contact_sheet(tmp_path, tmp_path / "a.png")
+    assert "\n" not in str(raised.value) and not (tmp_path / "a.png").exists()
 
 
 def test_the_readme_has_a_row_with_the_base_rate_for_every_attribute():

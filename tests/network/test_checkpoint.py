@@ -273,9 +273,11 @@ def test_weights_that_are_not_finite_are_refused_though_no_output_may_show_it(va
     "made",
     [
         *(None, "erase", [], {}, {"rule": 1}, {"rule": "erase"}, {"rule": "erase", "strength": "2"}),
+        *({"rule": "erase", "strength": wrong} for wrong in (float("nan"), float("inf"), -1, 10**400)),
         *(
             {"rule": "balance", "pruned": []},
             {"rule": "balance", "pruned": {"x": 3}},
+            {"rule": "balance", "pruned": {"x": ["3"]}},
             {"rule": "balance", "layers": "x"},
         ),
     ],

@@ -17,6 +17,7 @@ from torch import nn
 
 from models import build_model
 from utils.common.errors import InputError
+from utils.network import weight_files
 from utils.network.checkpoint import Checkpoint, load_checkpoint, read_state_dict, save_checkpoint
 from utils.network.loading import load_network
 
@@ -247,6 +248,32 @@ def test_no_file_takes_more_memory_than_it_has_bytes(zipped, tmp_path, state):
     assert "holds more than tensors" in refused(tmp_path / "a.pth")
 
 
+def test_every_member_of_an_archive_is_looked_at(tmp_path):
+    torch.save({"w": torch.ones(1), "x": Greedy()}, tmp_path / "a.pth")
+    for decoy in ("a/x/data.pkl", "a/x.pkl", "0/data.pkl", "a/x/DATA.PKL"):
+        with zipfile.ZipFile(tmp_path / "a.pth") as old, zipfile.ZipFile(tmp_path / "b.pth", "w") as new:
+            new.writestr(decoy, b"\x80\x02}.")
+            for record in old.infolist():
+                new.writestr(record.filename, old.read(record))
+        assert "holds more than tensors" in refused(tmp_path / "b.pth"), decoy
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_is_used_up_is_not_told_as_damage(error, tmp_path, state, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    torch.save(state, tmp_path / "a.pth")
+    for where in ("torch.load", "zipfile.ZipFile.testzip"):
+        with monkeypatch.context() as patch, pytest.raises(type(error)):
+            patch.setattr(where, fail)
+            opened(tmp_path / "a.pth")
+    monkeypatch.setattr("utils.network.weight_files.import_module", fail)
+    with pytest.raises((type(error), InputError)) as raised:
+        weight_files.read_safetensors(tmp_path / "a.pth")
+    assert raised.value is error or "pip install" in str(raised.value)
+
+
 def test_a_small_file_does_not_make_a_large_network_be_built(state, tmp_path, monkeypatch):
     monkeypatch.setattr("models.build_model", None)
     monkeypatch.setattr("utils.network.loading.recognise", lambda *_: SMALL)
@@ -262,7 +289,7 @@ def test_names_in_a_file_cannot_write_on_the_screen(tmp_path, state):
     torch.save({**state, "\x1b[31m\nerror": torch.ones(1), "x" * 1000: torch.ones(1)}, tmp_path / "a.pth")
     said = refused(tmp_path / "a.pth")
     assert said.isprintable() and len(said) < 600
-    with pytest.raises(ValueError, match="must be printable names"):
+    with pytest.raises(ValueError, match="rename the column"):
         Checkpoint(state, SMALL, ("Bald\x1b[31m",), 32)
     with pytest.raises(ValueError, match="at most 10,000"):
         Checkpoint(state, SMALL, [str(place) for place in range(20_000)], 32)
@@ -341,6 +368,12 @@ def test_a_checkpoint_of_another_version_names_what_is_unknown_and_what_lacks(tm
         assert said in refused(tmp_path / f"{name}.pth")
 
 
+HELD, WIDE = [], [0] * 100  # a list that holds itself; one of a few bytes in a file that unfolds to 100**6 values
+HELD.append(HELD)
+for _ in range(5):
+    WIDE = [WIDE] * 100
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -350,6 +383,28 @@ def test_a_checkpoint_of_another_version_names_what_is_unknown_and_what_lacks(tm
         {"attributes": (1, 2)},
         {"img_size": 10**9},
         {"arguments": []},
+        {"versions": "2"},
+        {"parent_sha256": 3},
+        {"epoch": "3"},
+        {"seed": [1]},
+        *(
+            {"arguments": record}
+            for record in (
+                {"limit": "5"},
+                {"limit": True},
+                {"split": ["x"]},
+                {"split": "x"},
+                {"allow_missing": 1},
+                {"as_released": "no"},
+                {"unlearning": [1]},
+                {"training_part": {}},
+                {"x": {(1, 2): 3}},
+                {"x": torch.ones(2)},
+                {"x": {1, "a"}},
+                {"x": HELD},
+                {"x": WIDE},
+            )
+        ),
     ],
 )
 def test_fields_of_a_wrong_kind_are_refused(change, tmp_path):

@@ -97,9 +97,9 @@ def check_names(attributes):
     Raises: InputError
     """
     for name in attributes:
-        if ".." in name or any(sign in "<>" or ord(sign) < 32 or ord(sign) == 127 for sign in name):
-            cure = "a name holds no '<', '>', '..' or control character: rename the column"
-            raise InputError(f"attribute {name[:60]!r}: {cure}")
+        if not isinstance(name, str) or not name.isprintable() or ".." in name or set(name) & set("<>"):
+            cure = "a name holds printable signs only, plain blanks, and no '<', '>' or '..': rename the column"
+            raise InputError(f"attribute {str(name)[:60]!r}: {cure}")
 
 
 def resolve_heads(attributes, heads, flag="--target_class"):

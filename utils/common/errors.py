@@ -27,6 +27,12 @@ class InputError(ValueError):
     """Something the user passed is wrong; the message says what, where and how to mend it, in one line."""
 
 
+def no_memory(error):
+    """Whether an exception says that memory is used up: nothing is known then of what was being read."""
+    said = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
+    return said or isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno == errno.ENOMEM
+
+
 def explain(error):
     """What to tell a user about an exception in one line; None for one that is a fault of the program.
 
@@ -36,8 +42,7 @@ def explain(error):
     text = str(error).lower()
     if isinstance(error, InputError):
         return str(error)
-    said = isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)
-    if said or isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno == errno.ENOMEM:
+    if no_memory(error):
         where = "the GPU is out of memory" if "cuda" in text else "out of memory"
         return f"{where}: {LESS}"
     if isinstance(error, ImportError) and "failed to map segment" in text:
@@ -71,6 +76,6 @@ def did_you_mean(name, names):
 
 
 def warn(message):
-    """Print a line on stderr that the user should see; the work goes on."""
+    """Print a line on stderr that the user should see, escaped what steers a terminal; the work goes on."""
     if speaking:
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+        print(f"warning: {printable(message)}", file=sys.stderr, flush=True)

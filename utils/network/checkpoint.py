@@ -7,16 +7,18 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
 
 import torch
 
 from models import build_for
 from utils.common import distributed
-from utils.common.arguments import recorded_flags
+from utils.common.arguments import check_names, recorded_flags
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, parse_normalisation
 from utils.network import weight_files
+from utils.network.records import check_record
 from utils.network.tensor_files import read_tensors, write_tensors
 from utils.network.weight_files import find_state_dict, is_state_dict
 
@@ -53,17 +55,23 @@ class Checkpoint:
     def __post_init__(self):
         object.__setattr__(self, "attributes", tuple(self.attributes))
         kinds = {"model": str, "img_size": int, "normalisation": str, "arguments": Mapping, "kind": str}
+        kinds |= {"versions": Mapping, "parent_sha256": str | None, "seed": Integral | None, "epoch": Integral | None}
         wrong = [name for name, kind in kinds.items() if not isinstance(getattr(self, name), kind)]
         if wrong or not 0 < self.img_size <= MOST_PIXELS:
             raise ValueError(f"{' '.join(wrong) or 'img_size'} must be of another kind or size")
         names = [*self.attributes, self.model, self.kind]
-        if len(names) > MOST_NAMES or not all(isinstance(name, str) and name.isprintable() for name in names):
-            raise ValueError(f"attributes, model and kind must be printable names, at most {MOST_NAMES:,}")
+        if len(names) > MOST_NAMES or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"attributes must be names, at most {MOST_NAMES:,}")
+        if not (self.model + self.kind).isprintable():
+            raise ValueError("model and kind must be printable")
+        check_names(self.attributes)
         if not self.attributes or len(set(self.attributes)) < len(self.attributes):
             raise ValueError(f"attributes must be different names, at least one, got {self.attributes}")
         if not is_state_dict(self.state_dict):
             raise ValueError("state_dict must map names to tensors")
         parse_normalisation(self.normalisation)
+        check_record(self.arguments)
+        check_record(self.versions)
 
 
 def save_checkpoint(path, checkpoint):

@@ -75,8 +75,10 @@ def says_how(made):
     if not (isinstance(made, dict) and isinstance(made.get("rule"), str)):
         return False
     strength, pruned, layers = made.get("strength"), made.get("pruned", {}), made.get("layers") or []
-    numbers = isinstance(strength, (int, float)) if made["rule"] == "erase" else True
-    lists = isinstance(pruned, dict) and all(isinstance(channels, list) for channels in pruned.values())
+    numbers = isinstance(strength, (int, float)) and 0 <= strength <= 1e9 if made["rule"] == "erase" else True
+    lists = isinstance(pruned, dict) and all(
+        isinstance(channels, list) and all(type(channel) is int for channel in channels) for channels in pruned.values()
+    )
     return numbers and lists and isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)
 
 

@@ -12,7 +12,7 @@ import warnings
 import torch
 
 from utils.common import distributed
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 from utils.common.paths import write_atomically
 from utils.network import weight_files
 
@@ -45,9 +45,11 @@ def read_tensors(path, cure):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is strange in a file: it is opened, or refused below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
+        if no_memory(error):
+            raise
+        if isinstance(error, OSError):
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         reason = weight_files.reason_blocked(path, error)
         raise InputError(reason or f"{path} is damaged or no PyTorch file: {cure}") from None
 

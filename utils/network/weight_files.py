@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 
 #: keys under which training scripts keep the state dict, in the order in which they are tried
 KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema", "state_dict_ema", "model_ema")
@@ -68,11 +68,11 @@ def check_container(path, cure):
         raise InputError(f"{path} is damaged or no PyTorch file: it is empty; {cure}")
     if head.startswith(b"PK"):
         _check_archive(path, size, cure)
-    else:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            allocates = mapped.find(ALLOCATES) >= 0
-        if allocates:
-            raise InputError(f"{path} holds more than tensors, {PICKLED}")
+    # in all of the file: which of an archive's members PyTorch unpickles is PyTorch's to say
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        allocates = mapped.find(ALLOCATES) >= 0
+    if allocates:
+        raise InputError(f"{path} holds more than tensors, {PICKLED}")
 
 
 def _foreign(path, head):
@@ -105,12 +105,11 @@ def _check_archive(path, size, cure):
                 raise InputError(f"{path} is packed, which PyTorch's files never are ({inside}): {cure}")
             if archive.testzip() is not None:  # reads all of it: the checksum of each record
                 raise damaged
-            pickled = next(name for name in names if name.endswith("data.pkl"))
-            if ALLOCATES in archive.read(pickled):
-                raise InputError(f"{path} holds more than tensors, {PICKLED}")
     except InputError:
         raise
-    except Exception:  # bytes of unknown origin: zipfile fails in many ways on them
+    except Exception as error:  # bytes of unknown origin: zipfile fails in many ways on them
+        if no_memory(error):
+            raise
         raise damaged from None
 
 
@@ -162,6 +161,8 @@ def read_safetensors(path):
     try:
         return import_module("safetensors.torch").load_file(path, device="cpu")
     except Exception as error:  # bytes of unknown origin
+        if no_memory(error):
+            raise
         raise InputError(f"{path} is a damaged safetensors file ({error}): copy it again") from None
 
 
