@@ -58,7 +58,7 @@ def load_weights(model, state_dict, source):
             if name in own and value.shape != own[name].shape
         ],
         "of another kind": [
-            f"{name} {str(value.dtype).removeprefix('torch.')} instead of {str(own[name].dtype).removeprefix('torch.')}"
+            f"{name} {_kind(value)} instead of {_kind(own[name])}"
             for name, value in state_dict.items()
             if name in own and not _convertible(value, own[name])
         ],
@@ -88,6 +88,13 @@ def check_finite(state_dict, own, source):
             raise InputError(
                 f"weights in {source} are not finite ({where}): the training diverged, use an earlier file"
             )
+
+
+def _kind(value):
+    """A tensor's numbers in words, with what else is unusual about it."""
+    layout = str(value.layout).removeprefix("torch.") if value.layout != torch.strided else ""
+    words = [str(value.dtype).removeprefix("torch."), layout, "without values" if value.is_meta else ""]
+    return " ".join(filter(None, words))
 
 
 def _convertible(value, own):

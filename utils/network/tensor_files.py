@@ -11,7 +11,7 @@ import os
 import torch
 
 from utils.common import distributed
-from utils.common.errors import InputError
+from utils.common.errors import InputError, explain
 from utils.common.paths import write_atomically
 from utils.network import weight_files
 
@@ -45,6 +45,8 @@ def read_tensors(path, cure):
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them
+        if explain(error):  # memory, a disk
+            raise
         reason = weight_files.reason_blocked(path, error)
         raise InputError(reason or f"{path} is damaged or no PyTorch file: {cure}") from None
 
