@@ -90,6 +90,13 @@ def check_finite(state_dict, own, source):
             )
 
 
+def _kind(value):
+    """A tensor's numbers in words, with what else is unusual about it."""
+    layout = str(value.layout).removeprefix("torch.") if value.layout != torch.strided else ""
+    words = [str(value.dtype).removeprefix("torch."), layout, "without values" if value.is_meta else ""]
+    return " ".join(filter(None, words))
+
+
 def _convertible(value, own):
     """Whether a tensor can be copied into another one without a loss of meaning."""
     plain = value.layout == torch.strided and not value.is_quantized and (own.is_meta or not value.is_meta)

@@ -20,8 +20,13 @@ def files_of(root, *folders):
     """Paths of all .py files of some folders, sorted; without a folder named, of all of them."""
     found = []
     for folder in folders or (*CODE, "scripts"):
-        found += (root / folder).rglob("*.py") if folder != "scripts" else root.glob("*.py")
+        found += (root / folder).rglob("*.py") if folder != "scripts" else scripts_of(root)
     return sorted(found)
+
+
+def scripts_of(root):
+    """The scripts in the root; the other files there are of whoever works in this clone. In a small tree: all."""
+    return [*root.glob("unlearning_*.py")] or [*root.glob("*.py")]
 
 
 def folder_of(path, root):

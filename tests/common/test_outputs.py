@@ -108,3 +108,14 @@ def test_a_table_or_an_image_of_the_data_is_no_output(name, here):
 def test_two_outputs_in_one_file_are_refused(here):
     with pytest.raises(InputError, match="--exported .* is written for another flag"):
         check_outputs({}, onnx="a.pt2", exported=here / "a.pt2")
+
+
+@pytest.mark.parametrize("text, holds", [("name: x\n", False), ("", True), ('{"a": 1}\n', True), ("{\n", False)])
+def test_a_line_of_results_is_not_appended_to_something_else(text, holds, here):
+    (here / "file").write_text(text)
+    if holds:
+        check_outputs({"results": "file"}, results=["file"])
+    else:
+        with pytest.raises(InputError, match="--results file is no file of results"):
+            check_outputs({"results": "file"}, results=["file"])
+    assert (here / "file").read_text() == text

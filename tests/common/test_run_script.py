@@ -134,3 +134,13 @@ def test_what_an_encoding_lacks_is_escaped(encoding, tmp_path):
 def test_help_through_a_pipe_that_closes_is_quiet(tmp_path):
     done = start("pass", tmp_path, "{python} script.py --help | true; echo ${{PIPESTATUS[0]}}")
     assert done.stdout.strip() == b"0" and done.stderr == b""
+
+
+def test_a_stop_that_a_library_turns_into_another_error_is_a_stop(monkeypatch, capsys):
+    def main(_):
+        try:
+            raise interrupts.Stopped(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RecursionError("half imported")  # noqa: B904 - as a library does
+
+    assert end_of(main, monkeypatch, capsys) == (143, "stopped: run the same command again\n")

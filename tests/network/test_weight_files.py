@@ -17,7 +17,7 @@ from torch import nn
 
 from models import build_model
 from utils.common.errors import InputError
-from utils.network import weight_files
+from utils.network import tensor_files, weight_files
 from utils.network.checkpoint import Checkpoint, load_checkpoint, read_state_dict, save_checkpoint
 from utils.network.loading import load_network
 
@@ -421,3 +421,14 @@ def test_versions_of_layers_go_with_the_values(tmp_path):
     torch.save(OrderedDict(model.state_dict()), tmp_path / "plain.pth")
     assert same(load_network(tmp_path / "a.pth", HEADS), model.state_dict())
     assert same(opened(tmp_path / "plain.pth", name="mnasnet0_5"), model.state_dict())
+
+
+def test_memory_that_is_used_up_is_not_called_a_damaged_file(tmp_path, monkeypatch):
+    torch.save({"w": torch.zeros(2)}, tmp_path / "w.pth")
+
+    def used_up(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", used_up)
+    with pytest.raises(MemoryError):
+        tensor_files.read_tensors(tmp_path / "w.pth", "save it again")

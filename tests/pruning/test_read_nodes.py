@@ -20,3 +20,9 @@ def test_released_votes_of_another_network_are_refused(tmp_path):
         read_nodes(votes, task)
     votes.write_text(f"conv1\t{[2, 1] + [0] * 62}\n")
     assert read_nodes(votes, task) == {"rule": "released", "pruned": {"conv1": [0]}}
+
+
+def test_a_file_without_votes_is_refused(tmp_path):
+    (tmp_path / "votes.txt").write_text("")
+    with pytest.raises(InputError, match="holds no votes"):
+        read_nodes(tmp_path / "votes.txt", SimpleNamespace(network=None))

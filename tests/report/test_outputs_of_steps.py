@@ -91,3 +91,11 @@ def test_a_graph_of_another_network_is_not_overwritten_by_one_of_weights(tmp_pat
     check_graph_outputs(task(tmp_path, NEW), flags(tmp_path))
     (tmp_path / "graphs" / "t.json").write_text("{")
     check_graph_outputs(task(tmp_path, NEW), flags(tmp_path, weights="own.pth"))
+
+
+def test_step_3_does_not_append_its_line_to_the_graph_that_it_prunes_by(tmp_path):
+    graph = tmp_path / "graphs" / "t.json"
+    graph.parent.mkdir()
+    graph.write_text('{"format":1,\n')
+    with pytest.raises(InputError, match="is read .--graph"):
+        unlearned_outputs(task(tmp_path, OLD), flags(tmp_path, method="prune", results=str(graph)))

@@ -131,10 +131,19 @@ def run_script(main, parser):
         except KeyboardInterrupt as stop:
             parser.exit(getattr(stop, "code", 130), "stopped: run the same command again\n")
         except Exception as error:
+            if stop := _stop_behind(error):
+                parser.exit(getattr(stop, "code", 130), "stopped: run the same command again\n")
             line = explain(error)
             if line is None:
                 raise
             parser.error(line)
+
+
+def _stop_behind(error):
+    """The stop that a library being imported has turned into an error of its own, None if there was none."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextmanager

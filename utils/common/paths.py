@@ -192,6 +192,16 @@ def check_outputs(flags, shown=(), **outputs):
                 raise InputError(f"{what} {path} is written for another flag, too: name another file")
             seen.add(os.path.realpath(path))
             _check_file(f"{what}: can't write {path}", path)
+            if path.suffix == ".jsonl" or flag == "results" and path == Path(flags.get("results") or ""):
+                _check_lines(what, path)
+
+
+def _check_lines(what, path):
+    """Refuse to append a line of results to a file that holds something else."""
+    with suppress(OSError), open(path, "rb") as file:  # none is there
+        line = file.readline(1 << 20).removeprefix(b"\xef\xbb\xbf").strip()
+        if line and not line.startswith(b'{"'):
+            raise InputError(f"{what} {path} is no file of results, a line would spoil it: name another file")
 
 
 def is_same_file(path, other):

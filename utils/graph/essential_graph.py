@@ -223,7 +223,7 @@ def check_graph(graph, network, forgotten, path):
             raise InputError(f"graph {path} was made on images of {sides}: ask for the same, or {again}")
     parent = graph.made_by.get("parent_sha256")
     if parent != network.sha256:
-        sides = f"sha256 {shown(parent, 12)}…, but {network.path} has {network.sha256[:12]}…"
+        sides = f"sha256 {shown(str(parent)[:12])}…, but {network.path} has {network.sha256[:12]}…"
         raise InputError(f"graph {path} was made from another checkpoint ({sides}): {again}")
     check_layers(graph.layers, network, path, "channels")
 

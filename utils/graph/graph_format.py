@@ -107,7 +107,11 @@ def parse_graph(text):
         _require(isinstance(body[key], list) and all(isinstance(name, str) for name in body[key]), f"{key}: no names")
     _require(len(set(names)) == len(names), "attributes: a name comes twice")
     layers = body["layers"]
-    sizes = isinstance(layers, dict) and all(_is_int(size) and 0 < size <= MOST_CHANNELS for size in layers.values())
+    sizes = (
+        isinstance(layers, dict)
+        and len(layers) > 0
+        and all(_is_int(size) and 0 < size <= MOST_CHANNELS for size in layers.values())
+    )
     _require(sizes, f"layers: each needs a number of channels from 1 to {MOST_CHANNELS}")
     _require(body["rule"] in RULES if isinstance(body["rule"], str) else False, f"rule: one of {', '.join(RULES)}")
     _check_tables(body, names, layers)
@@ -179,6 +183,8 @@ def parse_released(text, path):
         if layer in tallies:
             raise InputError(f"{path}, line {number}: layer {shown(layer)} comes twice")
         tallies[layer] = [int(cell) for cell in cells]
+    if not tallies:
+        raise InputError(f"{path} holds no votes: make it again with step 2 and --released_txt")
     return tallies
 
 

@@ -32,6 +32,8 @@ def unlearned_outputs(task, flags):
     if not known:
         _check_parent(path, task.network, flags["weights"])
     inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
+    if method == "prune" and not known:
+        inputs["graph"] = flags.get("graph") or task.graph_file
     check_outputs(flags | inputs, save_path=None if known else path, results=results)
     return path, folder
 
