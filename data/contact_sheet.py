@@ -8,19 +8,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
-from utils.datasets.decoding import load_rgb
 from utils.datasets.folders import find_image_folder
 from utils.datasets.layouts import read_attribute_table
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
+KINDS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 INK, PAPER, RULE = (34, 38, 46), (255, 255, 255), (226, 229, 234)
 
 
@@ -45,7 +45,7 @@ def draw_contact_sheet(folder, out_png, per_attribute=8):
         words = "\n".join(_wrap(name.replace("_", " ")))
         pen.multiline_text((left, top + THUMB[1] / 2), words, fill=INK, font=font, anchor="lm", spacing=3)
         for place, image_id in enumerate(image_ids):
-            thumb = load_rgb(images / image_id).resize(THUMB, Image.Resampling.LANCZOS)
+            thumb = _open_image(images / image_id).resize(THUMB, Image.Resampling.LANCZOS)
             sheet.paste(thumb, (left + LABEL - 8 + place * (THUMB[0] + GAP), top))
     content = io.BytesIO()
     if out.suffix.lower() == ".png":
@@ -85,6 +85,18 @@ def _choose_faces(folder, count):
         having = having[np.argsort(blurred[having], kind="stable")]  # the order stays within sharp and blurred
         chosen[name] = table.image_ids[having[:count]].tolist()
     return chosen
+
+
+def _open_image(path):
+    """An image in RGB, upright; of the formats that data sets mostly have, and without PyTorch."""
+    try:
+        if not Path(path).is_file():  # a pipe would wait for ever
+            raise FileNotFoundError("no such file")
+        with Image.open(path, formats=KINDS) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = f"none of {', '.join(KINDS)}, or damaged" if path.is_file() else error
+        raise InputError(f"unreadable image {path} ({reason}): draw another folder") from None
 
 
 def _wrap(text):
