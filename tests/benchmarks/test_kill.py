@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import torch
 from conftest import run_step
 
 from benchmarks import kill
+from utils.training.resume import save_training_state
 
 pytest.importorskip("resource")
 
@@ -38,6 +40,24 @@ def test_a_half_file_is_seen_and_what_was_there_is_none(tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         assert kill.is_whole(tmp_path / name, content, {"x": b"before"}, {"x": b"after"}) is whole, name
+
+
+def test_training_states_are_compared_by_their_bits(tmp_path):
+    state = {"epoch": 1, "model": {"a": torch.zeros(2)}, "optimizer": [], "scheduler": {}, "settings": {"lr": "auto"}}
+    files = [tmp_path / f"{place}_state.pth" for place in range(3)]
+    again = {"".join(list(name)): value for name, value in state.items()} | {"settings": {"lr": "".join("auto")}}
+    for path, content in zip(files, (state, again, state | {"model": {"a": torch.tensor([0.0, -0.0])}}), strict=True):
+        save_training_state(path, content)
+    assert kill.is_same_state(*files[:2]) and not kill.is_same_state(*files[1:])
+    assert not kill.is_same_state(tmp_path / "a.pth", tmp_path / "b.pth")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_command_that_fails_again_is_a_fault(code, tmp_path, monkeypatch):
+    ends = iter([(-9, ""), (code, "")])
+    monkeypatch.setattr(kill, "run_apart", lambda *_, **__: next(ends))
+    found = kill.disturbed("step 2", None, tmp_path / "trial", {}, {}, False, seconds=1.0)
+    assert found["words"] == ([] if code == 0 else ["exit code -9, then 1: "])
 
 
 def test_every_fault_is_counted_and_kept_with_its_moment():

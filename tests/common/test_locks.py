@@ -44,6 +44,30 @@ with locks.locked({str(tmp_path)!r}):
     assert not (tmp_path / ".lock").exists()
 
 
+def test_a_folder_that_goes_before_its_lock_is_opened_is_made_again(tmp_path, monkeypatch):
+    folder, left = tmp_path / "run", [1, 1]
+
+    def open_late(path, mode):
+        if left:
+            left.pop()
+            folder.rmdir()
+        return open(path, mode)
+
+    monkeypatch.setattr(locks, "open", open_late, raising=False)
+    with locks.locked(folder):
+        with pytest.raises(InputError, match="another process works"), locks.locked(folder):
+            pytest.fail("two hold it")
+    assert not left
+
+
+def test_a_lock_that_can_never_be_opened_is_done_without(tmp_path):
+    (tmp_path / ".lock").symlink_to("no/such/folder")
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, tmp_path / "file"):
+        with locks.locked(folder):
+            pass
+
+
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_without_locks_it_goes_on(number, tmp_path, monkeypatch):
     def flock(*_):

@@ -194,6 +194,24 @@ def test_what_is_no_file_in_the_place_of_a_cache_is_one_note(paths, tmp_path, ma
     assert len(notes) == 1 and "no image cache" in notes[0]
 
 
+def test_a_complete_cache_that_may_only_be_read_says_so(paths, tmp_path, monkeypatch):
+    first, notes = ImageCache(paths, SIZE, tmp_path / "cache"), []
+    first.fill(range(COUNT))
+    content = bytearray(first.file.read_bytes())
+    content[0] ^= 4
+    first.file.write_bytes(content)
+
+    def refuse(path, mode="r", *given, **how):
+        if mode == "r+b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, mode, *given, **how)
+
+    monkeypatch.setattr(cache_module, "open", refuse, raising=False)  # who runs the tests may be allowed everything
+    cache = ImageCache(paths, SIZE, tmp_path / "cache", note=notes.append)
+    assert np.array_equal(read(cache, [0, 1]), expected(paths, [0, 1]))
+    assert "is read-only" in notes[-1] and "write;" not in notes[-1] and len(notes) == 2
+
+
 def test_a_new_cache_names_the_others_of_its_images_and_all_can_be_cleared(paths, tmp_path):
     notes = []
     for size in (SIZE, SIZE + 1):

@@ -8,8 +8,10 @@ from conftest import narrowed
 from models import build_model, model_names
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, NAMED, Normalisation
+from utils.network import loading
 from utils.network.checkpoint import Checkpoint, restore, save_checkpoint
 from utils.network.loading import calibrate, load_network, random_network
+from utils.network.tensor_files import sha256_of
 
 SMALL = "shufflenet_v2_x0_5"
 HEADS = ("Bald", "Smiling")
@@ -48,6 +50,24 @@ def test_what_a_plain_state_dict_does_not_say_is_assumed_and_named(files):
     assert (network.img_size, network.normalisation, network.assumed) == (48, IMAGENET, ())
     with pytest.raises(InputError, match="does not say what its heads are: name them in order by --task_labels"):
         load_network(None, weights=files / "plain.pth", name=SMALL)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_that_is_replaced_while_it_is_read_is_refused(again, files, tmp_path, monkeypatch):
+    path = tmp_path / "original.pth"
+    path.write_bytes((files / "original.pth").read_bytes())
+
+    def restore_late(checkpoint, *given):
+        if again:
+            save_checkpoint(path, checkpoint)
+        return restore(checkpoint, *given)
+
+    monkeypatch.setattr(loading, "restore", restore_late)
+    if not again:
+        assert load_network(path, HEADS).sha256 == sha256_of(path)
+        return
+    with pytest.raises(InputError, match="original.pth was replaced while it was read: run the same command again"):
+        load_network(path, HEADS)
 
 
 def test_an_unlearned_checkpoint_of_another_normalisation_is_refused(files, tmp_path):

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from models import build_model
+from utils.common import processes
 from utils.graph.dataflow import trace_dataflow
+from utils.pruning import importance_curve as curve
 from utils.pruning.importance_curve import channel_order, curve_csv, importance_curve
 
 
@@ -36,6 +38,17 @@ def test_the_curve_prunes_more_and_more_of_a_copy():
     assert rows[0] == {"order": "top", "share_pruned": 0.0, "attribute": "a", "tpr": 1.0, "auc": 0.5}
     lines = curve_csv(rows).splitlines()
     assert lines[0] == "order,share_pruned,attribute,tpr,auc" and len(lines) == 31
+
+
+@pytest.mark.parametrize(("rank", "hidden"), [(0, None), (1, True)])
+def test_the_first_process_alone_shows_a_bar(rank, hidden, monkeypatch):
+    seen, bar = [], curve.tqdm
+    monkeypatch.setattr(processes, "joined", processes.Place(rank, 2))
+    monkeypatch.setattr(curve, "tqdm", lambda **how: seen.append(how["disable"]) or bar(**how))
+    model = build_model("customresnet", ["a", "b"])
+    scores = {"block6_2.conv1": torch.arange(64.0)}
+    importance_curve(model, trace_dataflow(model), scores, lambda _: {}, step=1.0)
+    assert seen == [hidden]
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet():

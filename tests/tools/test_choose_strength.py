@@ -14,6 +14,8 @@ from wide_net import SETTINGS, train_wide_net
 
 from utils.audit import setup
 from utils.audit.validation import sweep_on_validation
+from utils.common import locks
+from utils.common.errors import InputError
 from utils.network.checkpoint import load_checkpoint
 
 ERASE = ("--method", "erase")
@@ -108,6 +110,13 @@ def test_its_own_command_sweeps_the_strengths_named_and_changes_no_network(folde
     assert [point["strength"] for point in found["points"]] == [1.0] and np.isfinite(found["points"][0]["kept_loss"])
     assert "strength.json and strength.png" in capsys.readouterr().out
     assert {path: sha256(path.read_bytes()).digest() for path in (folder / "checkpoints").rglob("*.pth")} == before
+
+
+def test_its_own_command_waits_for_no_other_program_on_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with locks.locked(tmp_path / "checkpoints" / NAME):
+        with pytest.raises(InputError, match="another process works on the run in"):
+            run_step("tools.choose_strength", *flags(tmp_path))
 
 
 def test_an_oracle_that_is_there_is_the_reference(folder, tiny_celeba, monkeypatch):
