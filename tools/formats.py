@@ -7,7 +7,7 @@ from importlib import import_module, util
 
 import torch
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 from utils.common.paths import write_atomically
 
 TOLERANCE = 1e-4  # logits
@@ -57,6 +57,8 @@ def write_network(path, model, img_size, facts, export, original=None):
     except InputError:
         raise
     except Exception as error:  # exporters raise many kinds; each means the same to the user
+        if no_memory(error):
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"PyTorch can't export this network: {reason}") from error
     difference = compare_logits(original or model, run, img_size, path)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from models.heads import get_heads
 from tools import formats
 from utils.common import arguments
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 from utils.common.paths import check_outputs
 from utils.network.loading import load_network
 
@@ -61,6 +61,8 @@ def remove_zero_channels(model, images, graph):
     try:
         graph.build_dependency(small, [images], verbose=False)
     except Exception as error:  # it raises many kinds; each means the same to the user
+        if no_memory(error):
+            raise
         raise InputError(f"Torch-Pruning can't follow this network: {type(error).__name__}: {error}") from error
     for group in graph.get_all_groups(ignored_layers=[get_heads(small)]):
         kept = {place for member in group for place in kept_places(member, graph)} or {0}
