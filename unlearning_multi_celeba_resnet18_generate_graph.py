@@ -57,7 +57,7 @@ def main(args):
     layers = dataflow.choose_layers(args.layers)
     data, watch = task.open_data(args.as_released), Stopwatch(task.device)
     images = choose_scoring_images(data, args.num_images or (1 if args.as_released else 64))
-    header("step 2: essential graph", graph_report.describe(task, layers, images, data, vars(args)))
+    header("step 2: essential graph", graph_report.describe(task, dataflow, layers, images, data, vars(args)))
 
     data.prepare(images.rows)
     with watch("score"):

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.unpacking import unpack_images  # noqa: E402 (the path above comes first)
 from utils.common.arguments import Parser, run_script  # noqa: E402
-from utils.common.errors import InputError  # noqa: E402
+from utils.common.errors import InputError, no_memory  # noqa: E402
 from utils.datasets.cache import clear_caches  # noqa: E402
 from utils.datasets.decoding import load_rgb, run_on_threads  # noqa: E402
 from utils.datasets.folders import (  # noqa: E402
@@ -84,6 +84,8 @@ def download(folder):
         root.mkdir(parents=True, exist_ok=True)
         datasets.CelebA(str(root), split="all", download=True)
     except Exception as error:  # the downloader fails in many ways (quota pages, checksums, no network): one cure
+        if no_memory(error):
+            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if "gdown" in reason and find_spec("gdown") is None:
             raise InputError(f"--download needs gdown: pip install gdown, or {BY_HAND.format(folder=folder)}") from None

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 
 MOST_BYTES, MOST_RATIO, FREELY = 1 << 29, 100, 10_000_000  # of a file; unpacked to packed; unpacked whatever the ratio
 AGAIN = "fetch it again"
@@ -34,6 +34,8 @@ def unpack_images(archive, target):
     except InputError:
         raise
     except Exception as error:  # the reader of zips raises what a hostile file makes of it
+        if no_memory(error):
+            raise
         raise _refusal(archive, *_reason(archive, error)) from None
 
 

@@ -24,6 +24,7 @@ from utils.common.parser import one_line
 from utils.common.paths import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_BYTES = 64 << 20  # of a file of lines
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # a stranger's JSON
 
@@ -31,18 +32,17 @@ UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticErro
 def read_lines(path):
     """The JSON lines of a file, but for those of a tree with local changes; InputError names a line that is none."""
     lines = []
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} has more than {MOST_BYTES >> 20} MB: no lines of results, move it away")
     for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
-            line = json.loads(text) if text.strip() else {"commit": "+"}
-            if not isinstance(line, dict):
-                raise ValueError("something else")
+            line = {**json.loads(text)} if text.strip() else {"commit": "+"}
             if "+" not in str(line.get("commit")):
                 lines.append(line | place(line, path.name) | {"_number": number})
                 _rows_of(lines[-1])  # all that any table takes of it
         except UNREADABLE as error:
-            raise InputError(
-                f"{path}, line {number}: no JSON object of a result ({one_line(error)[:120]}); remove or mend that line"
-            ) from None
+            what = f"no JSON object of a result ({one_line(error)[:120]}); remove or mend that line"
+            raise InputError(f"{path}, line {number}: {what}") from None
     return lines
 
 

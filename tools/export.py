@@ -49,6 +49,7 @@ def main(args):
     if args.onnx:
         formats.load_optional("--onnx", *formats.FOR_ONNX)  # before any work
     asked = {"name": args.model, "normalisation": normalisation_from_flags(args.mean, args.std)}
+    asked |= {"img_size": args.img_size, "check": ("attributes", "model", "normalisation")}  # of another size, too
     network = load_network(None, args.task_labels, weights=args.checkpoint, **asked)
     model, size = network.model, args.img_size or network.img_size
     facts = formats.describe(network, size)

@@ -157,10 +157,10 @@ def test_another_forgotten_attribute_does_not_count_as_kept():
 def test_relearning_of_the_whole_network_is_in_the_full_level_only():
     data, networks = PlainFaces(), networks_with(erased())
     full = audit(networks, data, "Bald", level="full", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
-    assert [point["asked"] for point in full["fine_tuning"]["curve"]] == [16, 64]
+    assert [point["asked"] for point in full["whole_net"]["curve"]] == [16, 64]
     assert full["head"]["area"]["value"] > 0.5  # two doublings, some 0.45 above the oracle
     quick = audit(networks, data, "Bald", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
-    assert quick["fine_tuning"]["curve"] == []
+    assert quick["whole_net"]["curve"] == []
 
 
 def test_the_same_seed_gives_the_same_json_but_for_the_timing():

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from utils.common import run
-from utils.common.errors import InputError
+from utils.common.errors import InputError, warn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +97,14 @@ def test_the_header_is_aligned_and_complete(capsys):
     assert {"command", "versions", "hardware", "commit"} <= {line.split()[0] for line in lines}
     assert lines[2].split() == ["parent", "-"]
     assert lines[0].index("resnet18") == lines[1].index("3") == lines[2].index("-")
+
+
+def test_names_from_files_cannot_steer_the_terminal(capsys):
+    run.header("step \x1b[2J9", {"network": "a\x9b31m\nb", "names": ["\x1b"]})
+    warn("no \x1b]0;x\x07 here")
+    shown = capsys.readouterr()
+    assert shown.err == "warning: no \\x1b]0;x\\x07 here\n"
+    assert all(line.isprintable() for line in shown.out.splitlines()) and "a\\x9b31m\\nb" in shown.out
 
 
 def test_the_stopwatch_adds_up_each_phase_and_counts_a_failing_one(monkeypatch):

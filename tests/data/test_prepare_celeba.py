@@ -89,6 +89,17 @@ def test_a_damaged_zip_is_one_line_and_leaves_no_folder(folder):
     assert not (folder / "img_align_celeba").exists() and not list(folder.glob(".*"))
 
 
+def test_memory_that_is_used_up_is_no_damage_of_a_zip(folder, monkeypatch):
+    zip_images(folder, "")
+    monkeypatch.setattr(shutil, "copyfileobj", out_of_memory)
+    with pytest.raises(MemoryError):
+        unzip_images(folder)
+
+
+def out_of_memory(*_, **__):
+    raise MemoryError
+
+
 def packed(name, content=b"0123456789" * 20, **options):
     """A function that writes a zip of one file, with options of its `ZipInfo`."""
 

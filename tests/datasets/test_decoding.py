@@ -197,6 +197,20 @@ def test_what_is_no_image_is_one_line_at_once(tmp_path, make, reason):
             read(tmp_path / "a.jpg")
 
 
+def test_memory_that_is_used_up_is_no_damage_of_an_image(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr(decoding, "_open", raising(MemoryError()))
+    with pytest.raises(MemoryError):
+        load_rgb(tmp_path / "a.png")
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
 def test_a_name_that_a_terminal_would_obey_is_escaped(tmp_path):
     (tmp_path / "a\x1b[2J\n.jpg").touch()
     with pytest.raises(InputError, match=r"a\\x1b\[2J\\n.jpg") as error:

@@ -145,6 +145,12 @@ def test_a_graph_of_this_network_with_another_width_is_refused(tmp_path):
     refused(write(tmp_path, graph | {"scores": {}}), "5 channels for layer y, but resnet18 has 4 channels there")
 
 
+def test_a_checksum_of_deep_brackets_ends_too():
+    for deep in range(500, 1000):  # a few of which can be read and not be written
+        with pytest.raises(ValueError, match="too deep|its checksum does not fit"):
+            graph_format.parse_graph('{"sha256": 1, "a": ' + "[" * deep + "]" * deep + "}")
+
+
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "[" + "9" * 5000 + "]", "nul", "\x00"]
 )
@@ -162,7 +168,7 @@ def test_a_binary_file_and_a_huge_one_are_refused(tmp_path, name):
     refused(path, "is no text, so no graph")
     with open(path, "wb") as file:
         file.truncate(10**9)
-    refused(path, "is longer than 48 MB")
+    refused(path, "is longer than 96 MB")
     path.unlink()
     path.mkdir()
     refused(path, "graph at")

@@ -258,6 +258,14 @@ def test_every_member_of_an_archive_is_looked_at(tmp_path):
         assert "holds more than tensors" in refused(tmp_path / "b.pth"), decoy
 
 
+@pytest.mark.parametrize("size", [10**12, 10**16, 2**63 - 1])
+def test_a_file_that_asks_for_more_memory_than_any_machine_has_is_damaged(size, tmp_path):
+    torch.save({"w": torch.ones(12345)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "a.pth").read_bytes().replace(b"M\x39\x30", b"\x8a\x09" + size.to_bytes(9, "little"))
+    (tmp_path / "a.pth").write_bytes(content)
+    assert "a.pth is damaged or no PyTorch file" in refused(tmp_path / "a.pth")
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_memory_that_is_used_up_is_not_told_as_damage(error, tmp_path, state, monkeypatch):
     def fail(*_, **__):

@@ -25,7 +25,7 @@ def record(auc, probe, has_head=True):
         "mlp": figure(0.625),
         "knn": figure(None),
         "membership": figure(0.5) if has_head else None,
-        "relearning": {"head": {"curve": [point], "area": {"value": 0.25}}, "fine_tuning": {"curve": []}},
+        "relearning": {"head": {"curve": [point], "area": {"value": 0.25}}, "whole_net": {"curve": []}},
         "kept_changes": {"heads": {"Smiling": {"auc": figure(-0.01), "accuracy": figure(0.001)}}},
     }
 
@@ -70,7 +70,7 @@ def test_a_results_line_keeps_values_intervals_and_counts(result):
     assert kept["nets"]["oracle"]["membership"] is None
     assert kept["nets"]["oracle"]["relearning"] == {
         "head": {"curve": [[8, 0.75]], "area": 0.25},
-        "fine_tuning": {"curve": [], "area": None},
+        "whole_net": {"curve": [], "area": None},
     }
 
 

@@ -1,9 +1,13 @@
-"""Which images step 2 shows."""
+"""Which images step 2 shows, and what it says of its graph before anything is scored."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from torch import nn
 
-from utils.report.graph_report import rows_to_show
+from utils.graph.dataflow import Link
+from utils.report.graph_report import expected_bytes, rows_to_show
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,10 @@ from utils.report.graph_report import rows_to_show
 )
 def test_each_attribute_has_an_image_among_those_shown(positives, count, rows):
     assert rows_to_show([np.array(own) for own in positives], count).tolist() == rows
+
+
+def test_the_size_of_a_graph_is_known_before_scoring():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 12, 1))
+    network = SimpleNamespace(model=model, attributes=("Bald", "Male"))
+    assert expected_bytes(network, [Link("0", "1")], 0.25) == 2 * 25 * 2 * 3  # heads, bytes, 2 of 8 channels, 3 of 12
+    assert expected_bytes(network, [], 0.25) == 0

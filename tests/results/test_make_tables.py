@@ -197,7 +197,7 @@ def test_the_order_of_seeds_does_not_matter(values):
     assert write_cell(values, ".3f") == write_cell(values[::-1], ".3f")
 
 
-@pytest.mark.parametrize("text", ['{"heads": {', "3"])
+@pytest.mark.parametrize("text", ['{"heads": {', "3", "[]", '"x"', "null"])
 def test_a_broken_line_is_named_with_its_file(tmp_path, text):
     (tmp_path / "a.jsonl").write_text(f'{{"images": 3}}\n\n{text}\n')
     with pytest.raises(InputError, match=r"a\.jsonl, line 3: no JSON object .*; remove or mend that line"):
@@ -251,6 +251,13 @@ def test_names_stay_cells_and_text_whatever_they_hold(tables_of):
     shown = r"a\|b &lt;script&gt;\`x\`&lt;/script&gt; \\ &lt;!-- end: heads --&gt;"
     assert f"| {shown}, p = 0.1 |" in table and table.startswith(f"**{shown}, resnet18, 64 px**")
     assert "<" not in table
+
+
+def test_a_file_of_any_length_is_not_read(tmp_path):
+    with open(tmp_path / "a.jsonl", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match=r"a\.jsonl has more than 64 MB"):
+        read_lines(tmp_path / "a.jsonl")
 
 
 def test_a_line_that_is_no_result_is_named(tables_of):

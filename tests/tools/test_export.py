@@ -73,6 +73,14 @@ def test_a_network_that_cannot_be_exported_says_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_memory_that_is_used_up_is_told_as_such(model, tmp_path):
+    def export(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        formats.write_network(tmp_path / "bald.pt2", model, 32, {}, export)
+
+
 @pytest.mark.parametrize(("moved", "shown"), [(0.001, r"1\.\de-03"), (float("nan"), "nan")])
 def test_logits_that_moved_are_refused_and_what_stood_there_stays(model, tmp_path, moved, shown):
     def export(model, images, facts):
@@ -105,6 +113,24 @@ def test_a_plain_state_dict_is_exported_as_what_the_flags_say(model, tmp_path, m
     ]
     with pytest.raises(InputError, match="name them in order by --task_labels"):
         run_step("tools.export", *words)
+
+
+def test_a_plain_state_dict_is_tried_at_the_size_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "write_network", lambda *_: 0.0)
+    torch.save({"w": torch.ones(1)}, tmp_path / "mine.pth")
+    words = ["--checkpoint", tmp_path / "mine.pth", "--exported", tmp_path / "a.pt2", "--task", "Bald", "--img_size"]
+    with pytest.raises(InputError, match="vit_b_16 takes no images of 32 px"):
+        run_step("tools.export", *words, "32", "--model", "vit_b_16")
+
+
+def test_a_checkpoint_may_be_exported_at_another_size_than_its_own(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(formats, "write_network", lambda *_: 0.0)
+    save_checkpoint(tmp_path / "a.pth", Checkpoint(model.state_dict(), "resnet18", ("Bald", "Smiling"), 32))
+    words = ["--checkpoint", tmp_path / "a.pth", "--exported", tmp_path / "a.pt2"]
+    run_step("tools.export", *words, "--img_size", "64")
+    assert "RGB, 64 x 64 px" in capsys.readouterr().out
+    with pytest.raises(InputError, match="asked for is vgg16"):
+        run_step("tools.export", *words, "--model", "vgg16")
 
 
 def test_the_script_exports_a_checkpoint_and_asks_for_a_file(model, tmp_path):

@@ -142,6 +142,12 @@ def test_a_network_that_cannot_be_followed_says_so():
         def build_dependency(self, *_, **__):
             raise ZeroDivisionError("by zero")
 
+    class NoMemory:
+        def build_dependency(self, *_, **__):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        remove_zero_channels(nn.Module(), None, NoMemory())
     with pytest.raises(InputError, match="Torch-Pruning can't follow this network: ZeroDivisionError: by zero"):
         remove_zero_channels(network("resnet18"), torch.zeros(1, 3, 32, 32), NoGraph())
 

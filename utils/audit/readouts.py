@@ -17,7 +17,7 @@ class NetworkReadouts:
     """What an audit measures on one network: scores of the M test images, and their figures.
 
     train, test: `Features`; probes: {stage: (M,) scores of the linear probe, or None}; other_probes: the same for
-    "mlp" and "knn"; curves: {"head", "fine_tuning": relearning curve}; record: the figures, JSON-ready
+    "mlp" and "knn"; curves: {"head", "whole_net" of fine-tuning: relearning curve}; record: the figures, JSON-ready
     """
 
     train: Features
@@ -92,7 +92,7 @@ def _read_out_relearning(model, readouts, setup, progress):
     plan = plan_draws(y, level.fine_tuning_sizes, level.draws, seed, level.one_draw_above)
     options = {"device": setup.device, "seed": seed, "progress": progress}
     curve = fine_tuning_curve(model, setup.data, readouts.train, y, setup.test, plan, **options)
-    readouts.curves["fine_tuning"] = curve
+    readouts.curves["whole_net"] = curve
     readouts.record["relearning"] = {
         kind: {"curve": curve_figures(curve, setup.y_test, setup.resamples, seed)}
         for kind, curve in readouts.curves.items()

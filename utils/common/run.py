@@ -121,11 +121,15 @@ def _short_name(script):
 
 
 def header(title, lines):
-    """Print a title, the given {what: value} aligned, and the command, versions and hardware of this run."""
+    """Print a title, the given {what: value} aligned, and the command, versions and hardware of this run.
+
+    What steers a terminal is escaped: a name in a file may come from anybody.
+    """
     versions = " ".join(f"{package} {version}" for package, version in environment().items())
     lines = {**lines, "command": command_line(), "versions": versions, "hardware": hardware(), "commit": commit()}
     width = max(len(what) for what in lines)
-    print(f"{title}\n" + "\n".join(f"  {what:<{width}}  {'-' if v is None else v}" for what, v in lines.items()))
+    words = {what: "-" if value is None else printable(value) for what, value in lines.items()}
+    print(f"{printable(title)}\n" + "\n".join(f"  {what:<{width}}  {value}" for what, value in words.items()))
 
 
 class Stopwatch:

@@ -17,7 +17,7 @@ import torchvision.io  # noqa: F401  registers the decoder
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, no_memory
 from utils.datasets.text import shown
 
 PIECE, MAX_THREADS = 8, 256  # images that a thread takes at a time; more threads than any machine has use for
@@ -187,6 +187,8 @@ def _read_pillow(path, data):
             ImageOps.exif_transpose(image, in_place=True)
             return to_rgb(image)
     except Exception as error:  # Pillow's readers raise what a hostile file makes of them
+        if no_memory(error):
+            raise
         reason = shown(" ".join(str(error).split())) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"none of {', '.join(KINDS)}"

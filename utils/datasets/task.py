@@ -12,7 +12,7 @@ from utils.common.normalisation import normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
 from utils.network.checkpoint import SCRIPT
-from utils.network.loading import SPLIT_FLAGS, LoadedNetwork, check_alike, load_network, random_network
+from utils.network.loading import ALL, SPLIT_FLAGS, LoadedNetwork, check_alike, load_network, random_network
 
 UNLEARNED = {"prune": "pruned", "erase": "erased"}  # how files are named: two methods never write the same one
 
@@ -157,7 +157,8 @@ def open_networks(
     loaded = {}
     for role, path in files.items():
         if path:
-            heads, check = kept if role == "oracle" else task_labels, role == "unlearned"
+            heads = kept if role == "oracle" else task_labels
+            check = ALL if role == "unlearned" else ("attributes",)
             loaded[role] = load_network(None, heads, weights=path, device=device, check=check, **options)
     network = loaded["unlearned"]
     sure = [one for one in loaded.values() if not one.assumed]

@@ -17,6 +17,7 @@ from utils.network.modes import exact_float32, keeping_modes
 from utils.network.tensor_files import sha256_of
 
 SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
+ALL = ("attributes", "model", "img_size", "normalisation")  # that a user may ask for
 MODEL, IMG_SIZE = "resnet18", 224  # of a plain state dict, which does not say
 ASSUMED = {"model": f"--model {MODEL}", "img_size": f"--img_size {IMG_SIZE}", "normalisation": HALF.flags}
 
@@ -83,7 +84,7 @@ def says_how(made):
 
 
 def load_network(
-    path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu", check=True
+    path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu", check=ALL
 ):
     """Load the network of `path` (a checkpoint), or of `weights` (a checkpoint or a plain state dict) if that is given.
 
@@ -92,7 +93,7 @@ def load_network(
         name: architecture; None takes the checkpoint's, or resnet18 for `weights` that do not say
         img_size: pixels a side; None takes the checkpoint's, or 224 for `weights` that do not say
         normalisation: `Normalisation`; None takes the checkpoint's, or half for `weights` that do not say
-        check: False: these three are for a file that does not say only, a checkpoint may differ from them
+        check: which of these four a checkpoint must have; the others are for a file that does not say only
     Returns: LoadedNetwork
     Raises: InputError if a file is absent or damaged, does not match what is asked, or is replaced meanwhile
     """
@@ -103,7 +104,7 @@ def load_network(
     asked["normalisation"] = normalisation and str(normalisation)
     asked = {key: value for key, value in asked.items() if value is not None}
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
-        check_matches(content, file, **(asked if check else {"attributes": tuple(attributes)}))
+        check_matches(content, file, **{key: value for key, value in asked.items() if key in check})
         model, assumed = restore(content, device, file), ()
         about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}

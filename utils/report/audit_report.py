@@ -36,9 +36,7 @@ def _draw_audit(folder, result):
     limits = {stage: value + PROBE_TOLERANCE for stage, (value, *_) in oracle.items() if value is not None}
     caption = "dashed: the oracle's probe + 0.02" if limits else "no oracle: no limit drawn"
     draw_probe_stages(f"{stem}_probes.png", probes, caption, f"{target}: linear probe by stage", limits=limits)
-    head, tuned = (
-        {name: _points(record, kind) for name, record in networks.items()} for kind in ("head", "fine_tuning")
-    )
+    head, tuned = ({name: _points(record, kind) for name, record in networks.items()} for kind in ("head", "whole_net"))
     tuned = {name: points for name, points in tuned.items() if points}
     draw_relearning(f"{stem}_relearning.png", head, tuned, f"{target}: relearning")
     kept = networks["unlearned"]["kept_changes"]["heads"]

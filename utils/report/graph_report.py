@@ -5,12 +5,13 @@ import torch
 
 from utils.common import distributed, paths, run
 from utils.common.arguments import recorded_flags
-from utils.common.errors import InputError
+from utils.common.errors import InputError, warn
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.dataset import denormalise
 from utils.evaluation.predict import evaluate
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.essential_graph import read_graph
+from utils.graph.graph_format import MOST_BYTES
 from utils.graph.importance import gradcam_maps
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
@@ -18,12 +19,20 @@ from utils.report.graph_figure import draw_graph
 from utils.report.next_steps import after_graph
 from utils.report.run_record import describe_task
 
+CONNECTION = 25  # bytes of one in a graph's text: two channels and nine digits
 
-def describe(task, layers, images, data, flags):
-    """Header of step 2: {what: value}.
 
-    Args: task: `Task`; layers: names; images: `ScoringImages`; data: `ImageDataset`; flags: of step 2
+def describe(task, dataflow, layers, images, data, flags):
+    """Header of step 2: {what: value}; a warning first, if the graph will be larger than step 3 reads.
+
+    Args:
+        task: `Task`; dataflow: `Dataflow`; layers: names; images: `ScoringImages`; data: `ImageDataset`
+        flags: {flag: value} of step 2
     """
+    size = expected_bytes(task.network, dataflow.links_between(layers), flags["proportion"])
+    if size > MOST_BYTES:
+        sides = f"{size >> 20} MB, step 3 reads {MOST_BYTES >> 20} MB"
+        warn(f"the graph may take {sides}: it is not written then; use a smaller --proportion or fewer --layers")
     counts = ", ".join(f"{name} {count}" for name, count in images.counts.items())
     extras = [words for flag, words in (("no_balance", "no balance"), ("as_released", "as released")) if flags[flag]]
     return {
@@ -32,6 +41,16 @@ def describe(task, layers, images, data, flags):
         "layers": ", ".join(layers),
         "choice": ", ".join([flags["importance"], f"proportion {flags['proportion']}", *extras]),
     }
+
+
+def expected_bytes(network, links, proportion):
+    """Bytes of a graph whose essential channels are all connected, before anything is scored.
+
+    Args: network: `LoadedNetwork`; links: of `Dataflow`; proportion: share of each layer's channels
+    """
+    modules = dict(network.model.named_modules(remove_duplicate=False))
+    ends = [[int(modules[end].out_channels * proportion) for end in (link.producer, link.consumer)] for link in links]
+    return len(network.attributes) * CONNECTION * sum(source * target for source, target in ends)
 
 
 def check_graph_outputs(task, flags):

@@ -2,7 +2,7 @@
 
 import torch
 
-from utils.common.errors import InputError, first_line
+from utils.common.errors import InputError, first_line, no_memory
 from utils.network.fitting import check_size, failure, without_values
 from utils.training.batches import rows_of_epoch
 
@@ -30,5 +30,7 @@ def _check_compiler(device):
     try:
         torch.compile(lambda numbers: numbers + 1)(torch.zeros(2, device=device))
     except Exception as error:  # each backend fails in its own way
+        if no_memory(error):
+            raise
         cure = "install a C++ compiler (g++), or leave out --compile"
         raise InputError(f"--compile: torch.compile fails here ({first_line(error)}): {cure}") from None
