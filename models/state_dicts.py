@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 
 from models.heads import find_heads
-from utils.common.errors import InputError
+from utils.common.errors import InputError, printable
 
 # what wraps a network prefixes the names: data parallel, torch.compile, a Lightning module, an exponential average, ...
 WRAPPERS = (
@@ -122,6 +122,6 @@ def _other_heads(model, state_dict):
 
 
 def _shorten(names, most=6):
-    names = [name[:120] if name.isprintable() else repr(name)[:120] for name in names]
+    names = [printable(name, 120) for name in names]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

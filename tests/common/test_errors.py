@@ -5,7 +5,9 @@ import errno
 import pytest
 import torch
 
-from utils.common.errors import LESS, InputError, explain
+from utils.common.errors import LESS, InputError, explain, printable
+from utils.datasets import text as text_of_tables
+from utils.graph import graph_format
 
 USED_UP = f"out of memory: {LESS}"
 
@@ -39,3 +41,10 @@ def test_the_users_own_mistakes_and_files_are_told_and_nothing_else():
     faults = [ImportError("no x"), RuntimeError("shapes differ"), ValueError("x"), KeyError("unable to allocate")]
     for fault in faults:
         assert explain(fault) is None
+
+
+def test_text_from_files_is_shown_by_one_rule():
+    text = "a\x1b[2J\x9b\n" + "x" * 500
+    for show, most in ((lambda name: printable(name, 80), 80), (graph_format.shown, 80), (text_of_tables.shown, 200)):
+        assert show(text).startswith(r"a\x1b[2J\x9b\n") and show(text).endswith("…") and len(show(text)) == most + 1
+    assert printable("Grün\u202e") == r"Grün\u202e"

@@ -64,9 +64,14 @@ def first_line(error, most=160):
     return (lines[0] if lines else type(error).__name__)[:most]
 
 
-def printable(text):
-    """Text for a terminal: what steers it, from a file's name or a stranger's JSON, is escaped."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+def printable(text, most=None):
+    """Text for a terminal: what steers it, from a file's name or a stranger's JSON, is escaped.
+
+    Args: most: characters, the end of a longer text is left out; None: all of it
+    """
+    text = str(text) if most is None else str(text)[: most + 1]
+    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return text if most is None or len(text) <= most else f"{text[:most]}…"
 
 
 def did_you_mean(name, names):

@@ -6,7 +6,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 
 import numpy as np
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, printable
 
 MAX_BYTES, MAX_LINE, MAX_ROWS = 1 << 28, 1 << 20, 10**7  # of a table: ten times CelebA's and more
 FOREIGN = {
@@ -27,7 +27,7 @@ NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 
 def shown(name):
     """A name, or another text from a file, fit for a line: escaped what is not printable, cut what is long."""
-    return repr(str(name)[:200])[1:-1]
+    return printable(name, 200)
 
 
 def encoding_hint(names):

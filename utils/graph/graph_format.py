@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, printable
 from utils.graph.selection import CONTROLS
 
 MOST_BYTES = 3 << 25  # of a graph, 96 MB, 1.5 GB when read: 40 heads of a ResNet-18 at proportion 0.25 take 66 MB
@@ -65,8 +65,7 @@ def _for_xml(value):
 
 def shown(name, most=80):
     """A name from a file, fit for an error line: what is not printable is escaped, the end of a long one left out."""
-    text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(name)[: most + 1])
-    return text if len(text) <= most else f"{text[:most]}…"
+    return printable(name, most)
 
 
 def read_text(path, absent):
