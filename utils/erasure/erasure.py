@@ -87,7 +87,9 @@ def _erase(model, data, targets, settings, rows, device, progress):
     except torch.linalg.LinAlgError as error:
         failed = f"an equation has no solution, {first_line(error)}"
     if failed:
-        raise InputError(f"the erasure failed: {failed}; use a strength below {settings.strength:g}, or more images")
+        cure = "train a network whose features hardly vary yet for longer, or use --method prune"
+        weaker = f"use a strength below {settings.strength:g}, or more images"
+        raise InputError(f"the erasure failed: {failed}; {weaker}; {cure}")
     with unchanged_on_error(model.state_dict().values()):
         model.load_state_dict(edited.state_dict())
     used = {conv: float(min(of_targets)) for conv, of_targets in ridges.items()}
