@@ -12,14 +12,17 @@ from utils.network.modes import keeping_modes
 SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299, 384, 512)  # tried for the cure
 
 
-def without_values(model, attributes):
-    """The network `model` with heads for some `attributes`, on the device "meta": shapes (N, K) come out, no logits."""
+def without_values(model, attributes, built=True):
+    """The network `model` with heads for some `attributes`, on the device "meta": shapes (N, K) come out, no logits.
+
+    Args: built: a network that looks at a value while it is built (RegNets) is built with values first; else it is None
+    """
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
                 return build_model(model, attributes)
         except NotImplementedError:  # it looks at a value while it is built
-            return build_model(model, attributes).to("meta")
+            return build_model(model, attributes).to("meta") if built else None
 
 
 def failure(network, img_size, images, training=False):
@@ -45,7 +48,9 @@ def check_size(model, attributes, img_size, training=False):
     Args: model: architecture; attributes: heads; img_size: pixels a side; training: two images must go forward and back
     Raises: InputError that names the nearest size that it takes
     """
-    network = without_values(model, attributes)
+    network = without_values(model, attributes, built=training)  # a small file asks for no large network
+    if network is None:
+        return
     reason = failure(network, img_size, 2, training)
     if reason:
         nearest_first = sorted(SIZES, key=lambda size: abs(size - img_size))
