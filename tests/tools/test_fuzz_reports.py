@@ -61,7 +61,7 @@ def mutilated(draw, tree):
             if isinstance(node, dict) and draw(st.booleans()):
                 del node[key]
             else:
-                node[key] = draw(VALUES)
+                node[key] = copy.deepcopy(draw(VALUES))  # what is drawn may be drawn again
             break
     return tree
 
