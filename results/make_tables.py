@@ -58,7 +58,7 @@ def _rows_of(line):
 def place(line, file):
     """Where a line belongs: its run without the seed, its method with the proportion; "_" keys are not shown."""
     arguments, seed = line.get("arguments") or {}, line.get("seed")
-    dataset = line.get("dataset") or arguments.get("data_path") or ""
+    dataset = str(line.get("dataset") or arguments.get("data_path") or "")
     title = f"{dataset}, {line.get('model')}, {line.get('img_size')} px" if "run" in line else dataset
     title += f", the first {arguments['limit']} images" if arguments.get("limit") else ""
     run = re.sub(rf"[-_](?:seed|s)[-_]?{re.escape(str(seed))}(?!\w)", "", line.get("run", ""))

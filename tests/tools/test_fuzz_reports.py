@@ -110,3 +110,9 @@ def test_a_deep_and_a_large_audit_are_refused(folder, monkeypatch):
         error = ends_in_one_line(lambda: compare.main(SimpleNamespace(folder=str(folder))), folder)
         assert "audit_Bald.json is no audit" in str(error)
         monkeypatch.setattr(compare, "LARGEST", 100)
+
+
+def test_a_data_set_that_is_no_text_names_its_table_all_the_same(folder):
+    path = folder / "loading.jsonl"
+    path.write_text(json.dumps({"decode_only": 1.0, "dataset": [1], "commit": "a"}))
+    assert "**[1]**" in make_tables([path])["loading"]
