@@ -32,12 +32,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from utils.common import arguments, run
 from utils.common.errors import InputError
-from utils.common.paths import check_outputs
+from utils.common.paths import SCRIPT, check_outputs
 from utils.datasets.dataset import open_dataset
 from utils.network.checkpoint import load_checkpoint
 from utils.training.resume import load_training_state
 
-SCRIPT, TASK = "unlearning_multi_celeba_resnet18", ["Bald", "Eyeglasses"]
+TASK = ["Bald", "Eyeglasses"]
 TRAINING = "--model shufflenet_v2_x0_5 --img_size 32 --epoch 2 --batch_size 8".split()
 WORK = {  # what is run: the script and its flags; the cache is filled without one
     "step 1": ("original", TRAINING),

@@ -67,14 +67,14 @@ def load_weights(model, state_dict, source):
     if found:
         found += _other_heads(model, state_dict)
         raise InputError(f"weights in {source} do not fit this network and these attributes: {'; '.join(found)}")
-    check_finite(state_dict, own, source)
+    check_finite_weights(state_dict, own, source)
     complete = OrderedDict(state_dict)
     complete._metadata = own._metadata  # the versions of the layers: without them some take the values for old ones
     model.load_state_dict(complete, strict=False)
     return model
 
 
-def check_finite(state_dict, own, source):
+def check_finite_weights(state_dict, own, source):
     """Refuse values that are no numbers in the precision of the network's `own` ones.
 
     Raises: InputError that names the first tensor; `source` names the file in it

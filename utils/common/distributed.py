@@ -24,7 +24,7 @@ from utils.common.errors import InputError
 from utils.common.processes import is_main
 
 JOIN = timedelta(minutes=10)  # until all processes are there
-PATIENT = timedelta(days=30)  # the first may decode images for hours; a process that has ended is noticed at once
+PATIENT = timedelta(days=30)  # the first may decode images for hours; torchrun notices at once that one has ended
 LOST = "another process of this program has ended, or can't be reached: all end"
 
 _state = {"device": None, "patient": None, "alone": False}

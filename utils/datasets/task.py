@@ -11,7 +11,6 @@ from utils.common.errors import warn
 from utils.common.normalisation import normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
-from utils.network.checkpoint import SCRIPT
 from utils.network.loading import ALL, SPLIT_FLAGS, LoadedNetwork, check_alike, load_network, random_network
 
 UNLEARNED = {"prune": "pruned", "erase": "erased"}  # how files are named: two methods never write the same one
@@ -179,7 +178,7 @@ def open_networks(
 
 def oracle_again(network, forgotten):
     """The cure, in words, for an oracle that was trained otherwise than a `LoadedNetwork`; `forgotten`: names."""
-    command = f"python {SCRIPT}_original.py --leave_out {' '.join(forgotten)} {network.flags}"
+    command = f"python {paths.SCRIPT}_original.py --leave_out {' '.join(forgotten)} {network.flags}"
     return f"train the oracle again at {network.img_size} px with --model {network.name} ({command})"
 
 

@@ -17,6 +17,7 @@ from utils.common import distributed
 from utils.common.arguments import check_names, recorded_flags
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, parse_normalisation
+from utils.common.paths import SCRIPT
 from utils.network import weight_files
 from utils.network.records import check_record
 from utils.network.tensor_files import read_tensors, write_tensors
@@ -27,7 +28,6 @@ FLAGS = {"attributes": "--task_labels", "model": "--model", "img_size": "--img_s
 OURS = {"state_dict", "attributes", "img_size", "normalisation"}  # fields that no other file has all of
 SAVE = weight_files.SAVE
 MOST_PIXELS, MOST_NAMES = 1 << 16, 10_000  # a file of a stranger asks for no more
-SCRIPT = "unlearning_multi_celeba_resnet18"
 
 
 @dataclass(frozen=True)

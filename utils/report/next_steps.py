@@ -3,8 +3,8 @@
 import shlex
 
 from utils.common.interrupts import start_word
+from utils.common.paths import SCRIPT
 
-SCRIPT = "unlearning_multi_celeba_resnet18"
 TASK = (
     "setting task_labels run_name data_path allow_missing cache_path save_path results device".split()
 )  # what one step hands to the next
