@@ -31,10 +31,13 @@ def get_args_parser():
     add("--method", default="prune", choices=["prune", "erase"], help=text)
     text = "of erase: above 1 forgets more; auto: the mildest that is enough on held-out training images"
     add("--strength", type=a.number_or_auto, default=1.0, metavar="X", help=text)
+    text = "of erase: activations: in closed form; weights: a short training too, so that it does not come back"
+    add("--depth", default="weights", choices=["activations", "weights"], help=text)
     add("--graph", metavar="FILE", help="graph to prune by; without it the one that step 2 wrote for this task")
-    parser.only_with("strength", "method", "erase")
+    for flag in ("strength", "depth"):
+        parser.only_with(flag, "method", "erase")
     parser.only_with("graph", "method", "prune")
-    for flag in ("strength", "graph"):  # what an evaluation alone would pass over
+    for flag in ("strength", "depth", "graph"):  # what an evaluation alone would pass over
         parser.only_with(flag, "evaluate_only", False)
     add("--audit", choices=["quick", "full"], default=None, help="attack the features and give a verdict")
     add("--evaluate_only", action="store_true", help="evaluate the checkpoint of this method that is there")
@@ -75,7 +78,7 @@ def main(args):
         with watch("prune"):
             zero_channels(network.model, method["pruned"], trace_dataflow(network.model).batch_norm)
     elif not args.evaluate_only:
-        settings = choose_settings(args.strength, networks, data, task, folder, args.seed)
+        settings = choose_settings(args.strength, networks, data, task, folder, depth=args.depth, seed=args.seed)
         with watch("erase"):
             method |= vars(settings) | erase(network.model, data, task.forgotten, settings, device=task.device)
     after = evaluate(network.model, data, **test)

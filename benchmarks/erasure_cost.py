@@ -20,7 +20,7 @@ from utils.common.paths import check_outputs
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
 from utils.datasets.task import open_task
-from utils.erasure.erasure import ErasureSettings, erase
+from utils.erasure.erasure import DEPTHS, ErasureSettings, erase
 from utils.network.loading import random_network
 from utils.report.run_record import dataset_name
 from utils.training.loop import fit
@@ -37,6 +37,7 @@ def get_args_parser():
     add("--epochs", type=arguments.positive_int, default=20, metavar="E", help="epochs of the oracle compared with")
     add("--repeats", type=arguments.positive_int, default=3, metavar="N", help="times each of the two is measured")
     add("--erase_images", type=arguments.positive_int, default=1536, metavar="N", help="images passed in an erasure")
+    add("--depth", default="weights", choices=DEPTHS, help="of the erasure, as in step 3")
     add("--out", default="results/lines/erasure_cost.jsonl", metavar="FILE", help="file that gets the line")
     arguments.add_run_arguments(parser)
     return parser
@@ -50,7 +51,8 @@ def main(args):
     data = task.open_data()
     oracle_data = open_dataset(attributes=task.kept, **task.data_options)
     rows = data.prepare(data.rows("train"))
-    settings, augment = ErasureSettings(images=args.erase_images, seed=args.seed), Augmentation(degrees=10.0)
+    settings = ErasureSettings(images=args.erase_images, seed=args.seed, depth=args.depth)
+    augment = Augmentation(degrees=10.0)
     one_epoch = TrainingSettings(epochs=1, seed=args.seed)
     erasures, epochs = [], []
     for _ in range(args.repeats):
@@ -67,6 +69,7 @@ def main(args):
         "img_size": network.img_size,
         "train_images": len(rows),
         "erase_images": args.erase_images,
+        "depth": args.depth,
         "erase_seconds": erasures,
         "epoch_seconds": epochs,
         "oracle_epochs": args.epochs,

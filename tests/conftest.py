@@ -88,7 +88,8 @@ def narrowed(model):
 
 def erase_with_few_images(patch):
     """Let step 3 and tools.choose_strength erase with fewer images than they do by default."""
-    patch.setattr("tools.choose_strength.ErasureSettings", functools.partial(ErasureSettings, images=256))
+    fewer = functools.partial(ErasureSettings, images=256, passes=128)
+    patch.setattr("tools.choose_strength.ErasureSettings", fewer)
 
 
 def run_step(script, *words):

@@ -21,7 +21,7 @@ from utils.common import arguments as a
 from utils.common import distributed, locks, run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
-from utils.erasure.erasure import ErasureSettings
+from utils.erasure.erasure import DEPTHS, ErasureSettings
 from utils.report.next_steps import command
 from utils.report.run_record import describe_task
 from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
@@ -40,6 +40,7 @@ def get_args_parser():
     add = parser.add_argument_group("method").add_argument
     text = "strengths to try: above 1 erases more, below 1 less"
     add("--strengths", nargs="+", type=a.positive_float, default=[0.25, 0.5, 1.0, 2.0, 4.0], metavar="X", help=text)
+    add("--depth", default="weights", choices=DEPTHS, help="of each erasure, as in step 3")
     a.add_network_arguments(parser)
     a.add_data_arguments(parser)
     a.add_run_arguments(parser)
@@ -56,21 +57,23 @@ def main(args):
     data = task.open_data()
     run.header("choose the strength", describe_task(task, data))
     networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
-    chosen = choose_settings("auto", networks, data, task, folder, args.seed, args.strengths).strength
-    words = ("--method", "erase", "--strength", f"{chosen:g}")
+    how = {"strengths": args.strengths, "depth": args.depth, "seed": args.seed}
+    chosen = choose_settings("auto", networks, data, task, folder, **how).strength
+    words = ("--method", "erase", "--depth", args.depth, "--strength", f"{chosen:g}")
     print(f"next: erase: {command('unlearning', vars(args), *words, names=['target_class'])}")
 
 
 @distributed.by_first
-def choose_settings(strength, networks, data, task, folder, seed, strengths=()):
+def choose_settings(strength, networks, data, task, folder, *, strengths=(), **settings):
     """`ErasureSettings` of a strength; "auto" sweeps some on validation images, writes and prints that, and takes one.
 
     Args:
         networks: {"original": untouched network, and "oracle" or else "random"}; data: `ImageDataset`
         task: `Task`; folder: of strength.json and strength.png; strengths: to sweep, none: the usual five
+        settings: the other fields of `ErasureSettings`
     Raises: InputError if no strength can be measured
     """
-    settings = ErasureSettings(strength=1.0 if strength == "auto" else strength, seed=seed)
+    settings = ErasureSettings(strength=1.0 if strength == "auto" else strength, **settings)
     data.prepare(data.rows("train"))  # what an erasure reads too
     if strength != "auto":
         return settings

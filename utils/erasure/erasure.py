@@ -1,10 +1,12 @@
-"""Erasure: a network forgets attributes in its features, not only in its head, in closed form, without training.
+"""Erasure: a network forgets attributes in its features and weights, not only in its head.
 
 1. The untouched network's kept outputs and activations are recorded as the reference; an untrained network's features
    say how far to go (`utils.erasure.ridges`).
 2. On a second pass each site's convolution is edited so that its value no longer shifts with the targets
    (`utils.erasure.edit`); what follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
+4. Low layers are drawn anew in part and taught by the network that came out (`utils.erasure.redraw`), and 1 to 3 are
+   done once more: then the weights have forgotten, too, and not the features alone.
 
 The labels of the kept attributes are not used. Why and how well: docs/ERASURE.md.
 """
@@ -21,6 +23,7 @@ from utils.common import distributed
 from utils.common.errors import InputError, first_line
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
+from utils.erasure.redraw import redraw_low_layers
 from utils.erasure.reference_activations import output_curvature, record_activations
 from utils.erasure.ridges import site_ridges, untrained_like
 from utils.erasure.samples import choose_images, make_conditional_shift
@@ -28,6 +31,7 @@ from utils.erasure.sites import Runner, find_sites
 from utils.network.modes import exact_float32, unchanged_on_error
 from utils.training.recipe import resolve_amp
 
+DEPTHS = ("activations", "weights")
 BATCH_SIZE = 64  # images among which the targets are shared out
 
 
@@ -40,6 +44,8 @@ class ErasureSettings:
     kept_weight: weight of keeping the shifts that go with the kept outputs
     curvature_images: images whose gradients say how the kept outputs change with an edit, 0: all directions are alike
     rank: highest rank of an edit for each target, None: any; amp: see `utils.training.recipe.resolve_amp`
+    depth: "activations": convolutions are edited; "weights": then low layers are drawn anew in part, and edited again
+    passes: images that these are trained on, repeats included
     """
 
     images: int = 1536
@@ -51,6 +57,12 @@ class ErasureSettings:
     reference_images: int = 512
     amp: str = "auto"
     seed: int = 0
+    depth: str = "activations"
+    passes: int = 4096
+
+    def __post_init__(self):
+        if self.depth not in DEPTHS:
+            raise ValueError(f"{self.depth!r} is no depth of an erasure: choose among {', '.join(DEPTHS)}")
 
 
 def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progress=True):
@@ -82,6 +94,9 @@ def _erase(model, data, targets, settings, rows, device, progress):
     try:
         with torch.no_grad(), exact_float32():
             ridges = _edit_network(edited, data, sample, targets, settings, device, progress)
+            if settings.depth == "weights":
+                _redraw(edited, data, sample, targets, settings, device, progress)
+                ridges = _edit_network(edited, data, sample, targets, settings, device, progress)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
     except torch.linalg.LinAlgError as error:
@@ -111,6 +126,13 @@ def _edit_network(model, data, sample, targets, settings, device, progress):
     refit_heads(model, features, reference.logits, shift.weights, kept)
     answer_base_rate(model, targets, sample.base_rates)
     return ridges
+
+
+def _redraw(model, data, sample, targets, settings, device, progress):
+    """Step 4 up to the second edit, in place."""
+    kept = [place for place, name in enumerate(model.attributes) if name not in targets]
+    options = {"passes": settings.passes, "amp": resolve_amp(settings.amp, device), "seed": settings.seed}
+    redraw_low_layers(model, data, sample, kept, device=device, progress=progress, **options)
 
 
 def _find_ridges(runner, data, sample, reference, settings, device):

@@ -1,6 +1,6 @@
 """What erasure learns from: which images, how much each counts, and how a network's values shift with the targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,11 @@ class TrainingSample:
     weights: np.ndarray
     flips: np.ndarray
     base_rates: np.ndarray
+
+    def reordered(self, places):
+        """The images at some places (M,), repeats allowed, in their order."""
+        per_image = {name: getattr(self, name)[places] for name in ("rows", "labels", "weights", "flips")}
+        return replace(self, **per_image)
 
 
 @dataclass(frozen=True)

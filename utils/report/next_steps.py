@@ -42,5 +42,7 @@ def after_graph(picture, flags):
 
 def after_unlearning(folder, flags):
     """What comes after step 3 without an audit; `folder`: of its pictures; `flags`: {flag: value}."""
-    again = command("unlearning", flags, "--audit", "quick", names=["target_class", "method", "strength", "graph"])
+    again = command(
+        "unlearning", flags, "--audit", "quick", names=["target_class", "method", "strength", "depth", "graph"]
+    )
     return f"look at {folder}\nnext: attack what the features still hold: {again}"

@@ -110,7 +110,7 @@ def describe_unlearning(task, method, data, flags):
     return {
         **describe_task(task, data),
         **({"empty before": f"{' '.join(emptied)} (answers the same whatever it sees)"} if emptied else {}),
-        "method": method_name({"strength": flags["strength"], **method}),
+        "method": method_name({name: flags[name] for name in ("strength", "depth")} | method),
         **({"channels to prune": counts} if counts else {}),
         "test images": f"{len(data.rows('test'))} ({task.data_options['data_path']})",
     }
@@ -159,8 +159,8 @@ def save_unlearned(path, network, method, flags):
 def method_name(method):
     """The method in words: "prune" or "erase", and what differs from its defaults."""
     if method["rule"] == "erase":
-        strength = method["strength"]
-        return "erase" if strength == 1 else f"erase, strength {strength if strength == 'auto' else f'{strength:g}'}"
+        strength, words = method["strength"], ["erase"] + ["activations only"] * (method.get("depth") == "activations")
+        return ", ".join(words + [f"strength {strength if strength == 'auto' else f'{strength:g}'}"] * (strength != 1))
     if method["rule"] in CONTROLS:
         return f"control, {method['rule']} channels"
     words = ["prune"]
@@ -185,7 +185,7 @@ def unlearning_line(task, method, path, before, after, seconds, flags):
     asked = recorded_flags(flags | task.data_options)
     if flags["evaluate_only"]:  # what was asked when the checkpoint was made, as far as it says how
         made = method.get("arguments", {})
-        asked |= {flag: made[flag] for flag in ("method", "strength") if flag in made}
+        asked |= {flag: made[flag] for flag in ("method", "strength", "depth") if flag in made}
     return {
         "run": task.run,
         "dataset": dataset_name(flags["data_path"]),
