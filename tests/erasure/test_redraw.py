@@ -1,0 +1,179 @@
+"""Low layers drawn anew: which they are, what is mixed into them, and that they learn to give what they gave."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from plain_faces import NAMES, PlainFaces, plain_net
+from torch import nn
+
+from models import build_model
+from models.heads import AttributeHeads
+from utils.common.errors import InputError
+from utils.erasure import erasure
+from utils.erasure.erasure import ErasureSettings, erase
+from utils.erasure.redraw import find_low_layers, mix_with_random, observe, redraw_low_layers
+from utils.erasure.samples import choose_images
+
+
+class StagedNet(nn.Module):
+    """Three blocks of 3 x 3 convolution, batch norm and ReLU at 8, 4 and 2 pixels, heads."""
+
+    def __init__(self):
+        super().__init__()
+        blocks = [(3, 8, 1), (8, 16, 2), (16, 24, 2)]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b, stride in blocks
+        )
+        self.heads = AttributeHeads(24, NAMES)
+        self.attributes = self.heads.attributes
+
+    def forward(self, images):
+        for block in self.blocks:
+            images = block(images)
+        return self.heads(images.mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def faces():
+    data = PlainFaces(n=500, train=400)
+    data.images, data.img_size = data.images.repeat(1, 1, 2, 2), 8
+    return data
+
+
+@pytest.fixture(scope="module")
+def trained(faces):
+    """A staged network that knows the attributes."""
+    torch.manual_seed(0)
+    model = StagedNet()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(15):
+        for images, labels in faces.batches(faces.rows("train"), 100, "cpu"):
+            optimizer.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(model(images), labels).backward()
+            optimizer.step()
+    optimizer.zero_grad()
+    return model.eval()
+
+
+def sample_of(faces):
+    rows = faces.rows("train")
+    return choose_images(rows, faces.labels[rows][:, :1], 256, 64, seed=0)
+
+
+def redrawn(model, faces, passes=12_800, seed=0):
+    model = copy.deepcopy(model)
+    names = redraw_low_layers(
+        model, faces, sample_of(faces), [1, 2], passes=passes, device="cpu", seed=seed, progress=False
+    )
+    return model, names
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "areas"),
+    [
+        ("resnet18", "layer2.1.bn2", [64, 16, 4]),
+        ("vgg11_bn", "features.12", [256, 64, 16, 4]),
+        ("alexnet", "features.3", [49, 9]),
+        ("mobilenet_v3_small", "features.4.block.0.1", [64, 16, 4]),
+        ("densenet121", "features.transition1.conv", [256, 64, 16, 4]),
+    ],
+)
+def test_the_low_layers_end_with_a_stage_before_most_of_the_work(name, last, areas):
+    low, stages = find_low_layers(build_model(name, NAMES), (3, 64, 64))
+    assert list(low)[-1] == last
+    assert [stage.meta["tensor_meta"].shape[2:].numel() for stage in stages] == areas
+
+
+def test_a_network_of_one_size_has_no_stages_to_draw_anew(faces):
+    with pytest.raises(InputError, match="no stages to draw anew: use --depth activations"):
+        find_low_layers(plain_net(), (3, 8, 8))
+
+
+def test_what_is_observed_is_what_the_network_computes(trained, faces):
+    _, stages = find_low_layers(trained, (3, 8, 8))
+    images = faces.images[:5]
+    maps, logits = observe(trained, stages)(images)
+    assert torch.equal(logits, trained(images))
+    assert torch.equal(maps[-1], trained.blocks[2](trained.blocks[1](trained.blocks[0](images))))
+    assert torch.equal(maps[0], trained.blocks[0](images)) or torch.equal(
+        maps[0], trained.blocks[1](trained.blocks[0](images))
+    )
+
+
+def test_a_mixed_weight_is_two_fifths_old_and_a_norm_goes_towards_none():
+    conv, norm = nn.Conv2d(64, 64, 3), nn.BatchNorm2d(64)
+    nn.init.constant_(norm.weight, 3.0), nn.init.constant_(norm.bias, 2.0)
+    old, bias = conv.weight.detach().clone(), conv.bias.detach().clone()
+    mix_with_random({"conv": conv, "norm": norm}, seed=1)
+    again = nn.Conv2d(64, 64, 3)
+    again.weight.data.copy_(old)
+    mix_with_random({"conv": again}, seed=1)
+    slope = (conv.weight * old).sum() / old.square().sum()
+    assert slope.item() == pytest.approx(0.4, abs=0.02) and torch.equal(conv.bias, bias)
+    assert (conv.weight - 0.4 * old).std().item() == pytest.approx(0.6 * old.std().item(), rel=0.02)
+    assert norm.weight[0].item() == pytest.approx(0.4 * 3 + 0.6) and norm.bias[0].item() == pytest.approx(0.8)
+    assert torch.equal(again.weight, conv.weight)  # the same seed draws the same
+
+
+def test_what_lies_above_stays_and_the_outputs_come_back(trained, faces):
+    images = faces.images[faces.rows("test")]
+    mixed = copy.deepcopy(trained)
+    low, _ = find_low_layers(mixed, (3, 8, 8))
+    mix_with_random(low, 8)
+    model, names = redrawn(trained, faces)
+    assert names == list(low)
+    for name, value in model.state_dict().items():
+        is_low = any(name.startswith(f"{module}.") for module in names)
+        assert torch.equal(value, trained.state_dict()[name]) != is_low, name
+    assert all(parameter.requires_grad for parameter in model.parameters()) and not model.training
+    with torch.no_grad():
+        goal, shaken, learnt = (network(images)[:, 1:] for network in (trained, mixed, model))
+    assert (learnt - goal).square().mean() < 0.2 * (shaken - goal).square().mean()
+    assert ((learnt > 0) == (goal > 0)).float().mean() > 0.97
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(trained, faces):
+    one, again, other = (redrawn(trained, faces, passes=128, seed=seed)[0].state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["blocks.0.0.weight"], other["blocks.0.0.weight"])
+
+
+def test_a_training_that_diverges_is_told_in_one_line(trained, faces, monkeypatch):
+    monkeypatch.setattr("utils.erasure.redraw.LEARNING_RATE", 1e30)
+    with pytest.raises(InputError, match="training diverged: use --depth activations"):
+        redrawn(trained, faces, passes=128)
+
+
+def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(trained, faces):
+    model, edited = copy.deepcopy(trained), copy.deepcopy(trained)
+    settings = ErasureSettings(images=256, strength=30.0, amp="off", passes=12_800, depth="weights")
+    erase(model, faces, ["Bald"], settings, progress=False)
+    erase(edited, faces, ["Bald"], ErasureSettings(images=256, strength=30.0, amp="off"), progress=False)
+    rows = faces.rows("test")
+    with torch.no_grad():
+        before, after = (network(faces.images[rows]).numpy() for network in (trained, model))
+    assert np.ptp(after[:, 0]) == 0
+    assert np.mean((before[:, 1:] > 0) == (after[:, 1:] > 0)) > 0.95
+    old, only_edited, new = (net.blocks[0][0].weight.flatten() for net in (trained, edited, model))
+    likeness = [float(torch.corrcoef(torch.stack([old, weight]).detach())[0, 1]) for weight in (only_edited, new)]
+    assert likeness[0] > likeness[1] + 0.1
+
+
+def test_a_redraw_that_fails_leaves_the_network_as_it_was(trained, faces, monkeypatch):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(erasure, "redraw_low_layers", fail)
+    model = copy.deepcopy(trained)
+    with pytest.raises(torch.OutOfMemoryError):
+        erase(model, faces, ["Bald"], ErasureSettings(images=64, amp="off", depth="weights"), progress=False)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), trained.state_dict().values(), strict=True)
+    )
+
+
+def test_an_unknown_depth_is_refused():
+    with pytest.raises(ValueError, match="'head' is no depth"):
+        ErasureSettings(depth="head")

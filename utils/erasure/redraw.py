@@ -1,0 +1,185 @@
+"""Low layers drawn anew in part and taught by the network as it was, so that the weights forget, too.
+
+What a closed-form edit takes out of the features is still in the low layers' weights: a short training on the kept
+labels alone brings it back. So the weights of the low layers are mixed with random ones, and trained until the maps at
+the end of each later stage and the kept logits are again what the edited network gives (no labels are used, the layers
+above stay as they are). What the mixture lost of the target, these maps do not teach again, since it is not in them.
+The idea is that of distilling an unlearned network into a partly random one (Lee et al. 2025, arXiv 2506.06278).
+
+OLD_SHARE, LOW_SHARE, the learning rate and the number of passes were chosen on validation images of real faces
+(docs/ERASURE.md).
+"""
+
+import torch
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from tqdm import tqdm
+
+from utils.common.errors import InputError
+from utils.erasure.samples import sample_batches
+from utils.graph.operations import is_norm
+from utils.graph.tracing import trace
+from utils.network.modes import keeping_modes
+
+OLD_SHARE = 0.4  # of a mixed weight
+LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
+LEARNING_RATE, BATCH = 1e-3, 64
+_DRAW = 8  # added to the seed of the random weights
+
+
+def redraw_low_layers(model, data, sample, kept, *, passes, device, amp=False, seed=0, progress=True):
+    """Mix the low layers of a network with random weights and train them to give what they gave, in place.
+
+    Args:
+        model: network that `torch.fx` traces, on `device`
+        data, sample: images to learn from, `utils.erasure.samples.TrainingSample` of N
+        kept: places of the heads whose logits are to stay
+        passes: images to train on, repeats included; amp: train in bfloat16
+    Returns: names of the modules that were drawn anew
+    Raises: InputError if the network has no stage that ends before LOW_SHARE of it, or the training diverges
+    """
+    channels_last = {"memory_format": torch.channels_last}
+    size = next(sample_batches(data, sample, 1, device))[1].shape[1:]
+    low, stages = find_low_layers(model, size)
+    observed = observe(model, stages)
+    goals = _record_goals(observed, data, sample, kept, device, amp)
+    mix_with_random(low, seed + _DRAW)
+    parameters = [parameter for module in low.values() for parameter in module.parameters(recurse=False)]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.requires_grad_(False)
+    with keeping_modes(model), torch.enable_grad():
+        model.eval().to(**channels_last)
+        for module in low.values():
+            module.train()
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        loss = _train(observed, parameters, data, sample, kept, goals, passes, device, amp, seed, progress)
+    for parameter, flag in wanted:
+        parameter.requires_grad_(flag)
+    if not torch.isfinite(loss):
+        raise InputError("drawing the low layers anew failed, the training diverged: use --depth activations")
+    return list(low)
+
+
+def find_low_layers(model, size):
+    """The layers of the first stages, and where stages end.
+
+    A stage ends with the last value that all later ones depend on before the maps become smaller. The low layers are
+    those up to the last end with at most LOW_SHARE of a pass's multiplications before it, or up to the first end.
+
+    Args: model: network that `torch.fx` traces; size: (3, H, W) of its images
+    Returns: ({name: module with parameters} of the low layers, [node of `trace(model).graph`] of the ends, from that of
+        the low layers on)
+    Raises: InputError if there is no such end below the heads
+    """
+    traced = trace(model)
+    parameter = next(model.parameters())
+    with keeping_modes(model), torch.no_grad():
+        images = torch.zeros(1, *size, device=parameter.device)
+        ShapeProp(fx.GraphModule(model.eval(), traced.graph)).propagate(images)
+    ends, work, total = _stage_ends(traced), {}, 0
+    for node in traced.graph.nodes:
+        module = traced.modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d):
+            total += _shape(node)[2:].numel() * module.weight.numel()
+        work[node] = total
+    if len(ends) < 2:
+        raise InputError(f"this {type(model).__name__} has no stages to draw anew: use --depth activations")
+    last = max([place for place, node in enumerate(ends[:-1]) if work[node] <= LOW_SHARE * total], default=0)
+    low = {}
+    for node in traced.graph.nodes:
+        module = traced.modules.get(node.target) if node.op == "call_module" else None
+        if module is not None and next(module.parameters(recurse=False), None) is not None:
+            low[node.target] = module
+        if node is ends[last]:
+            break
+    return low, ends[last:]
+
+
+def _shape(node):
+    """Shape of a node's output, an empty one if it is no tensor."""
+    return getattr(node.meta.get("tensor_meta"), "shape", torch.Size())
+
+
+def _stage_ends(traced):
+    """Nodes with maps (1, C, H, W) that all later nodes depend on, the last of each size, from large to small."""
+    nodes = list(traced.graph.nodes)
+    place = {node: number for number, node in enumerate(nodes)}
+    ends, read_until = [], 0  # the last reader of anything before
+    for node in nodes:
+        if node.op in ("placeholder", "output"):
+            continue
+        area = _shape(node)[2:].numel() if len(_shape(node)) == 4 else 0
+        if area > 1 and read_until <= place[node]:
+            if ends and area == _shape(ends[-1])[2:].numel():
+                ends[-1] = node
+            elif not ends or area < _shape(ends[-1])[2:].numel():
+                ends.append(node)
+        read_until = max(read_until, *map(place.get, node.users), 0)
+    return ends
+
+
+def observe(model, stages):
+    """A module that shares a network's layers and gives ([value of each node of `stages`], logits)."""
+    graph, copied = fx.Graph(), {}
+    for node in stages[0].graph.nodes:
+        if node.op == "output":
+            graph.output(([copied[stage] for stage in stages], copied[node.all_input_nodes[0]]))
+        else:
+            copied[node] = graph.node_copy(node, copied.get)
+    return fx.GraphModule(model, graph)
+
+
+def _record_goals(observed, data, sample, kept, device, amp):
+    """What the network gives for a sample: ([(N, C, H, W) bfloat16 maps], (N, K) kept logits), and their variances."""
+    maps, logits = [], []
+    with torch.no_grad(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
+        for _, images in sample_batches(data, sample, BATCH, device):
+            values, answers = observed(images)
+            maps.append([value.bfloat16() for value in values])
+            logits.append(answers[:, kept].float())
+    maps, logits = [torch.cat(parts) for parts in zip(*maps, strict=True)], torch.cat(logits)
+    scales = [value.float().var() + 1e-12 for value in (*maps, logits - logits.mean(0))]
+    return maps, logits, scales
+
+
+def mix_with_random(modules, seed):
+    """Mix the weights of {name: module} with normal numbers of their own spread, drawn on the CPU, in place.
+
+    Weights of layers that normalise go towards 1, their biases towards 0; other biases stay.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in modules.values():
+            for name, parameter in module.named_parameters(recurse=False):
+                if parameter.dim() > 1:
+                    drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
+                    parameter.lerp_(drawn * parameter.std(), 1 - OLD_SHARE)
+                elif is_norm(module):
+                    parameter.lerp_(torch.full_like(parameter, float(name == "weight")), 1 - OLD_SHARE)
+
+
+def _train(observed, parameters, data, sample, kept, goals, passes, device, amp, seed, progress):
+    """Train the parameters that have gradients; the last loss as a tensor."""
+    maps, logits, scales = goals
+    steps = max(1, passes // BATCH)
+    optimiser = torch.optim.AdamW(parameters, LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    generator = torch.Generator().manual_seed(seed)
+    rounds = -(-steps * BATCH // len(sample.rows))
+    order = torch.cat([torch.randperm(len(sample.rows), generator=generator) for _ in range(rounds)])[: steps * BATCH]
+    shuffled = sample.reordered(order.numpy())
+    batches = sample_batches(data, shuffled, BATCH, device)
+    bar = tqdm(batches, total=steps, desc="redraw", unit="step", leave=False, disable=None if progress else True)
+    for part, images in bar:
+        places = order[part].to(maps[0].device)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
+            values, answers = observed(images)
+        differences = [value.float() - goal[places] for value, goal in zip(values, maps, strict=True)]
+        differences.append(answers[:, kept].float() - logits[places])
+        loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=True))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return loss.detach()
