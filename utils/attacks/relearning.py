@@ -14,13 +14,15 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from models.heads import head_inputs
-from utils.audit.features import LAST
-from utils.audit.probes import fit_logistic
 from utils.evaluation.bootstrap import auc_contrast
 from utils.network.modes import evaluating, exact_float32
+from utils.probes.attack import Attack
+from utils.probes.features import LAST
+from utils.probes.linear import fit_logistic
 
 #: scikit-learn's C of the refitted head: 16 images could not choose it, and one value for all networks compares them
 HEAD_C = 0.01
+ALL_SIZES = "all sizes"  # the place of these attacks
 BATCH = 32
 LEAST_STEPS = 10
 
@@ -116,7 +118,7 @@ def fine_tuning_curve(model, data, features, labels, test_rows, plan, *, device=
     """[(size, n, (draws, M) scores)]: the whole network fine-tuned on each draw of a plan.
 
     Args:
-        features: the network's `utils.audit.features.Features` of the training images; labels (N,) 0/1 of the same
+        features: the network's `utils.probes.features.Features` of the training images; labels (N,) 0/1 of the same
         test_rows: (M,) row numbers to score; plan: as `plan_draws`, places in `features`
         progress: show a bar (never where stderr is no terminal)
     """
@@ -135,6 +137,32 @@ def _scores(model, weight, bias, data, rows, device, batch_size=256):
     with evaluating(model), exact_float32(), torch.no_grad():
         parts = [head_inputs(model, images) @ weight + bias for images, _ in data.batches(rows, batch_size, device)]
     return torch.cat(parts).cpu().numpy()
+
+
+def relearn_head(subject):
+    """{"all sizes": (D, M) scores} of heads refitted on draws of all the level's sizes; `subject.curves` gets "head"."""
+    setup, level = subject.setup, subject.setup.level
+    plan = plan_draws(setup.y_train, level.sizes, level.draws, setup.seed)
+    curve = head_curve(subject.train.stages[LAST], setup.y_train, subject.test.stages[LAST], plan)
+    return _keep_curve(subject, "head", curve)
+
+
+def relearn_network(subject):
+    """The same of the whole network fine-tuned on each draw; `subject.curves` gets "whole_net"."""
+    setup, level = subject.setup, subject.setup.level
+    plan = plan_draws(setup.y_train, level.fine_tuning_sizes, level.draws, setup.seed, level.one_draw_above)
+    options = {"device": setup.device, "seed": setup.seed}
+    given = subject.train, setup.y_train, setup.test
+    return _keep_curve(subject, "whole_net", fine_tuning_curve(subject.model, setup.data, *given, plan, **options))
+
+
+def _keep_curve(subject, kind, curve):
+    subject.curves[kind] = curve
+    return {ALL_SIZES: np.concatenate([scores for _, _, scores in curve]) if curve else None}
+
+
+RELEARNING_HEAD = Attack("relearning_head", relearn_head)
+RELEARNING_NETWORK = Attack("relearning_network", relearn_network, level="full", costly=True)
 
 
 def curve_figures(curve, test_labels, resamples=1000, seed=0):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from plain_faces import PlainFaces, plain_net
 
-from utils.audit.features import LAST, extract_features
-from utils.audit.relearning import (
+from utils.probes.features import LAST, extract_features
+from utils.attacks.relearning import (
     area_between,
     balanced_draws,
     curve_figures,
