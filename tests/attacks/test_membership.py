@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.audit.membership import attack_features, matched, membership_attack
+from utils.attacks.membership import attack_features, matched, membership_attack
 
 
 def test_features_of_one_sample_are_those_worked_out_by_hand():
