@@ -2,7 +2,6 @@
 
 import torch
 from plain_faces import PlainFaces, PlainNet
-from torch import nn
 
 from utils.evaluation.metrics import auc
 from utils.probes.attack import Subject
@@ -34,7 +33,7 @@ class ParityNet(PlainNet):
 
 def parity_faces():
     """`PlainFaces` in which "Bald" is whether one or three colour channels are bright: no single one tells."""
-    data = PlainFaces(noise=0.05)
+    data = PlainFaces(n=4000, train=1500, noise=0.05)
     data.labels[:, 0] = data.labels.sum(1) % 2
     return data
 
@@ -58,7 +57,9 @@ def parity_net(mixed=((1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0))):
 def state_of(model):
     """All that an attack must leave as it is."""
     values = {name: value.clone() for name, value in model.state_dict().items()}
-    modules = [(module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
+    modules = [
+        (module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()
+    ]
     return values, modules, [(parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
 
 

@@ -10,6 +10,7 @@ from utils.attacks.quantisation import QUANTISATION
 from utils.attacks.relearning import RELEARNING_HEAD, RELEARNING_NETWORK
 from utils.attacks.steering import STEERING
 from utils.attacks.stitching import STITCHING
+from utils.evaluation.metrics import auc
 
 ATTACKS = [STITCHING, STEERING, RELEARNING_HEAD, RELEARNING_NETWORK, KEPT_LABELS, QUANTISATION]
 BLIND = ("Smiling", "Young")
@@ -50,8 +51,6 @@ def test_an_attack_on_a_network_that_never_saw_the_target_is_at_chance(attack):
         blind.stem.weight.data[0] = 0  # neither does its lower layer
     original = plain_net()
     subject = subject_of(blind, PlainFaces(n=2000, train=200), original=original, level="full")
-    from utils.evaluation.metrics import auc
-
     for place, scores in attack.run(subject).items():
         values = [auc(row, subject.setup.y_test) for row in np.atleast_2d(scores)]
         assert abs(np.mean(values) - 0.5) < 0.06, (place, values)

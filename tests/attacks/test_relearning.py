@@ -5,7 +5,6 @@ import pytest
 import torch
 from plain_faces import PlainFaces, plain_net
 
-from utils.probes.features import LAST, extract_features
 from utils.attacks.relearning import (
     area_between,
     balanced_draws,
@@ -17,6 +16,7 @@ from utils.attacks.relearning import (
     refit_head,
 )
 from utils.evaluation.metrics import auc
+from utils.probes.features import LAST, extract_features
 
 SIZES = (16, 64, 256)
 

@@ -1,1 +1,1 @@
-"""Attacks that run or change a network to find a forgotten attribute in it."""
+"""Attacks that run or change a network, and the registry of all attacks."""

@@ -46,7 +46,7 @@ def run(subject):
     return scores | {f"unpooled {stage}": found for stage, found in UNPOOLED.run(replace(tuned, **parts)).items()}
 
 
-KEPT_LABELS = Attack("kept_labels", run)
+KEPT_LABELS = Attack("kept_labels", run, costly=True)
 
 
 def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=0):

@@ -28,7 +28,7 @@ def run(subject):
     return scores
 
 
-QUANTISATION = Attack("quantisation", run)
+QUANTISATION = Attack("quantisation", run, costly=True)
 
 
 @torch.no_grad()

@@ -22,7 +22,6 @@ from utils.probes.linear import fit_logistic
 
 #: scikit-learn's C of the refitted head: 16 images could not choose it, and one value for all networks compares them
 HEAD_C = 0.01
-ALL_SIZES = "all sizes"  # the place of these attacks
 BATCH = 32
 LEAST_STEPS = 10
 
@@ -139,32 +138,6 @@ def _scores(model, weight, bias, data, rows, device, batch_size=256):
     return torch.cat(parts).cpu().numpy()
 
 
-def relearn_head(subject):
-    """{"all sizes": (D, M) scores} of heads refitted on draws of all the level's sizes; `subject.curves` gets "head"."""
-    setup, level = subject.setup, subject.setup.level
-    plan = plan_draws(setup.y_train, level.sizes, level.draws, setup.seed)
-    curve = head_curve(subject.train.stages[LAST], setup.y_train, subject.test.stages[LAST], plan)
-    return _keep_curve(subject, "head", curve)
-
-
-def relearn_network(subject):
-    """The same of the whole network fine-tuned on each draw; `subject.curves` gets "whole_net"."""
-    setup, level = subject.setup, subject.setup.level
-    plan = plan_draws(setup.y_train, level.fine_tuning_sizes, level.draws, setup.seed, level.one_draw_above)
-    options = {"device": setup.device, "seed": setup.seed}
-    given = subject.train, setup.y_train, setup.test
-    return _keep_curve(subject, "whole_net", fine_tuning_curve(subject.model, setup.data, *given, plan, **options))
-
-
-def _keep_curve(subject, kind, curve):
-    subject.curves[kind] = curve
-    return {ALL_SIZES: np.concatenate([scores for _, _, scores in curve]) if curve else None}
-
-
-RELEARNING_HEAD = Attack("relearning_head", relearn_head)
-RELEARNING_NETWORK = Attack("relearning_network", relearn_network, level="full", costly=True)
-
-
 def curve_figures(curve, test_labels, resamples=1000, seed=0):
     """A curve as numbers: one point for each size.
 
@@ -204,3 +177,29 @@ def area_between(curve, oracle_curve, test_labels, resamples=1000, seed=0):
     area = auc_contrast(scores, coefficients, test_labels, resamples, seed)
     gap = None if area["value"] is None else area["value"] / float(at[-1] - at[0])
     return area | {"mean_gap": gap, "from": shared[0][0], "to": shared[-1][0]}
+
+
+def relearn_head(subject):
+    """{"all sizes": (D, M) scores} of a head refitted on each draw of each size; the curve is left in the subject."""
+    setup = subject.setup
+    plan = plan_draws(setup.y_train, setup.level.sizes, setup.level.draws, setup.seed)
+    train, test = subject.train.stages[LAST], subject.test.stages[LAST]
+    return _leave_curve(subject, "head", head_curve(train, setup.y_train, test, plan))
+
+
+def relearn_network(subject):
+    """{"all sizes": (D, M) scores} of the whole network fine-tuned on each draw; the curve is left in the subject."""
+    setup, level = subject.setup, subject.setup.level
+    plan = plan_draws(setup.y_train, level.fine_tuning_sizes, level.draws, setup.seed, level.one_draw_above)
+    given = subject.model, setup.data, subject.train, setup.y_train, setup.test, plan
+    curve = fine_tuning_curve(*given, device=setup.device, seed=setup.seed, progress=False)
+    return _leave_curve(subject, "whole_net", curve)
+
+
+def _leave_curve(subject, kind, curve):
+    subject.curves[kind] = curve
+    return {"all sizes": np.concatenate([scores for _, _, scores in curve])} if curve else {}
+
+
+RELEARNING_HEAD = Attack("relearning_head", relearn_head)
+RELEARNING_NETWORK = Attack("relearning_network", relearn_network, level="full", costly=True)

@@ -35,7 +35,7 @@ def run(subject):
     return _stitched_scores(subject.model, original.model, maps, setup)
 
 
-STITCHING = Attack("stitching", run)
+STITCHING = Attack("stitching", run, costly=True)
 
 
 @exact_float32()

@@ -6,9 +6,9 @@ import torch
 from plain_faces import NAMES, PlainFaces, plain_net
 
 from models import build_model
-from utils.audit.features import LAST, default_stages, extract_features
 from utils.common.errors import InputError
 from utils.network.modes import evaluating
+from utils.probes.features import LAST, default_stages, extract_features
 
 STAGES = ("stem", "top")
 
