@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from models.heads import get_heads
-from utils.attacks.passes import probe_linearly, read_anew
+from utils.attacks.passes import read_anew
 from utils.datasets.augmentation import Augmentation
 from utils.probes.attack import Attack
+from utils.probes.linear import LINEAR
 from utils.probes.unpooled import UNPOOLED
 from utils.training.recipe import TrainingSettings, make_scheduler, resolve_amp, weight_layout
 
@@ -37,7 +38,7 @@ def run(subject):
     rows = np.random.default_rng([setup.seed, 5]).permutation(rows)[:most]
     tuned = train_on(subject.model, setup.data, rows, kept, device=setup.device, seed=setup.seed)
     tuned = read_anew(subject, tuned, maps=True)
-    scores = {f"linear {stage}": found for stage, found in probe_linearly(tuned).items()}
+    scores = {f"linear {stage}": found for stage, found in LINEAR.run(tuned).items()}
     deepest = list(tuned.train.maps)[-UNPOOLED_STAGES:]
     parts = {
         part: replace(features, maps={stage: features.maps[stage] for stage in deepest})

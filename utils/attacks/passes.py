@@ -3,15 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
-
-from utils.probes.attack import at_every_stage
 from utils.probes.features import LAST, extract_features
-from utils.probes.fitting import rarer_class, standardised
-from utils.probes.linear import fit_logistic
-
-#: scikit-learn's C of the probes of changed copies: one for all networks, as choosing it takes most of a probe's time
-PROBE_C = 1e-2
 
 
 @contextmanager
@@ -41,15 +33,3 @@ def read_anew(subject, model, stages=None, maps=False):
     options = {"stages": stages, "maps": maps, "batch_size": setup.batch_size, "device": setup.device}
     parts = [extract_features(model, setup.data, rows, progress=False, **options) for rows in (setup.train, setup.test)]
     return replace(subject, model=model, train=parts[0], test=parts[1])
-
-
-def probe_linearly(subject):
-    """Scores of a linear probe of each stage of a Subject: {stage: (M,) scores, or None if there is nothing to fit}."""
-    return at_every_stage(_linear_scores, subject)
-
-
-def _linear_scores(train, labels, test, seed):
-    if not rarer_class(labels):
-        return None
-    train, test = standardised(train, test)
-    return fit_logistic(train, np.asarray(labels).astype(int), PROBE_C).decision_function(test)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from models.heads import AttributeHeads
-from utils.attacks.passes import probe_linearly, read_anew
+from utils.attacks.passes import read_anew
 from utils.probes.attack import Attack
+from utils.probes.linear import LINEAR
 
 BITS = {"quick": (4,), "full": (4, 8)}  # of the audit's levels
 
@@ -24,7 +25,7 @@ def run(subject):
     scores = {}
     for bits in BITS[subject.setup.level.name]:
         rounded = read_anew(subject, quantised(subject.model, bits))
-        scores |= {f"int{bits} {stage}": found for stage, found in probe_linearly(rounded).items()}
+        scores |= {f"int{bits} {stage}": found for stage, found in LINEAR.run(rounded).items()}
     return scores
 
 

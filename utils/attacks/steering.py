@@ -6,9 +6,11 @@ shares its axes, so what is left along the direction is found without a fit; one
 
 import torch
 
-from utils.attacks.passes import hooked, probe_linearly, read_anew
+from utils.attacks.passes import hooked, read_anew
 from utils.probes.attack import Attack
 from utils.probes.features import LAST
+from utils.probes.fitting import rarer_class
+from utils.probes.linear import LINEAR
 
 
 def run(subject):
@@ -23,7 +25,7 @@ def run(subject):
     Returns: {place: (M,) scores}; {} without an original
     """
     original, y = subject.original, subject.setup.y_train.astype(bool)
-    if original is None or y.all() or not y.any():
+    if original is None or not rarer_class(y):
         return {}
     shared = {stage: own for stage, own in original.train.stages.items() if stage in subject.test.stages}
     directions = {stage: own[y].mean(0) - own[~y].mean(0) for stage, own in shared.items()}
@@ -38,7 +40,7 @@ def _steered_scores(subject, stage, direction):
     """(M,) scores of a linear head on the last features of the subject, its output at a stage moved along (C,)."""
     shift = torch.as_tensor(direction, device=subject.setup.device)[:, None, None]
     with hooked(subject.model, {stage: lambda module, inputs, output: output + shift.to(output)}):
-        return probe_linearly(read_anew(subject, subject.model, ()))[LAST]
+        return LINEAR.run(read_anew(subject, subject.model, ()))[LAST]
 
 
 STEERING = Attack("steering", run)

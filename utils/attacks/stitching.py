@@ -13,6 +13,7 @@ from models.heads import get_heads
 from utils.attacks.passes import hooked
 from utils.network.modes import evaluating, exact_float32
 from utils.probes.attack import Attack
+from utils.probes.fitting import rarer_class
 
 RIDGE = 1e-3  # of the map, in mean variances of a channel
 CHUNK = 256  # images whose maps are float32 at a time
@@ -22,10 +23,12 @@ def run(subject):
     """Scores of the test images by the original's head, stitched behind each spatial stage of the subject.
 
     Args: subject: `utils.probes.attack.Subject`
-    Returns: {stage: (M,) logits}; {} without an original that has a head for the target
+    Returns: {stage: (M,) logits}; {} without an original that has a head for the target, or where the training images
+        lack a class: the attacks that need labels have no answer then, and this one shall not stand for them
     """
     setup, original = subject.setup, subject.original
-    if original is None or setup.target not in get_heads(original.model).attributes:
+    heads = () if original is None else get_heads(original.model).attributes
+    if setup.target not in heads or not rarer_class(setup.y_train):
         return {}
     maps = {
         stage: fit_map(own, original.train.maps[stage], setup.device)
