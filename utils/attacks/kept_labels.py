@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.heads import get_heads
 from utils.attacks.passes import read_anew
@@ -53,23 +54,28 @@ KEPT_LABELS = Attack("kept_labels", run, costly=True)
 def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=0):
     """Train a copy of a network for some heads only, everything adjustable, on images that are flipped at random.
 
-    Batch norms keep their statistics and dropout stays off. Bfloat16 where the device has instructions for it.
+    Batch norms see each batch as in any training, which brings back more than with fixed statistics; dropout stays off.
+    Bfloat16 where the device has instructions for it.
 
-    Args: rows (n,): of the images, in the order of training; heads: names, whose labels count; seed: of the flips
+    Args: rows (n,): of the images, in the order of training; those of a last batch that is not whole are left out
+        heads: names, whose labels count; seed: of the flips
     Returns: the trained copy, in evaluation mode; `model` stays as it is
     """
     amp, flips = resolve_amp(settings.amp, device), torch.Generator().manual_seed(seed)
     model = copy.deepcopy(model).to(memory_format=weight_layout(device, amp)).eval().requires_grad_(True)
-    rows, augment = np.tile(rows, settings.epochs), Augmentation(degrees=0)
-    optimizer, steps = settings.make_optimizer(model.parameters()), -(-len(rows) // settings.batch_size)
+    for module in model.modules():
+        module.train(isinstance(module, _BatchNorm))  # parents come first: a norm is the last that is asked
+    size, augment = min(settings.batch_size, len(rows)), Augmentation(degrees=0)
+    steps = len(rows) // size
+    optimizer = settings.make_optimizer(model.parameters())
     scheduler = make_scheduler(settings.scheduler, optimizer, settings.lr, 1, steps)
     outputs = [get_heads(model).index(name) for name in heads]
     columns = [data.attributes.index(name) for name in heads]
-    for images, labels in data.batches(rows, settings.batch_size, device):
+    for images, labels in data.batches(rows[: steps * size], size, device):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
             logits = model(augment(images, flips)).float()[:, outputs]
         optimizer.zero_grad(set_to_none=True)
         F.binary_cross_entropy_with_logits(logits, labels[:, columns]).backward()
         optimizer.step()
         scheduler.step()
-    return model.requires_grad_(False)
+    return model.eval().requires_grad_(False)
