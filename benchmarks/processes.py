@@ -22,7 +22,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
-from utils.audit.features import extract_features
 from utils.common import arguments, distributed, run
 from utils.datasets.augmentation import Augmentation
 from utils.datasets.dataset import open_dataset
@@ -30,6 +29,7 @@ from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
 from utils.graph.scoring_images import choose_scoring_images
 from utils.network.loading import random_network
+from utils.probes.features import extract_features
 from utils.report.run_record import dataset_name
 from utils.training.loop import train_epochs
 from utils.training.recipe import AMP, TrainingSettings

@@ -17,7 +17,6 @@ from torch.testing import assert_close
 from wide_net import train_wide_net
 
 from models import build_model
-from utils.audit import setup
 from utils.audit.audit import audit
 from utils.erasure.erasure import ErasureSettings, erase
 from utils.erasure.ridges import untrained_like
@@ -26,6 +25,7 @@ from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
 from utils.network.loading import random_network
 from utils.network.modes import exact_float32
+from utils.probes import setup
 from utils.pruning.channels import zero_channels
 
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -167,9 +167,10 @@ def test_an_audit_finds_the_same_and_gives_the_same_verdict(devices, level, wide
     for name, record in first["nets"].items():
         other = second["nets"][name]
         assert record["verdict"]["word"] == other["verdict"]["word"]
-        ours, theirs = ({**one["probes"], "mlp": one["mlp"], "knn": one["knn"]} for one in (record, other))
-        for place, figure in ours.items():
-            assert figure["value"] == pytest.approx(theirs[place]["value"], abs=0.01), (name, place)
+        for attack, places in record["attacks"].items():
+            for place, figure in places.items():
+                theirs = other["attacks"][attack][place]["value"]
+                assert figure["value"] == pytest.approx(theirs, abs=0.01), (name, attack, place)
 
 
 @on_two_devices

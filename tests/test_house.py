@@ -18,6 +18,8 @@ LAYERS = [
     ["utils/training"],
     ["utils/graph"],
     ["utils/pruning", "utils/erasure"],
+    ["utils/probes"],
+    ["utils/attacks"],
     ["utils/audit"],
     ["utils/report"],
     ["tools"],
@@ -57,7 +59,7 @@ def test_the_rule_holds(rule):
 def test_every_folder_has_its_line_in_the_table_and_the_page_stays_a_page():
     folders = {rules.folder_of(path, ROOT) for path in rules.files_of(ROOT)} - {"utils"}
     assert folders <= set(MAY_IMPORT)
-    assert len(page.page_of(ROOT).splitlines()) <= 130
+    assert len(page.page_of(ROOT).splitlines()) <= 160
 
 
 def test_reader_and_generator_know_the_same_attributes_in_the_same_order():

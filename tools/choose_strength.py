@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.audit.validation import sweep_on_validation
-from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE
+from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.common import arguments as a
 from utils.common import distributed, locks, run
 from utils.common.paths import check_outputs, write_atomically
@@ -126,7 +126,7 @@ def _verdicts(point):
 
 
 def draw_strengths(path, sweep, title=""):
-    """Left: worst gap of a probe over the worst kept loss, a mark a strength. Right: the gap of each stage's probe.
+    """Left: worst gap of an attack over the worst kept loss, a mark a strength. Right: the worst gap of each attack.
 
     Args: path: the PNG to write; sweep: as `utils.audit.validation.sweep_on_validation` returns it
     """
@@ -135,9 +135,9 @@ def draw_strengths(path, sweep, title=""):
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _draw_trade(left, sweep)
         left.set(xlabel="kept: worst loss of a kept head, points (100 × AUC, or accuracy)")
-        left.set(ylabel=f"forgotten: worst probe AUC − {reference}", title="forgotten against kept")
-        _draw_stages(right, sweep["points"])
-        right.set(xlabel="strength", ylabel=f"probe AUC − {reference}", title="linear probe, stage by stage")
+        left.set(ylabel=f"forgotten: worst attack, AUC − {reference}", title="forgotten against kept")
+        _draw_attacks(right, sweep["points"])
+        right.set(xlabel="strength", ylabel=f"worst stage, AUC − {reference}", title="attack by attack")
         handles, labels = zip(*(panel.get_legend_handles_labels() for panel in (left, right)), strict=True)
         legend_below(figure, sum(handles, []), sum(labels, []), columns=5)
 
@@ -154,34 +154,31 @@ def _draw_trade(panel, sweep):
             label = "mildest erased" if sweep["reached"] else "nearest to erased"
             panel.plot(x, y, marker="*", markersize=13, color=KEPT, linestyle="", zorder=3, label=label)
     panel.axvline(LOSS, color=GREEN, linewidth=1.0, linestyle="--")
-    panel.axhline(PROBE_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
+    panel.axhline(GAP_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
     panel.margins(0.1)
     panel.set(xlim=panel.get_xlim(), ylim=panel.get_ylim())  # what is shaded goes beyond, and is clipped
-    panel.fill_between([-100, LOSS], -1, PROBE_TOLERANCE, color=GREEN, alpha=0.15, linewidth=0, label="allowed")
+    panel.fill_between([-100, LOSS], -1, GAP_TOLERANCE, color=GREEN, alpha=0.15, linewidth=0, label="allowed")
 
 
-def _draw_stages(panel, points):
+def _draw_attacks(panel, points):
     strengths, targets = [point["strength"] for point in points], list(points[0]["targets"])
     colours = [INK, *KEPT_COLOURS]
     for place, target in enumerate(targets):
         line = ("-", "--", ":", "-.")[place % 4]
-        for i, (gaps, stages) in enumerate(_stages_by_curve(points, target).items()):
-            label = " = ".join(stages) + (f", {readable(target)}" if len(targets) > 1 else "")
+        for i, attack in enumerate(points[0]["targets"][target]["gaps"]):
+            gaps = [_worst(point["targets"][target]["gaps"][attack]) for point in points]
+            label = attack + (f", {readable(target)}" if len(targets) > 1 else "")
             panel.plot(strengths, gaps, color=colours[i % len(colours)], linestyle=line, marker="o", label=label)
-    panel.axhline(PROBE_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--", label="allowed below")
+    panel.axhline(GAP_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--", label="allowed below")
     panel.axhline(0, color=GREY, linewidth=1.0, linestyle=":")
     panel.set_xscale("log", base=2)
     panel.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
     panel.minorticks_off()
 
 
-def _stages_by_curve(points, target):
-    """{gaps by strength: stages}: stages of one and the same curve share it, so that none hides another."""
-    curves = {}
-    for stage in points[0]["targets"][target]["gaps"]:
-        gaps = tuple(number(point["targets"][target]["gaps"][stage]["value"]) for point in points)
-        curves.setdefault(gaps, []).append(stage)
-    return curves
+def _worst(gaps):
+    """The largest of {place: gap}, as a number to draw."""
+    return number(max((gap["value"] for gap in gaps.values() if gap["value"] is not None), default=None))
 
 
 if __name__ == "__main__":

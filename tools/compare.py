@@ -43,7 +43,7 @@ def main(args):
     files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}
     check_outputs(vars(args), {"folder": "DIR"}, folder=list(files.values()))
     for target, methods in audits.items():
-        reference = next(iter(methods.values()))["nets"]["unlearned"]["probe_gaps"]["reference"]
+        reference = next(iter(methods.values()))["nets"]["unlearned"]["gaps"]["reference"]
         attacks = f"attacks against the {reference}'s; the lower, the more is forgotten; 0: as that one's"
         print(printable(f"forget {target} ({attacks})"))
         methods = {method: methods[method] for method in sorted(methods, reverse=True)}
@@ -64,7 +64,7 @@ def _read(path):
         audit = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(audit["target"], str):
             raise ValueError("its target has no name")
-        str(audit["nets"]["unlearned"]["probe_gaps"]["reference"]), comparison_table({"unlearned": audit})
+        str(audit["nets"]["unlearned"]["gaps"]["reference"]), comparison_table({"unlearned": audit})
         [number(figure) for figures in compared_networks({"unlearned": audit}).values() for figure in figures.values()]
         return audit
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -94,7 +94,7 @@ def compared_networks(audits):
         found[name] = {
             "rate": record["heads"].get(audit["target"], {}).get("tpr"),
             "head": record["shipped"]["value"] if record["shipped"]["has_head"] else None,
-            "probe": record["probes"]["features"]["value"],
+            "probe": list(record["attacks"]["linear"].values())[-1]["value"],
             "kept": min((value for value in kept if value is not None), default=None),
         }
     return found
@@ -113,8 +113,7 @@ def _records(audits):
 
 def _head_and_attack(record):
     """(AUC of the head, largest gap of an attack on the features to the reference's, signed)."""
-    gaps = record["probe_gaps"]
-    figures = [*gaps["linear"].values(), *(gaps[kind] for kind in ("mlp", "knn") if kind in gaps)]
+    figures = [gap for places in record["gaps"]["attacks"].values() for gap in places.values()]
     worst = max((figure["value"] for figure in figures if figure["value"] is not None), default=None)
     head = format_figure(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
     return head, "-" if worst is None else f"{worst:+.3f}"

@@ -8,10 +8,10 @@ import pytest
 import torch
 from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
-from utils.audit import setup
 from utils.audit.audit import audit
-from utils.audit.setup import AuditLevel, balanced_subset, set_up_audit
 from utils.common.errors import InputError
+from utils.probes import setup
+from utils.probes.setup import AuditLevel, balanced_subset, set_up_audit
 
 KEPT = NAMES[1:]
 STAGES = ("top",)
@@ -61,7 +61,7 @@ def of_erased():
 def test_the_oracle_against_itself_is_erased():
     found = evaluate(plain_net(KEPT, sees=KEPT))
     assert found["verdict"]["word"] == "ERASED" and found["verdict"]["qualifier"] == ""
-    assert found["nets"]["unlearned"]["probe_gaps"]["linear"]["features"]["interval"] == [0, 0]
+    assert found["nets"]["unlearned"]["gaps"]["attacks"]["linear"]["top"]["interval"] == [0, 0]
     assert found["nets"]["unlearned"]["shipped"]["has_head"] is False
     assert evaluate(plain_net(KEPT, sees=KEPT), original=None)["verdict"]["word"] == "ERASED"
 
@@ -94,9 +94,7 @@ def test_a_head_pushed_under_its_threshold_is_silenced_with_stage_and_figure():
     found = evaluate(edited(push))
     assert found["verdict"]["word"] == "SILENCED"
     auc = found["nets"]["unlearned"]["shipped"]["value"]
-    assert (
-        f"head AUC {auc:.3f}" in found["verdict"]["reason"] and "linear probe at features" in found["verdict"]["reason"]
-    )
+    assert f"head AUC {auc:.3f}" in found["verdict"]["reason"] and " at top" in found["verdict"]["reason"]
     assert auc > 0.98 and found["nets"]["unlearned"]["heads"]["Bald"]["tpr_all_positive"] == 0
 
 
@@ -113,7 +111,9 @@ def test_a_network_with_a_random_last_stage_is_damaged_and_the_head_is_named():
 def test_dropping_the_head_is_silenced_at_the_features(of_erased):
     found = of_erased["nets"]
     assert found["drop_head"]["verdict"]["word"] == "SILENCED"
-    assert found["drop_head"]["shipped"]["value"] == 0.5 and found["drop_head"]["probes"] == found["original"]["probes"]
+    assert (
+        found["drop_head"]["shipped"]["value"] == 0.5 and found["drop_head"]["attacks"] == found["original"]["attacks"]
+    )
     assert found["drop_head"]["relearning"] == found["original"]["relearning"]
     assert found["drop_head"]["heads"]["Smiling"] == found["original"]["heads"]["Smiling"]
     assert abs(found["drop_head"]["heads"]["Bald"]["mean_predicted"] - 0.4) < 0.05
@@ -140,7 +140,7 @@ def test_29_positive_test_images_are_undecided_at_chance():
 def test_without_an_oracle_the_word_is_qualified_and_the_random_network_is_the_reference():
     found = evaluate(plain_net(), oracle=None, random=random_network())
     assert found["verdict"]["qualifier"] == "no oracle"
-    assert found["nets"]["unlearned"]["probe_gaps"]["reference"] == "random"
+    assert found["nets"]["unlearned"]["gaps"]["reference"] == "random"
     assert found["nets"]["unlearned"]["distance"] is None
     assert any("no oracle" in note for note in found["notes"])
     assert evaluate(plain_net(), oracle=None, original=None)["verdict"]["word"] == "NOT FORGOTTEN"
@@ -172,7 +172,7 @@ def test_the_same_seed_gives_the_same_json_but_for_the_timing():
     timings = [one.pop("timing") for one in found]
     assert json.dumps(found[0]) == json.dumps(found[1]) != json.dumps(found[2])
     assert json.loads(json.dumps(found[0])) == found[0]  # nothing but JSON's own types
-    assert {"features", "probes", "membership"} <= set(timings[0]["seconds"])
+    assert {"features", "linear", "unpooled", "membership"} <= set(timings[0]["seconds"])
 
 
 def test_an_audit_leaves_the_networks_and_the_random_state_as_they_were():
@@ -191,7 +191,9 @@ def test_an_audit_leaves_the_networks_and_the_random_state_as_they_were():
 
 def test_every_figure_has_its_interval_and_number_of_images(of_erased):
     record = of_erased["nets"]["unlearned"]
-    figures = [record["shipped"], record["mlp"], record["knn"], record["membership"], *record["probes"].values()]
+    figures = [record["shipped"], record["membership"]]
+    figures += [figure for places in record["attacks"].values() for figure in places.values()]
+    figures += [gap for places in record["gaps"]["attacks"].values() for gap in places.values()]
     figures += [*record["distance"]["js"].values(), *record["distance"]["cka"].values()]
     figures += [change[measure] for change in record["kept_changes"]["heads"].values() for measure in change]
     for figure in figures:
@@ -212,7 +214,7 @@ def test_a_target_that_no_training_image_has_leaves_figures_empty_and_undecided(
     data = PlainFaces()
     data.labels[data.rows("train"), 0] = 0
     found = evaluate(erased(), data)
-    assert found["nets"]["unlearned"]["probes"]["top"]["value"] is None
+    assert found["nets"]["unlearned"]["attacks"]["linear"]["top"]["value"] is None
     assert found["nets"]["unlearned"]["relearning"]["head"]["curve"] == []
     assert found["verdict"]["word"] == "UNDECIDED"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from utils.audit.comparison import cka_interval, distance_to_oracle, drop_head_logits, kept_label_scores
-from utils.audit.features import LAST, Features
 from utils.evaluation.metrics import auc, linear_cka
+from utils.probes.features import LAST, Features
 
 
 def oracle(n=400, seed=0):

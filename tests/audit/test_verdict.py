@@ -1,8 +1,16 @@
 """The verdict: which word the figures give, and in which order the rules count."""
 
 import pytest
+from scipy.stats import norm
 
-from utils.audit.verdict import Verdict, above, decide, rate_figure
+from utils.audit.verdict import (
+    UNTRAINED_ERASED,
+    Verdict,
+    above,
+    decide,
+    knows_target,
+    rate_figure,
+)
 
 
 def figure(value, half=0.02):
@@ -13,13 +21,19 @@ def rates(after, before=0.98, n=200):
     return [{"name": "true-positive rate on all-positive images", "before": before, "after": after, "n": n}]
 
 
+def gap_figure(value, half=0.01):
+    """A gap with the p value that belongs to its interval."""
+    return figure(value, half) | {"p": float(norm.sf(value / (half / 1.96)))}
+
+
 def readouts(auc=0.5, after=0.5, gap=0.0, kept=None, **changes):
     """Figures of an erased network, changed where a test says so."""
     return {
+        "target": "Bald",
         "auc": figure(auc),
         "rates": rates(after),
-        "probes": {"layer1": figure(0.7), "layer4": figure(0.85 + gap)},
-        "gaps": {"layer1": figure(-0.01), "layer4": figure(gap, 0.01)},
+        "attacks": {"linear": {"layer1": figure(0.7), "layer4": figure(0.85 + gap)}},
+        "gaps": {"linear": {"layer1": gap_figure(-0.01), "layer4": gap_figure(gap)}},
         "other_gaps": {},
         "reference": "oracle",
         "kept": {"Smiling": kept or {"auc": figure(0.0, 0.002), "accuracy": figure(0.001, 0.003)}},
@@ -89,8 +103,10 @@ def test_a_small_loss_beside_an_unforgotten_head_is_named_but_does_not_change_th
 
 def test_without_an_oracle_the_word_is_qualified():
     verdict = decide(**readouts(reference="random"))
-    assert (verdict.word, verdict.qualifier) == ("ERASED", "no oracle")
-    assert str(verdict).startswith("ERASED (no oracle): ") and "against the random's" in verdict.reason
+    assert (verdict.word, verdict.qualifier) == ("ERASED AS FAR AS AN UNTRAINED NETWORK TELLS", "")
+    assert str(verdict).startswith(f"{UNTRAINED_ERASED}: ") and "against the random's" in verdict.reason
+    silenced = decide(**readouts(gap=0.05, reference="random"))
+    assert silenced.qualifier == "linear at layer4, +0.050, no oracle"
     verdict = decide(**readouts(reference=None, gaps={}))
     assert (verdict.word, verdict.qualifier) == ("UNDECIDED", "no oracle")
     assert decide(**readouts(auc=0.97, reference=None, gaps={})).word == "NOT FORGOTTEN"
@@ -119,20 +135,71 @@ def test_one_rate_that_is_clear_is_enough():
     assert decide(**readouts(auc=0.96, rates=few + many)).word == "SILENCED"
 
 
-def test_a_probe_interval_that_is_too_wide_is_undecided():
-    verdict = decide(**readouts(gaps={"layer4": figure(-0.01, 0.06)}))
-    assert verdict.word == "UNDECIDED" and "layer4" in verdict.reason
-    assert decide(**readouts(gaps={"layer4": figure(0.15, 0.06)})).word == "SILENCED"
-    assert decide(**readouts(gaps={"layer4": figure(-0.15, 0.06)})).word == "ERASED"
+def several(**gaps):
+    """Figures in which each attack has one place, `top`: {attack: (gap, half of its interval)}."""
+    figures = {name: {"top": gap_figure(*gap)} for name, gap in gaps.items()}
+    return readouts(attacks={name: {"top": figure(0.8)} for name in gaps}, gaps=figures)
+
+
+def test_the_first_attack_in_order_that_tells_names_the_word_where_it_finds_most():
+    figures = several(linear=(0.01, 0.01), quadratic=(0.035, 0.01), mlp=(0.09, 0.01))
+    figures["gaps"]["quadratic"]["layer1"] = gap_figure(0.03)
+    figures["attacks"]["quadratic"]["layer1"] = figure(0.7)
+    verdict = decide(**figures)
+    assert verdict.word == "SILENCED" and str(verdict).startswith("SILENCED (quadratic at top, +0.035): ")
+    assert "so do mlp" in verdict.reason
+    assert [(one["attack"], one["place"]) for one in verdict.numbers["found"]] == [
+        ("quadratic", "top"),
+        ("quadratic", "layer1"),
+        ("mlp", "top"),
+    ]
+
+
+def test_a_gap_that_is_clear_alone_is_not_among_forty():
+    gap = 0.03, 0.03  # p = 0.025 but for rounding
+    assert decide(**several(linear=(0.03, 0.0299))).word == "SILENCED"
+    many = {f"other_{i}": (0.0, 0.03) for i in range(39)}
+    assert decide(**several(linear=gap, **many)).word == "ERASED"
+    assert decide(**several(linear=(0.06, 0.03), **many)).word == "SILENCED"  # p = 4e-5, 40 times that is enough
+
+
+def test_a_gap_above_the_tolerance_is_undecided_only_if_it_is_wide():
+    assert decide(**several(linear=(0.03, 0.06))).word == "UNDECIDED"
+    assert decide(**several(linear=(0.03, 0.04))).word == "ERASED"
+    assert decide(**several(linear=(-0.01, 0.06))).word == "ERASED"
+    assert decide(**several(linear=(0.15, 0.06))).word == "SILENCED"
+    unclear = readouts(gaps={"linear": {"layer4": figure(0.03) | {"interval": None, "p": None}}})
+    assert decide(**unclear).word == "UNDECIDED"
+
+
+def test_an_attack_that_could_not_be_fitted_is_passed_over_but_not_if_all_could_not():
+    hollow = {"value": None, "interval": None, "p": None}
+    gaps = {"linear": {"layer4": gap_figure(0.0)}, "mlp": {"layer4": hollow}}
+    assert decide(**readouts(gaps=gaps)).word == "ERASED"
+    assert decide(**readouts(gaps={"linear": {"layer4": hollow}})).word == "UNDECIDED"
+
+
+def test_a_network_that_never_knew_the_target_has_nothing_to_forget():
+    verdict = decide(**readouts(known=False))
+    assert verdict.word == "UNDECIDED" and "the original does not know Bald: nothing to forget" in verdict.reason
+    assert decide(**readouts(known=False, kept=loss(auc=0.4, half=0.03))).word == "DAMAGED"
+
+
+def test_a_network_knows_what_its_head_ranks_or_an_attack_finds():
+    nothing = {"linear": {"top": gap_figure(0.0)}}
+    assert not knows_target(figure(0.52), nothing)
+    assert knows_target(figure(0.6), nothing) and knows_target(figure(0.3), nothing)
+    assert knows_target(figure(0.5), {"linear": {"top": gap_figure(0.1)}})
+    assert knows_target(figure(0.52, 0.1), nothing)  # too wide to say that it does not
 
 
 def test_a_test_split_without_the_target_is_undecided():
     assert decide(**(readouts() | {"auc": {"value": None, "interval": None}})).word == "UNDECIDED"
 
 
-def test_a_nonlinear_probe_above_the_oracle_is_named_after_an_erased():
-    verdict = decide(**readouts(other_gaps={"mlp": figure(0.06, 0.02), "knn": figure(0.01, 0.002)}))
-    assert verdict.word == "ERASED" and "mlp +0.060" in verdict.reason and "knn" not in verdict.reason
+def test_an_attack_that_does_not_decide_is_named_after_an_erased():
+    verdict = decide(**readouts(other_gaps={"mine": {"top": gap_figure(0.06)}, "his": {"top": gap_figure(0.01)}}))
+    assert verdict.word == "ERASED" and "mine at top +0.060" in verdict.reason and "his" not in verdict.reason
 
 
 def test_above_is_unknown_only_for_a_wide_interval_around_the_threshold():

@@ -17,7 +17,6 @@ import torch
 from conftest import ROOT, STEP_1, STEP_2, STEP_3, run_step, stir_batch_norms
 
 from models.heads import AttributeHeads
-from utils.audit.features import extract_features
 from utils.common import arguments, distributed, processes
 from utils.common.errors import InputError
 from utils.datasets import cache
@@ -27,6 +26,7 @@ from utils.erasure.erasure import ErasureSettings
 from utils.evaluation.predict import predict
 from utils.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from utils.network.loading import random_network
+from utils.probes.features import extract_features
 from utils.training.loop import fit
 from utils.training.recipe import TrainingSettings
 

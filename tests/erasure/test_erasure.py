@@ -10,8 +10,6 @@ from plain_faces import NAMES, PlainFaces, plain_net
 from wide_net import SETTINGS, train_wide_net
 
 from models import build_model
-from utils.audit.features import extract_features
-from utils.audit.probes import linear_scores
 from utils.common.errors import InputError
 from utils.erasure import edit, erasure
 from utils.erasure.edit import _measure_inputs as measure_inputs
@@ -20,6 +18,8 @@ from utils.erasure.erasure import ErasureSettings, erase
 from utils.erasure.heads import answer_base_rate, refit_heads
 from utils.erasure.sites import find_sites
 from utils.evaluation.metrics import auc
+from utils.probes.features import extract_features
+from utils.probes.linear import linear_scores
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def trained():
 def probe(net, data, stage="features", target=0):
     parts = [extract_features(net, data, data.rows(part), stages=("top",)) for part in ("train", "test")]
     train, test = (data.labels[data.rows(part), target] for part in ("train", "test"))
-    return auc(linear_scores(parts[0].stages[stage], train, parts[1].stages[stage])[0], test), parts[1].logits
+    return auc(linear_scores(parts[0].stages[stage], train, parts[1].stages[stage]), test), parts[1].logits
 
 
 def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained):

@@ -11,7 +11,11 @@ VERDICT = {"word": "SILENCED", "qualifier": "no oracle", "reason": ""}
 
 
 def point(strength, gap, loss, word="SILENCED", excess=0.0):
-    target = {"head_auc": {"value": 0.5}, "gaps": {"layer1": {"value": gap}}, "verdict": {**VERDICT, "word": word}}
+    target = {
+        "head_auc": {"value": 0.5},
+        "gaps": {"linear": {"layer1": {"value": gap}}},
+        "verdict": {**VERDICT, "word": word},
+    }
     figures = {"worst_gap": gap, "kept_loss": loss, "head_distance": 0.0, "excess": excess}
     return {"strength": strength, "seconds": 1.0, **figures, "targets": {"Bald": target}}
 
@@ -44,7 +48,7 @@ def test_the_choice_in_words_says_whether_it_reached_the_verdict(sweep):
 def test_undefined_figures_leave_gaps_in_the_picture_and_dashes_in_the_table(tmp_path, sweep):
     hollow = copy.deepcopy(sweep)
     hollow["points"][0] |= {"worst_gap": None, "excess": None}
-    hollow["points"][0]["targets"]["Bald"]["gaps"]["layer1"]["value"] = None
+    hollow["points"][0]["targets"]["Bald"]["gaps"]["linear"]["layer1"]["value"] = None
     hollow["original"]["worst_gap"] = None
     write_strengths(tmp_path, hollow)
     assert (tmp_path / "strength.png").read_bytes()[:4] == b"\x89PNG"

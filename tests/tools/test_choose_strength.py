@@ -12,11 +12,11 @@ from plain_faces import NAMES, PlainFaces, plain_net
 from test_pipeline import NAME, flags
 from wide_net import SETTINGS, train_wide_net
 
-from utils.audit import setup
 from utils.audit.validation import sweep_on_validation
 from utils.common import locks
 from utils.common.errors import InputError
 from utils.network.checkpoint import load_checkpoint
+from utils.probes import setup
 
 ERASE = ("--method", "erase")
 MILD, STRONG = 10.0, 1000.0

@@ -22,8 +22,8 @@ CHANGES = {"Smiling": {"accuracy": {"value": -0.01}, "auc": {"value": 0.0}}}
 RECORD = {
     "heads": {"Bald": HEAD, "Smiling": HEAD},
     "shipped": {"value": 0.9, "has_head": True},
-    "probes": {"features": {"value": 0.9}},
-    "probe_gaps": {"reference": "oracle", "linear": {"layer1": {"value": 0.1}}, "mlp": {"value": None}},
+    "attacks": {"linear": {"layer1": {"value": 0.9}}},
+    "gaps": {"reference": "oracle", "attacks": {"linear": {"layer1": {"value": 0.1}}, "mlp": {"top": {"value": None}}}},
     "kept_changes": {"heads": CHANGES},
     "verdict": {"word": "ERASED"},
 }

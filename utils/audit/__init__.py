@@ -1,1 +1,1 @@
-"""What is left of a forgotten attribute: features, attacks on them, and the verdict."""
+"""All attacks on all networks put together, and the verdict."""

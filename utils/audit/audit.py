@@ -4,23 +4,32 @@ The audit measures what these probes, attacks and draws find. What they do not f
 certifies that an attribute is gone.
 """
 
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 
 import numpy as np
 from tqdm import tqdm
 
+from utils.attacks.registry import attacks_at
 from utils.audit.comparison import compare_network, distance_to_oracle, drop_head_logits, kept_label_scores
-from utils.audit.features import extract_features
-from utils.audit.probes import one_thread
-from utils.audit.readouts import read_out_heads, read_out_membership, read_out_network, score_figure
-from utils.audit.setup import set_up_audit
+from utils.audit.readouts import (
+    open_subject,
+    read_out_heads,
+    read_out_membership,
+    read_out_network,
+    score_figure,
+)
 from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.run import Stopwatch, peak_rss_bytes
+from utils.network.modes import evaluating
+from utils.probes.fitting import one_thread
+from utils.probes.setup import set_up_audit
 
-#: the networks an audit knows, in the order in which they are read out and shown
-NETWORKS = ("oracle", "original", "unlearned", "random")
+#: the networks an audit knows, in the order in which they are attacked: the original first, which other attacks use
+ORDER = ("original", "oracle", "unlearned", "random")
 DROP_HEAD = "drop_head"
+SHOWN = ("oracle", "original", DROP_HEAD, "unlearned", "random")
 
 
 def audit(networks, data, target, *, forgotten=(), stages=None, progress=True, **options):
@@ -34,12 +43,12 @@ def audit(networks, data, target, *, forgotten=(), stages=None, progress=True, *
         target: the forgotten attribute this audit is about; others that were forgotten as well go into `forgotten` too,
             so that they do not count as kept
         stages: module names to probe; each network's `default_stages` if not given
-        options: `level`, `seed`, `device`, `batch_size` and `resamples` of `utils.audit.setup.set_up_audit`
+        options: `level`, `seed`, `device`, `batch_size` and `resamples` of `utils.probes.setup.set_up_audit`
     Returns: JSON-ready dictionary. Equal for equal arguments on the same machine, but for "timing"
     Raises: InputError for an unknown attribute, level or network, for heads that the data has no labels for, or a
         network whose outputs are not finite
     """
-    setup = set_up_audit(data, target, **options)
+    setup = set_up_audit(data, target, forgotten=forgotten, **options)
     _check_networks(networks, data)
     if distributed.is_main():
         result = _run_audit(networks, setup, forgotten, stages, progress)
@@ -50,17 +59,17 @@ def audit(networks, data, target, *, forgotten=(), stages=None, progress=True, *
 
 def _share_passes(networks, setup, stages):
     """What processes beside the first do: their part of each pass over the images."""
-    for name in NETWORKS:
-        for rows in (setup.train, setup.test) if name in networks else ():
-            options = {"stages": stages, "batch_size": setup.batch_size, "device": setup.device}
-            extract_features(networks[name], setup.data, rows, **options)
+    for name in ORDER:
+        if name in networks:
+            open_subject(name, networks[name], setup, stages=stages)
 
 
 def _run_audit(networks, setup, forgotten, stages, progress):
     data, target, watch = setup.data, setup.target, Stopwatch(setup.device)
     kept = [name for name in data.attributes if name != target and name not in forgotten]
-    readouts = _read_out_networks(networks, setup, kept, watch, stages, progress)
+    readouts = _read_out_networks(networks, setup, watch, stages, progress)
     with watch("comparisons"), one_thread():
+        _add_distances(readouts, kept, setup)
         for name in readouts:
             compare_network(name, readouts, kept, setup)
     level = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(setup.level).items()}
@@ -72,7 +81,7 @@ def _run_audit(networks, setup, forgotten, stages, progress):
         "seed": setup.seed,
         "resamples": setup.resamples,
         "n": _counts(setup),
-        "stages": list(readouts["unlearned"].probes),
+        "stages": readouts["unlearned"].subject.test.places,
         "nets": {name: own.record for name, own in readouts.items()},
         "kept_labels": _kept_labels(setup, kept),
         "verdict": readouts["unlearned"].record["verdict"],
@@ -82,9 +91,9 @@ def _run_audit(networks, setup, forgotten, stages, progress):
 
 
 def _check_networks(networks, data):
-    unknown = [name for name in networks if name not in NETWORKS]
+    unknown = [name for name in networks if name not in ORDER]
     if unknown or "unlearned" not in networks:
-        known, given = ", ".join(NETWORKS), ", ".join(networks)
+        known, given = ", ".join(ORDER), ", ".join(networks)
         raise InputError(f"an audit needs a network 'unlearned' and knows {known}: got {given}")
     for name, network in networks.items():
         missing = [attribute for attribute in network.attributes if attribute not in data.attributes]
@@ -92,36 +101,58 @@ def _check_networks(networks, data):
             raise InputError(f"the {name} network has heads without labels in the data opened: {', '.join(missing)}")
 
 
-def _read_out_networks(networks, setup, kept, watch, stages, progress):
+def _read_out_networks(networks, setup, watch, stages, progress):
     """{name: NetworkReadouts} of the networks and of the original with its head dropped."""
-    readouts, names = {}, [name for name in NETWORKS if name in networks]
-    for name in tqdm(names, desc="audit", unit="network", disable=None if progress else True):
-        own = read_out_network(name, networks[name], setup, watch, stages=stages, progress=progress)
+    found, original, attacks = {}, None, attacks_at(setup.level.name)
+    cheap, spared = [attack for attack in attacks if not attack.costly], "random" if "oracle" in networks else None
+    names = tqdm([name for name in ORDER if name in networks], "audit", disable=None if progress else True)
+    with ExitStack() as modes:
+        for name in names:
+            model = modes.enter_context(evaluating(networks[name]))  # the original works in attacks on the others
+            with watch("features"):
+                subject = open_subject(name, model, setup, stages=stages, progress=progress)
+            original = subject if name == "original" else original
+            subject.original = original
+            with distributed.alone():
+                found[name] = read_out_network(subject, cheap if name == spared else attacks, watch)
+            if name == "original" and setup.target in subject.test.attributes:
+                with watch("heads"):
+                    found[DROP_HEAD] = _drop_head(found[name])
+            if name != "original":
+                _free(subject)
+    if original:
+        _free(original)
+    return {name: found[name] for name in SHOWN if name in found}
+
+
+def _free(subject):
+    """Let go of the features that are not needed any more, the largest thing here: means on test images remain."""
+    for features in (subject.train.stages, subject.train.maps, subject.test.maps):
+        features.clear()
+
+
+def _add_distances(readouts, kept, setup):
+    """Distance of each network to the oracle goes into its record: None for the oracle itself, or without one."""
+    for name, own in readouts.items():
         own.record["distance"] = None
-        if name != "oracle" and "oracle" in readouts:  # which was read out first
-            with watch("comparisons"), one_thread():
-                oracle = readouts["oracle"].test
-                own.record["distance"] = distance_to_oracle(own.test, oracle, kept, setup.resamples, setup.seed)
-        own.train.stages.clear()  # the features are the largest thing here: the oracle's are needed again, on test
-        if name != "oracle":
-            own.test.stages.clear()
-        readouts[name] = own
-        if name == "original" and setup.target in own.test.attributes:
-            with watch("heads"):
-                readouts[DROP_HEAD] = _drop_head(own, setup)
-    return readouts
+        if name == DROP_HEAD:  # its kept heads and features are the original's
+            own.record["distance"] = readouts["original"].record["distance"]
+        elif name != "oracle" and "oracle" in readouts:
+            pair = own.subject.test, readouts["oracle"].subject.test
+            own.record["distance"] = distance_to_oracle(*pair, kept, setup.resamples, setup.seed)
 
 
-def _drop_head(original, setup):
-    """The original's read-outs with the target's head at its base rate; probes and relearning stay as they are."""
-    column = original.test.attributes.index(setup.target)
+def _drop_head(original):
+    """The original's read-outs with the target's head at its base rate; attacks on features stay as they are."""
+    subject, setup = original.subject, original.subject.setup
+    column = subject.test.attributes.index(setup.target)
     rate = setup.data.labels[setup.data.rows("train"), setup.target_column].mean()
     train, test = (
-        replace(part, logits=drop_head_logits(part.logits, column, rate)) for part in (original.train, original.test)
+        replace(part, logits=drop_head_logits(part.logits, column, rate)) for part in (subject.train, subject.test)
     )
-    dropped = replace(original, train=train, test=test, record=dict(original.record))
-    read_out_heads(dropped, setup)
-    read_out_membership(dropped, setup)
+    dropped = replace(original, subject=replace(subject, train=train, test=test), record=dict(original.record))
+    read_out_heads(dropped)
+    read_out_membership(dropped)
     return dropped
 
 

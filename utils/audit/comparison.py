@@ -6,10 +6,11 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from utils.audit.readouts import score_figure
-from utils.audit.relearning import area_between
-from utils.audit.verdict import decide, head_rates
-from utils.evaluation.bootstrap import auc_contrast, mean_interval, paired_changes
+from utils.attacks.registry import ATTACKS
+from utils.attacks.relearning import area_between
+from utils.audit.gaps import attack_gaps
+from utils.audit.verdict import decide, head_rates, knows_target
+from utils.evaluation.bootstrap import mean_interval, paired_changes
 from utils.evaluation.metrics import bernoulli_js, linear_cka, ratio
 
 #: most kept labels whose combinations are counted cell by cell; above, a logistic regression
@@ -18,52 +19,61 @@ GROUPS = 20
 
 
 def compare_network(name, readouts, kept, setup):
-    """Add to a network's record what takes a second one: probe gaps, relearning areas, kept changes, the verdict.
+    """Add to a network's record what takes a second one: gaps of attacks, relearning areas, kept changes, the verdict.
 
     Args: readouts: {name: NetworkReadouts} of all networks; kept: attributes that were to be kept; setup: AuditSetup
     """
     own, oracle, record = readouts[name], readouts.get("oracle"), readouts[name].record
-    measured = setup.y_test, setup.resamples, setup.seed
-    reference = next((role for role in ("oracle", "random") if role in readouts), None)
-    gaps, other_gaps = probe_gaps(own, readouts[reference], setup) if reference else ({}, {})
-    record["probe_gaps"] = {"reference": reference, "linear": gaps, **other_gaps}
+    record["gaps"] = {"reference": reference_of(readouts), "attacks": _gaps(own, readouts, setup)}
     if oracle and own is not oracle:
+        measured, curves = (setup.y_test, setup.resamples, setup.seed), oracle.subject.curves
         record["relearning"] = {
-            kind: part | {"area": area_between(own.curves[kind], oracle.curves[kind], *measured)}
+            kind: part | {"area": area_between(own.subject.curves.get(kind, []), curves.get(kind, []), *measured)}
             for kind, part in record["relearning"].items()
         }
     since = next((role for role in ("original", "oracle") if role in readouts), None)
-    changes = kept_changes(readouts[since].test, own.test, kept, setup) if since not in (None, name) else {}
+    before = readouts[since].subject.test if since not in (None, name) else None
+    changes = kept_changes(before, own.subject.test, kept, setup) if before else {}
     record["kept_changes"] = {"since": since, "heads": changes}
-    before = readouts["original"].record["heads"].get(setup.target) if "original" in readouts else None
+    original = readouts.get("original")
+    gaps, other_gaps = split_by_decision(record["gaps"]["attacks"])
     verdict = decide(
+        target=setup.target,
         auc={key: record["shipped"][key] for key in ("value", "interval", "n", "n_positive")},
-        rates=head_rates(before, record["heads"].get(setup.target)),
-        probes=record["probes"],
+        rates=head_rates(original and original.record["heads"].get(setup.target), record["heads"].get(setup.target)),
+        attacks=record["attacks"],
         gaps=gaps,
         other_gaps=other_gaps,
-        reference=reference,
+        reference=record["gaps"]["reference"],
         kept=changes,
+        known=original is None or _knows_target(original, readouts, setup),
     )
     record["verdict"] = asdict(verdict)
 
 
-def probe_gaps(own, reference, setup):
-    """({stage: gap}, {"mlp", "knn": gap}) of a network's probes to a reference's, at the stages that both have.
-
-    Args: own, reference: NetworkReadouts. A gap is a `score_figure` of the difference of two AUCs, paired
-    """
-    stages = [stage for stage in own.probes if stage in reference.probes]
-    return (
-        {stage: _gap_figure(own.probes[stage], reference.probes[stage], setup) for stage in stages},
-        {kind: _gap_figure(own.other_probes[kind], reference.other_probes[kind], setup) for kind in own.other_probes},
-    )
+def reference_of(readouts):
+    """Name of the network that all are compared with: the oracle, else the random one, else None."""
+    return next((role for role in ("oracle", "random") if role in readouts), None)
 
 
-def _gap_figure(scores, reference, setup):
-    if scores is None or reference is None:
-        return score_figure(None, setup)
-    return auc_contrast([scores, reference], [1.0, -1.0], setup.y_test, setup.resamples, setup.seed)
+def _gaps(own, readouts, setup):
+    """`attack_gaps` of a network to the reference; {} if there is none."""
+    reference, original = reference_of(readouts), None
+    if reference is None:
+        return {}
+    if reference == "oracle" and "original" in readouts:
+        original = readouts["original"].found
+    return attack_gaps(own.found, readouts[reference].found, original, setup)
+
+
+def split_by_decision(gaps):
+    """Gaps of the attacks that decide, and of the others: two {attack: {place: gap}}."""
+    deciding = {attack: places for attack, places in gaps.items() if ATTACKS[attack].decides}
+    return deciding, {attack: places for attack, places in gaps.items() if attack not in deciding}
+
+
+def _knows_target(original, readouts, setup):
+    return knows_target(original.record["shipped"], split_by_decision(_gaps(original, readouts, setup))[0])
 
 
 def kept_changes(before, after, kept, setup):

@@ -4,123 +4,126 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.audit.features import LAST, Features, extract_features
-from utils.audit.membership import membership_attack
-from utils.audit.probes import knn_scores, linear_scores, mlp_scores
-from utils.audit.relearning import curve_figures, fine_tuning_curve, head_curve, plan_draws
+from utils.attacks.membership import membership_attack
+from utils.attacks.relearning import curve_figures
 from utils.evaluation.bootstrap import auc_interval, bootstrap_intervals
 from utils.evaluation.metrics import figures_per_head, roc_points
+from utils.evaluation.placements import place
+from utils.network.modes import exact_float32
+from utils.probes.attack import Subject
+from utils.probes.features import extract_features
+from utils.probes.fitting import one_thread
 
 
 @dataclass
 class NetworkReadouts:
-    """What an audit measures on one network: scores of the M test images, and their figures.
+    """What an audit measures on one network.
 
-    train, test: `Features`; probes: {stage: (M,) scores of the linear probe, or None}; other_probes: the same for
-    "mlp" and "knn"; curves: {"head", "whole_net" of fine-tuning: relearning curve}; record: the figures, JSON-ready
+    subject: the network and its features; found: {attack: {place: `Placements`, None where it was not fitted}};
+    record: the figures, JSON-ready
     """
 
-    train: Features
-    test: Features
-    probes: dict = field(default_factory=dict)
-    other_probes: dict = field(default_factory=dict)
-    curves: dict = field(default_factory=dict)
+    subject: Subject
+    found: dict = field(default_factory=dict)
     record: dict = field(default_factory=dict)
 
 
-def read_out_network(name, model, setup, watch, *, stages=None, progress=True):
-    """Every read-out that needs no second network.
+def open_subject(name, model, setup, *, stages=None, progress=True):
+    """`Subject` of a network: one pass over the training images, one over the test images.
 
-    Args:
-        name: of the network, for the progress bar; model: network with attribute heads
-        setup: AuditSetup; watch: `utils.common.run.Stopwatch`, gets the seconds of each part
-        stages: module names to probe; the network's `default_stages` if not given
-    Returns: NetworkReadouts
-    Raises: as `utils.audit.features.extract_features`
+    Args: stages: module names to attack; the network's `default_stages` if not given; progress: show bars
+    Raises: as `utils.probes.features.extract_features`
     """
     options = {"stages": stages, "batch_size": setup.batch_size, "device": setup.device, "progress": progress}
-    options["label"] = f"features of {name}"
-    with watch("features"):
-        parts = [extract_features(model, setup.data, rows, **options) for rows in (setup.train, setup.test)]
-    readouts = NetworkReadouts(*parts)
-    with watch("probes"):
-        read_out_probes(readouts, setup)
-    with watch("relearning"):
-        _read_out_relearning(model, readouts, setup, progress)
+    options |= {"label": f"features of {name}", "maps": True}
+    parts = [extract_features(model, setup.data, rows, **options) for rows in (setup.train, setup.test)]
+    return Subject(name, model, *parts, setup)
+
+
+def read_out_network(subject, attacks, watch):
+    """Every read-out that needs no second network but for the attacks that use the original.
+
+    Args: attacks: [`Attack`]; watch: `utils.common.run.Stopwatch`, gets the seconds of each part
+    Returns: NetworkReadouts
+    Raises: as `run_attacks`
+    """
+    readouts = NetworkReadouts(subject, run_attacks(subject, attacks, watch))
+    readouts.record["attacks"] = figures_of(readouts.found, subject.setup)
+    with watch("curves"), one_thread():
+        _record_curves(readouts)
     with watch("heads"):
-        read_out_heads(readouts, setup)
-    with watch("membership"):
-        read_out_membership(readouts, setup)
+        read_out_heads(readouts)
+    with watch("membership"), one_thread():
+        read_out_membership(readouts)
     return readouts
 
 
-def read_out_probes(readouts, setup):
-    """Fit the probes on the training images; their scores and figures on the test images go into `readouts`."""
-    fitted = _linear_probes(readouts, setup)
-    train, test = readouts.train.stages[LAST], readouts.test.stages[LAST]
-    readouts.probes = {stage: fitted[stage][0] for stage in readouts.test.stages}
-    readouts.other_probes = {
-        "mlp": mlp_scores(train, setup.y_train, test, setup.seed),
-        "knn": knn_scores(train, setup.y_train, test),
+def run_attacks(subject, attacks, watch):
+    """{attack: {place: `Placements`, or None}} of some attacks on a Subject.
+
+    Args: attacks: [`Attack`]; watch: `utils.common.run.Stopwatch`, gets the seconds of each
+    Raises: ValueError if an attack gives scores that are not finite, or not one for each test image
+    """
+    found = {}
+    for attack in attacks:
+        with watch(attack.name), one_thread(), exact_float32():
+            scores = attack.run(subject)
+        found[attack.name] = {
+            where: None if values is None else place(_checked(values, attack, where, subject), subject.setup.y_test)
+            for where, values in scores.items()
+        }
+    return found
+
+
+def _checked(scores, attack, where, subject):
+    scores, images = np.asarray(scores), len(subject.setup.test)
+    if scores.ndim not in (1, 2) or scores.shape[-1] != images or not np.isfinite(scores).all():
+        text = f"attack {attack.name!r} on {subject.name}, {where}: scores {scores.shape} for {images} test images"
+        raise ValueError(f"{text}: they must be (M,) or (D, M) and finite")
+    return scores
+
+
+def figures_of(found, setup):
+    """{attack: {place: figure}} of {attack: {place: `Placements` or None}}."""
+    nothing = score_figure(None, setup)
+    return {
+        attack: {where: nothing if placed is None else placed.figure() for where, placed in places.items()}
+        for attack, places in found.items()
     }
-    figures = {
-        stage: score_figure(scores, setup) | {"C": fitted[stage][1]} for stage, scores in readouts.probes.items()
-    }
-    if readouts.probes[LAST] is not None:
-        figures[LAST]["roc"] = roc_points(readouts.probes[LAST], setup.y_test)
-    readouts.record["probes"] = figures
-    readouts.record |= {kind: score_figure(scores, setup) for kind, scores in readouts.other_probes.items()}
 
 
-def _linear_probes(readouts, setup):
-    """{stage: ((M,) scores, C)}; the last features come first, as a last stage often holds the same numbers."""
-    fitted, last = {}, readouts.test.stages[LAST]
-    for stage in reversed(readouts.test.stages):
-        train, test = readouts.train.stages[stage], readouts.test.stages[stage]
-        if stage != LAST and test.shape == last.shape and np.allclose(test, last, atol=1e-5):
-            fitted[stage] = fitted[LAST]
-        else:
-            fitted[stage] = linear_scores(train, setup.y_train, test, setup.seed)
-    return fitted
-
-
-def _read_out_relearning(model, readouts, setup, progress):
-    """Relearning curves, by the head alone and, where the level has sizes for it, by the whole network."""
-    y, level, seed = setup.y_train, setup.level, setup.seed
-    plan = plan_draws(y, level.sizes, level.draws, seed)
-    readouts.curves["head"] = head_curve(readouts.train.stages[LAST], y, readouts.test.stages[LAST], plan)
-    plan = plan_draws(y, level.fine_tuning_sizes, level.draws, seed, level.one_draw_above)
-    options = {"device": setup.device, "seed": seed, "progress": progress}
-    curve = fine_tuning_curve(model, setup.data, readouts.train, y, setup.test, plan, **options)
-    readouts.curves["whole_net"] = curve
+def _record_curves(readouts):
+    """Relearning curves as numbers, by the head alone and, where it was run, by the whole network."""
+    setup, curves = readouts.subject.setup, {"head": [], "whole_net": [], **readouts.subject.curves}
     readouts.record["relearning"] = {
-        kind: {"curve": curve_figures(curve, setup.y_test, setup.resamples, seed)}
-        for kind, curve in readouts.curves.items()
+        kind: {"curve": curve_figures(curve, setup.y_test, setup.resamples, setup.seed)}
+        for kind, curve in curves.items()
     }
 
 
-def read_out_heads(readouts, setup):
+def read_out_heads(readouts):
     """Figures of every head, with intervals, and of the target's as it was shipped, go into `readouts.record`."""
-    record, names = readouts.record, readouts.test.attributes
-    labels, all_positive = setup.test_labels[:, setup.columns(names)], setup.test_labels.all(1)
-    scored = readouts.test.logits, labels, names, all_positive
+    record, setup, test = readouts.record, readouts.subject.setup, readouts.subject.test
+    labels, all_positive = setup.test_labels[:, setup.columns(test.attributes)], setup.test_labels.all(1)
+    scored = test.logits, labels, test.attributes, all_positive
     record["heads"] = figures_per_head(*scored)
     for head, intervals in bootstrap_intervals(*scored, setup.resamples, setup.seed).items():
         record["heads"][head]["intervals"] = intervals
-    if setup.target in names:
-        scores = readouts.test.logits[:, names.index(setup.target)]
+    if setup.target in test.attributes:
+        scores = test.logits[:, test.attributes.index(setup.target)]
         record["shipped"] = score_figure(scores, setup) | {"has_head": True, "roc": roc_points(scores, setup.y_test)}
     else:  # nothing to rank with: a constant, as if the head were dropped
         chance = {"value": 0.5, "interval": [0.5, 0.5], "has_head": False, "roc": None}
         record["shipped"] = score_figure(None, setup) | chance
 
 
-def read_out_membership(readouts, setup):
+def read_out_membership(readouts):
     """Figure of the attack on the target's labels goes into `readouts.record`; None if there is nothing to attack."""
-    names, figure = readouts.test.attributes, None
+    subject, setup, figure = readouts.subject, readouts.subject.setup, None
+    names = subject.test.attributes
     # a network without the head never saw the labels, and images in both parts are no others
     if setup.target in names and not np.isin(setup.train, setup.test).any():
-        train, test = (part.logits[:, names.index(setup.target)] for part in (readouts.train, readouts.test))
+        train, test = (part.logits[:, names.index(setup.target)] for part in (subject.train, subject.test))
         figure = membership_attack(train, setup.y_train, test, setup.y_test, setup.seed, setup.resamples)
     readouts.record["membership"] = figure
 

@@ -1,22 +1,29 @@
 """One network measured on validation rows: what is forgotten, what is kept, and the word of the verdict.
 
-The read-outs are those of an audit that a choice among strengths needs: the target's head, the probes of every stage
-and the kept heads. Relearning and membership are left to the audit of the strength chosen.
+The read-outs are those of an audit that a choice among strengths needs: the target's head, the attacks that cost least
+and the kept heads. The other attacks are left to the audit of the strength chosen.
 """
 
 import copy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from utils.audit.comparison import kept_changes, probe_gaps
-from utils.audit.features import Features, extract_features
-from utils.audit.probes import one_thread
-from utils.audit.readouts import NetworkReadouts, read_out_probes, score_figure
-from utils.audit.setup import LEVELS, AuditSetup, balanced_subset
-from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, PROBE_TOLERANCE, decide, head_rates
+from utils.audit.comparison import kept_changes
+from utils.audit.gaps import attack_gaps
+from utils.audit.readouts import figures_of, open_subject, run_attacks, score_figure
+from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, GAP_TOLERANCE, decide, head_rates, knows_target
+from utils.common.run import Stopwatch
 from utils.erasure.erasure import erase
 from utils.erasure.strength import choose_strength, sweep_strengths, validation_rows
 from utils.evaluation.metrics import figures_per_head
+from utils.network.modes import evaluating
+from utils.probes.features import Features
+from utils.probes.linear import LINEAR
+from utils.probes.quadratic import QUADRATIC
+from utils.probes.setup import LEVELS, AuditSetup, balanced_subset
+from utils.probes.unpooled import UNPOOLED
+
+CHEAP = (LINEAR, UNPOOLED, QUADRATIC)
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,15 @@ class ValidationReference:
     """What every strength is measured against.
 
     setups: {target: `AuditSetup` whose "test" images are the M validation rows}
-    readings: {target: `NetworkReadouts` of the reference network}; kind: "oracle" or "random", what that network is
-    original: `Features` of the original on those rows; options: of `utils.audit.features.extract_features`
+    found: {target: what `CHEAP` attacks find in the reference network}; kind: "oracle" or "random", what it is
+    known: {target: whether the original knows it}
+    original: `Features` of the original on those rows; options: of `utils.audit.readouts.open_subject`
     """
 
     setups: dict
-    readings: dict
+    found: dict
     kind: str
+    known: dict
     original: Features
     options: dict
 
@@ -40,72 +49,76 @@ def make_validation_reference(networks, data, targets, rows, *, seed=0, stages=N
 
     Args:
         networks: {"original", and "oracle" or else "random"}
-        rows: (rows that probes are fitted on, validation rows), as of `utils.erasure.strength.validation_rows`
-        stages: module names to probe; how: `device`, `batch_size` and `resamples` of `AuditSetup`
+        rows: (rows that attacks are fitted on, validation rows), as of `utils.erasure.strength.validation_rows`
+        stages: module names to attack; how: `device`, `batch_size` and `resamples` of `AuditSetup`
     Returns: ValidationReference
     Raises: InputError if a network's outputs are not finite
     """
-    (learning, held_out), setups = rows, {}
+    (learning, held_out), setups, found, known = rows, {}, {}, {}
     kind = "oracle" if "oracle" in networks else "random"
+    options = {"stages": stages, "progress": progress}
     for target in targets:
         labels = data.labels[learning, data.attributes.index(target)]
         fitted = learning[balanced_subset(labels, LEVELS["quick"].train_rows, seed)]
         labels = data.labels[fitted], data.labels[held_out]
         setups[target] = AuditSetup(data, target, fitted, held_out, *labels, LEVELS["quick"], seed, **how)
-    first = setups[targets[0]]
-    options = {"batch_size": first.batch_size, "device": first.device, "progress": progress}
-    original = extract_features(networks["original"], data, held_out, stages=(), **options)
-    options["stages"] = stages
-    readings = {target: _read_probes(networks[kind], setup, options) for target, setup in setups.items()}
-    return ValidationReference(setups, readings, kind, original, options)
+        found[target] = _attack(networks[kind], setups[target], options)[0]
+        before, subject = _attack(networks["original"], setups[target], options)
+        gaps = attack_gaps(before, found[target], None, setups[target])
+        known[target] = knows_target(_head_figure(subject, setups[target]), gaps)
+    return ValidationReference(setups, found, kind, known, subject.test, options)
 
 
-def _read_probes(model, setup, options):
-    """`NetworkReadouts` of a network with its probes fitted, nothing else."""
-    reading = NetworkReadouts(
-        *(extract_features(model, setup.data, rows, **options) for rows in (setup.train, setup.test))
-    )
-    with one_thread():
-        read_out_probes(reading, setup)
-    return reading
+def _attack(model, setup, options):
+    """({attack: {place: `Placements`}} of the cheap attacks, the `Subject`) of a network, its maps let go of."""
+    with evaluating(model):
+        subject = open_subject("network", model, setup, **options)
+        found = run_attacks(subject, CHEAP, Stopwatch(setup.device))
+    subject.train.maps.clear(), subject.test.maps.clear()
+    return found, subject
+
+
+def _head_figure(subject, setup):
+    return score_figure(subject.test.logits[:, subject.test.attributes.index(setup.target)], setup)
 
 
 def measure(model, reference):
     """All figures of one network on the validation rows.
 
     Args: reference: `ValidationReference`
-    Returns: {"targets": {target: {"head_auc", "probes", "gaps", "verdict"}}, "kept": changes of the kept heads since
-        the original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap" of a probe, "kept_loss" (of AUC or
+    Returns: {"targets": {target: {"head_auc", "gaps", "verdict"}}, "kept": changes of the kept heads since the
+        original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap" of an attack, "kept_loss" (of AUC or
         accuracy, a fraction, below 0 for a gain), and "excess", see `excess`}, JSON-ready
     Raises: InputError if the network's outputs are not finite
     """
     targets, kept = {}, None
     for target, setup in reference.setups.items():
-        reading = _read_probes(model, setup, reference.options)
-        heads = [head for head in reading.test.attributes if head not in reference.setups]
-        kept = kept_changes(reference.original, reading.test, heads, setup) if kept is None else kept
-        targets[target] = _measure_target(reading, reference, target, kept)
+        found, subject = _attack(model, setup, reference.options)
+        heads = [head for head in subject.test.attributes if head not in reference.setups]
+        kept = kept_changes(reference.original, subject.test, heads, setup) if kept is None else kept
+        targets[target] = _measure_target(found, subject, reference, target, kept)
     losses = [-figure["value"] for head in kept.values() for figure in head.values() if figure["value"] is not None]
-    gaps = [figure["value"] for one in targets.values() for figure in one["gaps"].values()]
+    gaps = [gap["value"] for one in targets.values() for places in one["gaps"].values() for gap in places.values()]
+    gaps = [value for value in gaps if value is not None]
     heads = [one["head_auc"]["value"] for one in targets.values()]
     point = {"targets": targets, "kept": kept, "kept_loss": max(losses, default=None)}
-    point["worst_gap"] = None if None in gaps else max(gaps)
+    point["worst_gap"] = max(gaps, default=None)
     point["head_distance"] = None if None in heads else max(abs(value - 0.5) for value in heads)
     return point | {"excess": excess(point)}
 
 
-def _measure_target(reading, reference, target, kept):
+def _measure_target(found, subject, reference, target, kept):
     """Figures of one target, and the word that `utils.audit.verdict` gives for them."""
-    setup, names, logits = reference.setups[target], reading.test.attributes, reading.test.logits
-    gaps, other_gaps = probe_gaps(reading, reference.readings[target], setup)
+    setup, names, logits = reference.setups[target], subject.test.attributes, subject.test.logits
+    gaps = attack_gaps(found, reference.found[target], None, setup)
     labels = setup.test_labels[:, setup.columns(names)]
     rates = head_rates(*(figures_per_head(some, labels, names)[target] for some in (reference.original.logits, logits)))
-    head = score_figure(logits[:, names.index(target)], setup)
-    probes = {s: {k: figure[k] for k in ("value", "interval")} for s, figure in reading.record["probes"].items()}
-    figures = {"auc": head, "rates": rates, "probes": probes, "gaps": gaps, "other_gaps": other_gaps, "kept": kept}
-    verdict = asdict(decide(**figures, reference=reference.kind))
+    head = _head_figure(subject, setup)
+    figures = {"auc": head, "rates": rates, "attacks": figures_of(found, setup), "gaps": gaps, "kept": kept}
+    about = {"target": target, "reference": reference.kind, "known": reference.known[target], "other_gaps": {}}
+    verdict = asdict(decide(**figures, **about))
     del verdict["numbers"]
-    return {"head_auc": head, "probes": probes, "gaps": gaps, "verdict": verdict}
+    return {"head_auc": head, "gaps": gaps, "verdict": verdict}
 
 
 def excess(point):
@@ -114,7 +127,7 @@ def excess(point):
     The head's distance from chance, the worst gap and the worst kept loss, each by what lies above its allowance
     (`utils.audit.verdict`: 0.05, 0.02, 0.005), in units of that allowance, are added. Intervals do not count.
     """
-    allowed = {"head_distance": AUC_TOLERANCE, "worst_gap": PROBE_TOLERANCE, "kept_loss": max(ALLOWED_LOSS.values())}
+    allowed = {"head_distance": AUC_TOLERANCE, "worst_gap": GAP_TOLERANCE, "kept_loss": max(ALLOWED_LOSS.values())}
     if any(point[name] is None for name in allowed):
         return None
     return sum(max(0.0, point[name] / most - 1) for name, most in allowed.items())

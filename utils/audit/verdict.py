@@ -7,8 +7,10 @@ to tell on which side of a threshold a figure is, the word is UNDECIDED: 29 posi
 
 from dataclasses import dataclass, field
 
+from utils.audit.gaps import telling
+
 AUC_TOLERANCE = 0.05  # |AUC - 0.5| up to which a head is at chance
-PROBE_TOLERANCE = 0.02  # AUC of a linear probe above the reference's
+GAP_TOLERANCE = 0.02  # AUC of an attack above the reference's
 SILENT_RATE = 0.05  # true-positive rate up to which a head is silent
 ALLOWED_LOSS = {"auc": 0.005, "accuracy": 0.005}  # of a kept head, fractions
 RUINED = 10  # times the allowed loss
@@ -18,14 +20,27 @@ RATES = {  # true-positive rate: (number of its images, its name)
     "tpr": ("n_positive", "true-positive rate"),
 }
 
-WORDS = ("ERASED", "SILENCED", "NOT FORGOTTEN", "INVERTED", "DAMAGED", "UNDECIDED")
+#: ERASED where no oracle is at hand
+UNTRAINED_ERASED = "ERASED AS FAR AS AN UNTRAINED NETWORK TELLS"
+#: every word, and what to do next
+NEXT_STEPS = {
+    "ERASED": "audit at --level full, and other seeds, before relying on it",
+    UNTRAINED_ERASED: "train an oracle (step 1 with --leave_out) and audit against it",
+    "SILENCED": "the features still tell: erase (step 3, --method erase) or more strongly (--strength)",
+    "NOT FORGOTTEN": "the head still answers: erase (step 3, --method erase) or more strongly (--strength)",
+    "INVERTED": "the head was pushed too far: less strength, or a method that does not train against the target",
+    "DAMAGED": "kept heads paid: less strength (python -m tools.choose_strength)",
+    "UNDECIDED": "more test images with and without the target, or the network that the reason misses",
+}
+WORDS = tuple(NEXT_STEPS)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A word, why, and the figures behind it.
 
-    word: of `WORDS`; reason: one sentence; numbers: JSON-ready; qualifier: "" or "no oracle"
+    word: of `WORDS`; reason: one sentence; numbers: JSON-ready; qualifier: what stands in brackets behind the word, the
+    attack that found the target, "no oracle", or ""
     """
 
     word: str
@@ -91,47 +106,69 @@ def kept_losses(kept, times=1):
     return [(name, measure, ratio * ALLOWED_LOSS[measure]) for ratio, name, measure in sorted(losses, reverse=True)]
 
 
-def decide(*, auc, rates, probes, gaps, other_gaps, reference, kept):
+def knows_target(auc, gaps):
+    """Whether a network knows the target: its own head ranks it, or an attack finds more than in the reference.
+
+    Args: auc: figure of its head; gaps: as `utils.audit.gaps.attack_gaps`, of the attacks that decide
+    """
+    ranks = auc["value"] is None or above(auc, 0.5 + AUC_TOLERANCE) is not False or auc["value"] < 0.5 - AUC_TOLERANCE
+    return ranks or bool(telling(gaps, GAP_TOLERANCE))
+
+
+def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True):
     """The verdict on one forgotten attribute, from figures {"value", "interval": [low, high]}.
 
     Args:
+        target: name of the attribute
         auc: figure of the shipped head; a network without the head counts as 0.5, [0.5, 0.5]
         rates: as `head_rates`
-        probes: {stage: figure}, AUC of the linear probe, shallow to deep
-        gaps: {stage: figure}, probe AUC minus the reference's, paired; {} if there is nothing to compare with
-        other_gaps: {probe: figure}, gaps of other probes; they never decide, but an ERASED names those above 0.02
-        reference: "oracle", "random" or None, whose probes the gaps are against
+        attacks: {attack: {place: figure}}, AUC, in the order in which they are asked
+        gaps: {attack: {place: gap}} of those that decide, as `utils.audit.gaps.attack_gaps`; {} if there is nothing to
+            compare with
+        other_gaps: the same of others; they never decide, but an ERASED names those that found something
+        reference: "oracle", "random" or None, whose figures the gaps are against
         kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
+        known: whether the original knew the target, see `knows_target`
     Returns: Verdict
     """
     losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
     head = "" if auc["value"] is None else f"head AUC {_shown(auc)}"
     lost = f"; also lost: {_list_losses(losses)}" if losses else ""
+    found, qualifier = telling(gaps, GAP_TOLERANCE), []
     if auc["value"] is None:
         word, reason = "UNDECIDED", "the test images lack a class of the target, so its head has no AUC"
     elif ruined:  # a broken network has not forgotten
         word, reason = "DAMAGED", f"ruined: {_list_losses(ruined)}; {head}"
+    elif not known:
+        word, reason = "UNDECIDED", f"the original does not know {target}: nothing to forget; {head}"
     elif above(auc, 0.5 - AUC_TOLERANCE) is None or above(auc, 0.5 + AUC_TOLERANCE) is None:
         text = "too wide to tell from chance, more test images with the target are needed"
         word, reason = "UNDECIDED", f"{head}: {text}"
     elif auc["value"] < 0.5 - AUC_TOLERANCE:
         word, reason = "INVERTED", f"{head}: below chance, the head knows the target and says the opposite"
     elif above(auc, 0.5 + AUC_TOLERANCE):
-        word, reason = _head_above_chance(rates, head, probes)
+        word, reason = _head_above_chance(rates, head, attacks)
         reason += lost
+    elif found:
+        word, reason, name = _silenced(head, found, attacks, gaps, reference)
+        qualifier, reason = [name], reason + lost
     else:
-        word, reason = _head_at_chance(head, probes, gaps, other_gaps, reference, losses)
-        reason += lost if word == "SILENCED" else ""
-    numbers = {"auc": auc, "rates": rates, "reference": reference, "gaps": gaps}
+        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses)
+    if reference != "oracle" and word != UNTRAINED_ERASED:
+        qualifier.append("no oracle")
+    numbers = {"auc": auc, "rates": rates, "reference": reference}
+    numbers["found"] = [{"attack": attack, "place": place, **gaps[attack][place]} for attack, place in found]
     numbers["kept_losses"] = [{"head": name, "measure": measure, "loss": loss} for name, measure, loss in losses]
-    return Verdict(word, reason, numbers, "" if reference == "oracle" else "no oracle")
+    return Verdict(word, reason, numbers, ", ".join(qualifier))
 
 
-def _head_above_chance(rates, head, probes):
+def _head_above_chance(rates, head, attacks):
     """(word, reason) of a head that still ranks: SILENCED if only the decision is gone, else NOT FORGOTTEN."""
-    known = [stage for stage in reversed(probes) if probes[stage]["value"] is not None]  # of equals the deepest
-    best = max(known, key=lambda stage: probes[stage]["value"], default=None)
-    probe = f", linear probe at {best} {_shown(probes[best])}" if best else ""
+    found = [(attack, place) for attack, places in attacks.items() for place in places]
+    known = [(attacks[attack][place], attack, place) for attack, place in reversed(found)]  # of equals the deepest
+    known = [entry for entry in known if entry[0]["value"] is not None]
+    best = max(known, key=lambda entry: entry[0]["value"], default=None)
+    probe = f", {best[1]} at {best[2]} {_shown(best[0])}" if best else ""
     states = [(rate, _is_silenced(rate)) for rate in rates]
     silenced = [rate for rate, state in states if state]
     if silenced:
@@ -151,28 +188,46 @@ def _is_silenced(rate):
     return None if answers is None else not answers
 
 
-def _head_at_chance(head, probes, gaps, other_gaps, reference, losses):
-    """(word, reason) of a head at chance: SILENCED if a probe is above the reference's, DAMAGED or ERASED."""
-    if not gaps or any(gap["value"] is None for gap in gaps.values()):
-        return "UNDECIDED", f"{head}, but there are no probes to compare: an oracle or a random network is needed"
-    states = {stage: above(gap, PROBE_TOLERANCE) for stage, gap in gaps.items()}
-    over = [stage for stage, state in states.items() if state]
-    unsure = [stage for stage, state in states.items() if state is None]
-    worst = max(over or unsure or gaps, key=lambda stage: gaps[stage]["value"])
-    against = f"linear probe at {worst} {_shown(probes[worst])}, {gaps[worst]['value']:+.3f} against the {reference}'s"
-    if over:
-        return "SILENCED", f"{head}, but {against}"
+def _silenced(head, found, attacks, gaps, reference):
+    """(word, reason, qualifier) of a head at chance where attacks tell: the first one counts, where it finds most."""
+    attack = found[0][0]
+    place = max((place for name, place in found if name == attack), key=lambda place: gaps[attack][place]["value"])
+    gap = gaps[attack][place]
+    others = list(dict.fromkeys(name for name, _ in found if name != attack))
+    text = f"{head}, but {attack} at {place} {_shown(attacks[attack][place])}, {gap['value']:+.3f} {_interval(gap)} "
+    text += f"against the {reference}'s" + (f"; so do {', '.join(others)}" if others else "")
+    return "SILENCED", text, f"{attack} at {place}, {gap['value']:+.3f}"
+
+
+def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses):
+    """(word, reason) of a head at chance where no attack tells: UNDECIDED, DAMAGED or one of the two ERASED."""
+    pairs = [(gap, attack, place) for attack, places in gaps.items() for place, gap in places.items()]
+    pairs = [entry for entry in pairs if entry[0]["value"] is not None]
+    if not pairs:
+        return "UNDECIDED", f"{head}, but there is nothing to compare with: an oracle or a random network is needed"
+    gap, attack, place = max(pairs, key=lambda entry: entry[0]["value"])
+    against = f"{attack} at {place} {_shown(attacks[attack][place])}, {gap['value']:+.3f} {_interval(gap)} against the "
+    against += f"{reference}'s"
+    unsure = [entry for entry in pairs if _is_unsure(entry[0])]
     if unsure:
-        return "UNDECIDED", f"{head}; {against} {_interval(gaps[worst])}: too wide to tell"
+        gap, attack, place = max(unsure, key=lambda entry: entry[0]["value"])
+        return "UNDECIDED", f"{head}; {attack} at {place} {gap['value']:+.3f} {_interval(gap)}: too wide to tell"
     if losses:
         return "DAMAGED", f"forgotten ({head}), but lost: {_list_losses(losses)}"
-    clear = [
-        f"{name} {gap['value']:+.3f}"
-        for name, gap in other_gaps.items()
-        if gap["value"] is not None and gap["value"] > PROBE_TOLERANCE and gap["interval"][0] > 0
-    ]
-    others = f"; beside the rule, above the {reference}'s: {', '.join(clear)}" if clear else ""
-    return "ERASED", f"{head}; highest {against}; no kept head lost more than allowed{others}"
+    beside = telling(other_gaps, GAP_TOLERANCE)
+    others = ", ".join(f"{name} at {where} {other_gaps[name][where]['value']:+.3f}" for name, where in beside)
+    reason = (
+        f"{head}; of {len(gaps)} attacks at {len(pairs)} places the highest is {against}; no kept head lost more than "
+    )
+    reason += "allowed" + (f"; beside the rule: {others}" if others else "")
+    return "ERASED" if reference == "oracle" else UNTRAINED_ERASED, reason
+
+
+def _is_unsure(gap):
+    """Whether a gap that is above its tolerance, though not beyond chance, has too wide an interval to be let pass."""
+    if gap["value"] <= GAP_TOLERANCE:
+        return False
+    return gap["interval"] is None or (gap["interval"][1] - gap["interval"][0]) / 2 > TOO_WIDE
 
 
 def _list_losses(losses):

@@ -213,7 +213,7 @@ def by_first(function):
     def call_on_first(*given, **options):
         if not active():
             return function(*given, **options)
-        with _alone():
+        with alone():
             value = function(*given, **options) if is_main() else None
         return from_first(value)
 
@@ -221,7 +221,7 @@ def by_first(function):
 
 
 @contextmanager
-def _alone():
+def alone():
     """No other processes inside, for all that asks here."""
     _state["alone"] = True
     try:

@@ -72,7 +72,7 @@ def choose_strength(points):
     Raises: InputError if no point has figures
     """
     for point in points:
-        if all(target["verdict"]["word"] == "ERASED" for target in point["targets"].values()):
+        if all(target["verdict"]["word"].startswith("ERASED") for target in point["targets"].values()):
             return point, True
     known = [point for point in points if point["excess"] is not None]
     if not known:

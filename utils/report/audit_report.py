@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from utils.audit.verdict import ALLOWED_LOSS, PROBE_TOLERANCE, Verdict
+from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE, NEXT_STEPS, Verdict
 from utils.common import distributed, run
 from utils.common.paths import targets_name, write_atomically
 from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
@@ -31,9 +31,9 @@ def _draw_audit(folder, result):
     heads = {name: record["shipped"] for name, record in networks.items() if record["shipped"]["roc"]}
     curves = {name: (head["roc"]["fpr"], head["roc"]["tpr"], head["value"]) for name, head in heads.items()}
     draw_roc(f"{stem}_roc.png", curves, f"{target}: the shipped head")
-    probes = {name: _triples(record["probes"]) for name, record in networks.items()}
+    probes = {name: _triples(record["attacks"]["linear"]) for name, record in networks.items()}
     oracle = probes.get("oracle", {})
-    limits = {stage: value + PROBE_TOLERANCE for stage, (value, *_) in oracle.items() if value is not None}
+    limits = {stage: value + GAP_TOLERANCE for stage, (value, *_) in oracle.items() if value is not None}
     caption = "dashed: the oracle's probe + 0.02" if limits else "no oracle: no limit drawn"
     draw_probe_stages(f"{stem}_probes.png", probes, caption, f"{target}: linear probe by stage", limits=limits)
     head, tuned = ({name: _points(record, kind) for name, record in networks.items()} for kind in ("head", "whole_net"))
@@ -63,20 +63,21 @@ def summary(result):
     Args: result: as `utils.audit.audit.audit` returns it
     """
     stages, counts = result["stages"], result["n"]
-    columns = ["network", "head AUC", *(f"probe {stage}" for stage in stages), "MLP", "kNN", "membership"]
+    columns = ["network", "head AUC", *(f"linear {stage}" for stage in stages), "membership"]
     lines = [
         f"audit of {result['target']}: {counts['test']:,} test images, {counts['test_positive']:,} with the attribute",
         run.table([_row(name, record, stages) for name, record in result["nets"].items()], columns),
         f"from the true kept labels alone: AUC {format_figure(result['kept_labels']['value'])}",
         *(f"note: {remark}" for remark in result["notes"]),
         f"verdict: {Verdict(**result['verdict'])}",
+        f"next: {NEXT_STEPS[result['verdict']['word']]}",
     ]
     return "\n".join(lines)
 
 
 def _row(name, record, stages):
     head = format_figure(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
-    figures = [*(record["probes"].get(stage) for stage in stages), record["mlp"], record["knn"], record["membership"]]
+    figures = [*(record["attacks"]["linear"].get(stage) for stage in stages), record["membership"]]
     return [NAMES.get(name, name), head, *(format_figure(figure and figure["value"]) for figure in figures)]
 
 
@@ -111,8 +112,11 @@ def main_figures(result):
     networks = {
         name: {
             "head_auc": _figure(record["shipped"]),
-            "probes": {stage: _figure(figure) for stage, figure in record["probes"].items()},
-            **{kind: _figure(record[kind]) for kind in ("mlp", "knn", "membership")},
+            "attacks": {
+                attack: {place: _figure(figure) for place, figure in places.items()}
+                for attack, places in record["attacks"].items()
+            },
+            "membership": _figure(record["membership"]),
             "relearning": {kind: _curve(part) for kind, part in record["relearning"].items()},
             "kept_changes": record["kept_changes"]["heads"],
         }

@@ -5,8 +5,7 @@ import pytest
 import torch
 from plain_faces import PlainFaces, plain_net
 
-from utils.audit.features import LAST, extract_features
-from utils.audit.relearning import (
+from utils.attacks.relearning import (
     area_between,
     balanced_draws,
     curve_figures,
@@ -17,6 +16,7 @@ from utils.audit.relearning import (
     refit_head,
 )
 from utils.evaluation.metrics import auc
+from utils.probes.features import LAST, extract_features
 
 SIZES = (16, 64, 256)
 

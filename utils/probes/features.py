@@ -1,11 +1,12 @@
-"""One pass of a network over some images: pooled features of each stage, the features its heads see, and its logits."""
+"""One pass of a network over some images: features of each stage, the features its heads see, and its logits."""
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
@@ -16,20 +17,35 @@ from utils.network.modes import evaluating, exact_float32
 
 #: name of the last features, the ones the heads see
 LAST = "features"
+MOST_POSITIONS = 8  # of a map along each side
+MOST_VALUES = 16_384  # of a map: of 2048 channels 2 x 2 positions stay
 
 
 @dataclass(frozen=True)
 class Features:
     """Features and logits of a network on N images.
 
-    stages: {stage: (N, C) float32}, the last one `LAST`; logits: (N, K) float32 in the order of `attributes`;
-    rows: (N,) the images' row numbers in the data set
+    stages: {stage: (N, C) float32 channel means}, the last one `LAST`; logits: (N, K) float32 in the order of
+    `attributes`; rows: (N,) the images' row numbers in the data set; maps: {stage: (N, C, h, w) bfloat16 tensor on the
+    CPU} of the stages with more than one position, h and w at most `MOST_POSITIONS`
     """
 
     stages: dict
     logits: np.ndarray
     attributes: tuple
     rows: np.ndarray
+    maps: dict = field(default_factory=dict)
+
+    @property
+    def places(self):
+        """Names of the stages, without `LAST` where a stage holds the same numbers: heads often see a stage's means."""
+        last = self.stages[LAST]
+        others = [stage for stage in self.stages if stage != LAST]
+        same = (
+            values.shape == last.shape and np.allclose(values, last, atol=1e-5)
+            for values in map(self.stages.get, others)
+        )
+        return others if any(same) else [*others, LAST]
 
 
 @contextmanager
@@ -96,14 +112,17 @@ def _area(output):
     return math.prod(output.shape[2:]) if isinstance(output, torch.Tensor) and output.ndim == 4 else 0
 
 
-def extract_features(model, data, rows, *, stages=None, batch_size=256, device="cpu", progress=True, label="features"):
-    """Run a network once over some images and keep the pooled features of its stages; several processes share it.
+def extract_features(
+    model, data, rows, *, stages=None, maps=False, batch_size=256, device="cpu", progress=True, label="features"
+):
+    """Run a network once over some images and keep the features of its stages; several processes share it.
 
     Args:
         model: network with attribute heads, on `device`; its weights and train flags stay as they are
         data: data set with `batches(rows, batch_size, device)` and `img_size`
         rows: (N,) row numbers
         stages: module names; `default_stages` if not given
+        maps: keep the maps, too, not their channel means alone
         progress: show a bar (never where stderr is no terminal), named `label`
     Returns: Features, its stages in the order given, then `LAST`
     Raises: KeyError if a stage is not a module of the network; InputError if a logit or a feature is not finite, or as
@@ -111,9 +130,10 @@ def extract_features(model, data, rows, *, stages=None, batch_size=256, device="
     """
     modules = _stage_modules(model, default_stages(model, data.img_size) if stages is None else stages)
     latest, logits, seen = {}, [torch.zeros(0)], {name: [torch.zeros(0)] for name in modules}
+    kept_maps = {name: [] for name in modules if maps and name != LAST}
 
     def keep(name):
-        return lambda module, inputs, output: latest.__setitem__(name, _pooled(inputs[0] if name == LAST else output))
+        return lambda module, inputs, output: latest.__setitem__(name, inputs[0] if name == LAST else output)
 
     mine = distributed.share_out(rows, batch_size)
     total, disable = math.ceil(len(mine) / batch_size), None if progress and distributed.is_main() else True
@@ -122,19 +142,29 @@ def extract_features(model, data, rows, *, stages=None, batch_size=256, device="
         for images, _ in tqdm(batches, total=total, desc=label, leave=False, disable=disable):
             logits.append(model(images).float())
             for name in seen:
-                seen[name].append(latest[name])
+                seen[name].append(_pooled(latest[name]))
+            for name in kept_maps:
+                kept_maps[name] += _small_map(latest[name])
     seen = {name: _joined(parts) for name, parts in seen.items()}
     logits = _joined(logits)
     for name, values in {**seen, "logits": logits}.items():
         if not np.isfinite(values).all():
             raise InputError(f"the network gives numbers that are not finite ({name}): its weights are damaged")
-    return Features(seen, logits, tuple(get_heads(model).attributes), np.asarray(rows))
+    small = {name: _joined_maps(kept_maps.pop(name)) for name in list(kept_maps)}
+    small = {name: values for name, values in small.items() if values.ndim == 4}
+    return Features(seen, logits, tuple(get_heads(model).attributes), np.asarray(rows), small)
 
 
 def _joined(parts):
     """(N, C) array of all processes' parts, the first of which is empty."""
     own = torch.cat(parts[1:]).cpu() if len(parts) > 1 else parts[0]
     return distributed.gather_rows(own).numpy()
+
+
+def _joined_maps(parts):
+    """(N, C, h, w) bfloat16 tensor of all processes' parts; of fewer axes where there is no map."""
+    own = torch.cat(parts).cpu() if parts else torch.zeros(0, dtype=torch.bfloat16)
+    return distributed.gather_rows(own.view(torch.float16)).view(torch.bfloat16)  # gloo knows no bfloat16
 
 
 def _stage_modules(model, stages):
@@ -151,3 +181,12 @@ def _pooled(output):
     if output.ndim == 3:
         return output.float().mean(1)
     return output.float().flatten(2).mean(2) if output.ndim == 4 else output.float()
+
+
+def _small_map(output):
+    """[(N, C, h, w) bfloat16 map], of means over so many positions as are kept; [] without several positions."""
+    if output.ndim != 4 or output.shape[2] * output.shape[3] < 2:
+        return []
+    side = max(1, min(MOST_POSITIONS, math.isqrt(MOST_VALUES // output.shape[1])))
+    size = [min(side, length) for length in output.shape[2:]]
+    return [F.adaptive_avg_pool2d(output.float(), size).bfloat16()]

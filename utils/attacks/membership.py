@@ -11,6 +11,8 @@ from utils.evaluation.bootstrap import auc_interval
 from utils.evaluation.metrics import modified_entropy
 
 FOLDS = 5
+#: {key: share of others taken for members} at which the share of members that are recognised is given
+FALSE_POSITIVES = {"tpr_at_1_percent": 0.01, "tpr_at_0.1_percent": 0.001}
 
 
 def attack_features(logits, labels):
@@ -47,15 +49,17 @@ def membership_attack(member_logits, member_labels, other_logits, other_labels, 
     """AUC of a balanced logistic attack, each sample scored by an attack that was fitted without it.
 
     Args: logits (N,) and labels (N,) of training images, logits (M,) and labels (M,) of held-out images
-    Returns: {"value", "interval", "n", "n_positive"} with n members and others together, members counted as positive;
-        value None if fewer than 10 of each class can be matched
+    Returns: {"value", "interval", "n", "n_positive", and "tpr_at_1_percent", "tpr_at_0.1_percent": as
+        `true_positive_rate`} with n members and others together, members counted as positive; value and rates None if
+        fewer than 10 of each class can be matched
     """
     inside, outside = matched(member_labels, other_labels, seed)
     logits = np.concatenate([np.asarray(member_logits)[inside], np.asarray(other_logits)[outside]])
     labels = np.concatenate([np.asarray(member_labels)[inside], np.asarray(other_labels)[outside]]).astype(int)
     is_member = np.repeat([1, 0], [len(inside), len(outside)])
     if min(np.bincount(labels[: len(inside)], minlength=2)) < 2 * FOLDS:
-        return {"value": None, "interval": None, "n": len(is_member), "n_positive": len(inside)}
+        empty = {"value": None, "interval": None, "n": len(is_member), "n_positive": len(inside)}
+        return empty | dict.fromkeys(FALSE_POSITIVES)
     features, scores = attack_features(logits, labels), np.empty(len(is_member))
     # by class too: a fold with more of one class among its members would pull the attack fitted without it under 0.5
     splits = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, 2 * is_member + labels)
@@ -63,4 +67,16 @@ def membership_attack(member_logits, member_labels, other_logits, other_labels, 
         attack = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
         attack.fit(features[fitted_on], is_member[fitted_on])
         scores[held_out] = attack.decision_function(features[held_out])
-    return auc_interval(scores, is_member, resamples, seed)
+    rates = {key: true_positive_rate(scores, is_member, share) for key, share in FALSE_POSITIVES.items()}
+    return auc_interval(scores, is_member, resamples, seed) | rates
+
+
+def true_positive_rate(scores, is_member, most):
+    """Share of members above a threshold that at most a share `most` of the others is above (Carlini et al. 2022).
+
+    Args: scores (N,), is_member (N,) 0/1 with both
+    Returns: a share; None where one other image is more than `most` of them, so that no threshold is known to fit
+    """
+    others = np.sort(scores[is_member == 0])
+    allowed = int(most * len(others))
+    return float(np.mean(scores[is_member == 1] > others[-1 - allowed])) if allowed else None

@@ -14,10 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from models.heads import head_inputs
-from utils.audit.features import LAST
-from utils.audit.probes import fit_logistic
 from utils.evaluation.bootstrap import auc_contrast
 from utils.network.modes import evaluating, exact_float32
+from utils.probes.attack import Attack
+from utils.probes.features import LAST
+from utils.probes.linear import fit_logistic
 
 #: scikit-learn's C of the refitted head: 16 images could not choose it, and one value for all networks compares them
 HEAD_C = 0.01
@@ -116,7 +117,7 @@ def fine_tuning_curve(model, data, features, labels, test_rows, plan, *, device=
     """[(size, n, (draws, M) scores)]: the whole network fine-tuned on each draw of a plan.
 
     Args:
-        features: the network's `utils.audit.features.Features` of the training images; labels (N,) 0/1 of the same
+        features: the network's `utils.probes.features.Features` of the training images; labels (N,) 0/1 of the same
         test_rows: (M,) row numbers to score; plan: as `plan_draws`, places in `features`
         progress: show a bar (never where stderr is no terminal)
     """
@@ -176,3 +177,29 @@ def area_between(curve, oracle_curve, test_labels, resamples=1000, seed=0):
     area = auc_contrast(scores, coefficients, test_labels, resamples, seed)
     gap = None if area["value"] is None else area["value"] / float(at[-1] - at[0])
     return area | {"mean_gap": gap, "from": shared[0][0], "to": shared[-1][0]}
+
+
+def relearn_head(subject):
+    """{"all sizes": (D, M) scores} of a head refitted on each draw of each size; the curve is left in the subject."""
+    setup = subject.setup
+    plan = plan_draws(setup.y_train, setup.level.sizes, setup.level.draws, setup.seed)
+    train, test = subject.train.stages[LAST], subject.test.stages[LAST]
+    return _leave_curve(subject, "head", head_curve(train, setup.y_train, test, plan))
+
+
+def relearn_network(subject):
+    """{"all sizes": (D, M) scores} of the whole network fine-tuned on each draw; the curve is left in the subject."""
+    setup, level = subject.setup, subject.setup.level
+    plan = plan_draws(setup.y_train, level.fine_tuning_sizes, level.draws, setup.seed, level.one_draw_above)
+    given = subject.model, setup.data, subject.train, setup.y_train, setup.test, plan
+    curve = fine_tuning_curve(*given, device=setup.device, seed=setup.seed, progress=False)
+    return _leave_curve(subject, "whole_net", curve)
+
+
+def _leave_curve(subject, kind, curve):
+    subject.curves[kind] = curve
+    return {"all sizes": np.concatenate([scores for _, _, scores in curve])} if curve else {}
+
+
+RELEARNING_HEAD = Attack("relearning_head", relearn_head)
+RELEARNING_NETWORK = Attack("relearning_network", relearn_network, level="full", costly=True)

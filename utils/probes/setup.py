@@ -27,7 +27,7 @@ class AuditLevel:
 
 LEVELS = {
     "quick": AuditLevel("quick", 1500, (16, 64, 256, 1024), ()),
-    "full": AuditLevel("full", 20_000, (16, 64, 256, 1024, 4096), (16, 64, 256, 1024, 4096)),
+    "full": AuditLevel("full", 6000, (16, 64, 256, 1024, 4096), (16, 64, 256, 1024, 4096)),
 }
 
 
@@ -36,7 +36,8 @@ class AuditSetup:
     """What is the same for every network of an audit: the images, the labels, the attribute.
 
     data: the data set; target: the attribute; train (N,), test (M,): row numbers; train_labels (N, K), test_labels
-    (M, K): of the data set's K attributes; level: `AuditLevel`; resamples: of the bootstrap
+    (M, K): of the data set's K attributes; level: `AuditLevel`; resamples: of the bootstrap; forgotten: attributes
+    beside the target that no attack may learn from, as they were to be forgotten, too
     """
 
     data: object
@@ -50,6 +51,7 @@ class AuditSetup:
     device: str = "cpu"
     batch_size: int = 256
     resamples: int = 1000
+    forgotten: tuple = ()
 
     @property
     def target_column(self):
@@ -71,7 +73,7 @@ class AuditSetup:
         return [self.data.attributes.index(name) for name in attributes]
 
 
-def set_up_audit(data, target, *, level="quick", seed=0, device="cpu", batch_size=256, resamples=1000):
+def set_up_audit(data, target, *, level="quick", seed=0, device="cpu", batch_size=256, resamples=1000, forgotten=()):
     """Choose the images of an audit of one attribute.
 
     All test images are used; of the training images at most the level's `train_rows`, drawn at random, half of them
@@ -89,7 +91,8 @@ def set_up_audit(data, target, *, level="quick", seed=0, device="cpu", batch_siz
     y = data.labels[train, data.attributes.index(target)]
     train = train[balanced_subset(y, LEVELS[level].train_rows, seed)]
     labels = data.labels[train], data.labels[test]
-    return AuditSetup(data, target, train, test, *labels, LEVELS[level], seed, str(device), batch_size, resamples)
+    how = {"device": str(device), "batch_size": batch_size, "resamples": resamples, "forgotten": tuple(forgotten)}
+    return AuditSetup(data, target, train, test, *labels, LEVELS[level], seed, **how)
 
 
 def balanced_subset(labels, most, seed=0):

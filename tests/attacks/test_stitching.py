@@ -1,0 +1,67 @@
+"""Stitching finds what the original's own layers read, in any linear disguise, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from plain_faces import PlainFaces, plain_net
+from small_subjects import aucs, parity_faces, parity_net, subject_of
+
+from utils.attacks.stitching import STITCHING, fit_map
+from utils.probes.linear import LINEAR
+
+TURNED = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0].astype(np.float32)
+
+
+def blocked(mixed):
+    """A parity net whose upper layer reads nothing, what it knows lies turned in the lower one."""
+    network = parity_net(mixed)
+    with torch.no_grad():
+        network.top.weight.zero_()
+    return network
+
+
+def test_a_parity_under_a_rotation_is_found_by_the_originals_rest_and_by_no_linear_probe():
+    subject = subject_of(blocked(TURNED), parity_faces(), original=parity_net())
+    assert max(abs(value - 0.5) for value in aucs(LINEAR, subject).values()) < 0.06
+    found = aucs(STITCHING, subject)
+    assert found["stem"] > 0.99
+    assert found["top"] == 0.5  # a stage that is all zero gives one score for all
+
+
+def test_a_network_that_sees_one_channel_of_three_gives_the_original_nothing_to_read():
+    blind = blocked(np.outer([1, 2, -1], [0, 1, 0]).astype(np.float32))
+    found = aucs(STITCHING, subject_of(blind, parity_faces(), original=parity_net()))
+    assert abs(found["stem"] - 0.5) < 0.06
+
+
+def test_the_original_stitched_into_itself_answers_as_it_does():
+    subject = subject_of(parity_net(), parity_faces(), original=parity_net())
+    scores = STITCHING.run(subject)
+    for stage in ("stem", "top"):
+        assert np.corrcoef(scores[stage], subject.test.logits[:, 0])[0, 1] > 0.995, stage
+
+
+def test_nothing_of_the_images_reaches_the_original_round_the_stage():
+    network = parity_net()
+    network.forward = lambda images: network.heads(
+        torch.relu(network.top(network.stem(images) + images)).mean((2, 3))  # a way round the stem
+    )
+    subject = subject_of(blocked(np.zeros((3, 3), np.float32)), parity_faces(), original=network)
+    assert aucs(STITCHING, subject)["stem"] == 0.5
+
+
+def test_a_map_is_the_ridge_regression_of_all_positions():
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randn(40, 4, 3, 3, generator=generator) + 100  # a large mean does not cost digits
+    weight, shift = torch.randn(5, 4, generator=generator), torch.randn(5, generator=generator)
+    theirs = torch.einsum("dc,nchw->ndhw", weight, own) + shift[:, None, None]
+    found, bias = fit_map(own, theirs)
+    assert found.shape == (5, 4, 1, 1)
+    assert torch.allclose(found[:, :, 0, 0], weight, atol=0.01)  # a ridge of a thousandth shrinks by as much
+    assert torch.allclose(torch.nn.functional.conv2d(own, found, bias), theirs, atol=0.05)
+
+
+@pytest.mark.parametrize("attributes", [None, ("Smiling", "Young")])
+def test_without_an_original_that_answers_there_is_nothing_to_stitch(attributes):
+    original = None if attributes is None else plain_net(attributes)
+    assert STITCHING.run(subject_of(plain_net(), PlainFaces(), original=original)) == {}
