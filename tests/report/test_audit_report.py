@@ -53,7 +53,7 @@ def test_the_summary_has_a_row_a_network_and_ends_in_the_verdict(result):
         "from the true kept labels alone: AUC 0.550",
         "note: a remark",
         "verdict: ERASED: for a reason",
-        "next: audit at --level full, and other seeds, before relying on it",
+        "next: audit at --level full and on other seeds before relying on it",
     ]
     result["verdict"]["qualifier"] = "no oracle"
     assert "verdict: ERASED (no oracle): for a reason" in summary(result)

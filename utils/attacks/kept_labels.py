@@ -19,7 +19,7 @@ from utils.probes.linear import LINEAR
 from utils.probes.unpooled import UNPOOLED
 from utils.training.recipe import TrainingSettings, make_scheduler, resolve_amp, weight_layout
 
-IMAGES = {"quick": 4000, "full": None}  # most training images of the audit's levels; None: all
+IMAGES = {"quick": 4000, "full": 20_000}  # most training images of the audit's levels
 UNPOOLED_STAGES = 2  # the deepest ones: a map of the low ones is large, and changes least
 SETTINGS = TrainingSettings(epochs=1, batch_size=64, lr=5e-4, scheduler="onecycle")
 
@@ -35,8 +35,7 @@ def run(subject):
     if not kept:
         return {}
     rows = setup.data.rows("train")
-    most = IMAGES[setup.level.name] or len(rows)
-    rows = np.random.default_rng([setup.seed, 5]).permutation(rows)[:most]
+    rows = np.random.default_rng([setup.seed, 5]).permutation(rows)[: IMAGES[setup.level.name]]
     tuned = train_on(subject.model, setup.data, rows, kept, device=setup.device, seed=setup.seed)
     tuned = read_anew(subject, tuned, maps=True)
     scores = {f"linear {stage}": found for stage, found in LINEAR.run(tuned).items()}
