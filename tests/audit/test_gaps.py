@@ -58,3 +58,13 @@ def test_what_tells_is_clear_of_chance_and_above_the_tolerance_in_the_order_of_t
     gaps["a"]["x"]["p"] = 0.03
     assert telling(gaps, 0.02) == [("b", "x"), ("a", "y")]
     assert telling({}, 0.02) == []
+
+
+def test_a_reference_below_chance_counts_as_chance():
+    labels = np.arange(400) % 2
+    noise = np.random.default_rng(0).normal(size=400)
+    knows, inverted = place(labels + noise, labels), place(-2 * labels + noise, labels)
+    setup = SimpleNamespace(y_test=labels, resamples=10, seed=0)
+    gap = attack_gaps({"linear": {"top": knows}}, {"linear": {"top": inverted}}, None, setup)["linear"]["top"]
+    assert inverted.value < 0.1 and gap["value"] == pytest.approx(knows.value - 0.5)
+    assert gap["interval"][0] == pytest.approx(knows.figure()["interval"][0] - 0.5)

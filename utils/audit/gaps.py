@@ -3,6 +3,7 @@
 import numpy as np
 
 from utils.audit.readouts import score_figure
+from utils.evaluation.placements import Placements
 
 LEVEL = 0.025  # chance of a single false alarm over all attacks and places, one-sided
 LEAST_KNOWN = 0.02  # AUC of the original above the oracle's from which a share of it means something
@@ -10,6 +11,8 @@ LEAST_KNOWN = 0.02  # AUC of the original above the oracle's from which a share 
 
 def attack_gaps(own, reference, original, setup):
     """Each attack's AUC on a network minus that on the reference, paired, where both were attacked.
+
+    A reference below 0.5 counts as 0.5.
 
     Args:
         own, reference: {attack: {place: `Placements` or None}} of the two networks
@@ -30,9 +33,14 @@ def attack_gaps(own, reference, original, setup):
 def _gap(own, reference, original, setup):
     if own is None or reference is None:
         return score_figure(None, setup) | {"p": None, "information": None}
-    gap = own - reference
+    gap = own - (reference if reference.value >= 0.5 else _chance(reference))
     share = None if original is None else information(own.value, reference.value, original.value)
     return gap.figure(least=-1.0) | {"p": gap.p_value(), "information": share}
+
+
+def _chance(like):
+    """`Placements` of an attack that guesses: one below it knows no less than nothing, and is no bar to fall under."""
+    return Placements(np.full_like(like.positive, 0.5), np.full_like(like.negative, 0.5))
 
 
 def information(own, oracle, original):
