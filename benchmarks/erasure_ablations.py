@@ -1,0 +1,103 @@
+"""What each part of the erasure does: the same erasure with one setting changed, audited.
+
+Reads   checkpoints/<run>/original.pth and oracle_<targets>.pth, trained with --limit: then the test part of the limited
+        table is no image of the real test part, and may choose
+Writes  a JSON line to --out for each setting: the worst gap of a linear probe, of kept-label relearning and of all
+        attacks, the worst kept loss, seconds
+
+    python -m benchmarks.erasure_ablations --setting III --data_path data/celeba_5k --run_name chosen_III --target No_Beard
+"""
+
+import copy
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
+from utils.audit.audit import audit
+from utils.common import arguments, run
+from utils.common.errors import InputError
+from utils.common.paths import check_outputs
+from utils.datasets.task import open_task
+from utils.erasure import redraw
+from utils.erasure.erasure import ErasureSettings, erase
+from utils.report.run_record import dataset_name
+
+WEIGHTS = {"depth": "weights"}
+#: name: (fields of `ErasureSettings`, share of the old weights in a mixture)
+VARIANTS = {
+    "activations": ({}, None),
+    "activations, twice as strong": ({"strength": 2.0}, None),
+    "activations, no curvature": ({"curvature_images": 0}, None),
+    "activations, kept shifts not held": ({"kept_weight": 0.0}, None),
+    "activations, any rank": ({"rank": None}, None),
+    "weights": (WEIGHTS, None),
+    **{f"weights, {passes:,} passes": (WEIGHTS | {"passes": passes}, None) for passes in (1024, 2048, 8192, 16384)},
+    **{f"weights, {share:.0%} old": (WEIGHTS, share) for share in (0.2, 0.6, 0.8)},
+}
+
+
+def get_args_parser():
+    """The flags; edit the defaults here."""
+    parser = arguments.Parser(description=__doc__, prog="benchmarks.erasure_ablations")
+    arguments.add_task_arguments(parser)
+    arguments.add_network_arguments(parser)
+    arguments.add_data_arguments(parser)
+    add = parser.add_argument
+    add("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=f"some of: {'; '.join(VARIANTS)}")
+    add("--out", default="results/lines/erasure_ablations.jsonl", metavar="FILE", help="file that gets the lines")
+    arguments.add_run_arguments(parser)
+    return parser
+
+
+def main(args):
+    """Erase a copy by each setting, audit it, write its line."""
+    check_outputs(vars(args), out=args.out)
+    unknown = [name for name in args.variants if name not in VARIANTS]
+    if unknown:
+        raise InputError(f"no setting {unknown[0]!r}: they are {'; '.join(VARIANTS)}")
+    task = open_task(**vars(args))
+    data = task.open_data()
+    networks = {"original": task.network.model, **task.reference_networks(args.seed, data)}
+    if "oracle" not in networks or len(task.forgotten) > 1:
+        raise InputError("ablations need one target and its oracle: train it with --leave_out")
+    about = {"run": task.run, "forgotten": task.forgotten, "dataset": dataset_name(args.data_path)}
+    about |= {"model": task.network.name, "img_size": task.network.img_size, "seed": args.seed}
+    for name in args.variants:
+        fields, share = VARIANTS[name]
+        model, watch = copy.deepcopy(task.network.model), run.Stopwatch(task.device)
+        settings = replace(ErasureSettings(seed=args.seed), **fields)
+        with mock.patch.object(redraw, "OLD_SHARE", redraw.OLD_SHARE if share is None else share), watch("erase"):
+            erase(model, data, task.forgotten, settings, device=task.device)
+        result = audit(networks | {"unlearned": model}, data, *task.forgotten, seed=args.seed, device=task.device)
+        line = about | {"setting": name, **figures(result), "seconds": watch.seconds["erase"]}
+        run.append_result(Path(args.out), line)
+        print(f"{name}: worst gap {line['worst_gap']:+.3f} ({line['worst_attack']}), kept {line['kept_loss']:+.4f}")
+
+
+def figures(result):
+    """The worst gaps of an audit and the worst change of a kept head, JSON-ready."""
+    record = result["nets"]["unlearned"]
+    gaps = {
+        f"{attack} at {place}": gap["value"]
+        for attack, places in record["gaps"]["attacks"].items()
+        for place, gap in places.items()
+        if gap["value"] is not None
+    }
+    worst = max(gaps, key=gaps.get)
+    of = {kind: max(gaps[name] for name in gaps if name.startswith(kind)) for kind in ("linear", "kept_labels")}
+    changes = [change["value"] for head in record["kept_changes"]["heads"].values() for change in head.values()]
+    return {
+        "worst_gap": gaps[worst],
+        "worst_attack": worst,
+        "linear_gap": of["linear"],
+        "kept_labels_gap": of["kept_labels"],
+        "kept_loss": min(changes, default=0.0),
+        "verdict": record["verdict"]["word"],
+    }
+
+
+if __name__ == "__main__":
+    arguments.run_script(main, get_args_parser())

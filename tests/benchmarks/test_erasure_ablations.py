@@ -1,0 +1,39 @@
+"""Ablations of the erasure: what a line holds, and that wrong names are told."""
+
+import pytest
+
+from benchmarks.erasure_ablations import VARIANTS, figures, get_args_parser, main
+from utils.common.errors import InputError
+from utils.erasure.erasure import ErasureSettings
+
+
+def gap(value):
+    return {"value": value}
+
+
+def test_a_line_names_the_worst_attack_and_the_worst_change():
+    attacks = {"linear": {"layer4": gap(-0.1), "layer1": gap(0.01)}, "mlp": {"layer2": gap(0.04)}}
+    attacks["kept_labels"] = {"linear layer4": gap(0.02), "unpooled layer3": gap(None)}
+    kept = {"Smiling": {"auc": gap(-0.001), "accuracy": gap(-0.004)}, "Young": {"auc": gap(0.1), "accuracy": gap(0.0)}}
+    record = {"gaps": {"attacks": attacks}, "kept_changes": {"heads": kept}, "verdict": {"word": "SILENCED"}}
+    found = figures({"nets": {"unlearned": record}})
+    assert found == {
+        "worst_gap": 0.04,
+        "worst_attack": "mlp at layer2",
+        "linear_gap": 0.01,
+        "kept_labels_gap": 0.02,
+        "kept_loss": -0.004,
+        "verdict": "SILENCED",
+    }
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_setting_is_one_of_the_erasure(name):
+    fields, share = VARIANTS[name]
+    assert ErasureSettings(**fields) and (share is None or 0 < share < 1)
+
+
+def test_an_unknown_setting_is_told_before_any_work(tmp_path):
+    args = get_args_parser().parse_args(["--variants", "stronger", "--out", str(tmp_path / "x.jsonl")])
+    with pytest.raises(InputError, match="no setting 'stronger'"):
+        main(args)
