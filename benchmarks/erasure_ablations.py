@@ -5,7 +5,7 @@ Reads   checkpoints/<run>/original.pth and oracle_<targets>.pth, trained with --
 Writes  a JSON line to --out for each setting: the worst gap of a linear probe, of kept-label relearning and of all
         attacks, the worst kept loss, seconds
 
-    python -m benchmarks.erasure_ablations --setting III --data_path data/celeba_5k --run_name chosen_III --target No_Beard
+    python -m benchmarks.erasure_ablations --setting III --data_path data/celeba_5k --run_name chosen --target No_Beard
 """
 
 import copy
