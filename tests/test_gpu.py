@@ -20,11 +20,10 @@ from models import build_model
 from utils.audit import setup
 from utils.audit.audit import audit
 from utils.erasure.erasure import ErasureSettings, erase
-from utils.erasure.ridges import untrained_like
 from utils.evaluation.predict import evaluate, predict
 from utils.graph.dataflow import trace_dataflow
 from utils.graph.importance import score_network
-from utils.network.loading import random_network
+from utils.network.loading import random_network, untrained_like
 from utils.network.modes import exact_float32
 from utils.pruning.channels import zero_channels
 
@@ -157,7 +156,7 @@ def test_an_audit_finds_the_same_and_gives_the_same_verdict(devices, level, wide
     data, unlearned = PlainFaces(1000, 400), copy.deepcopy(wide)
     with torch.no_grad():
         unlearned.heads.bias[0] = -50
-    networks = {"original": wide, "unlearned": unlearned, "random": untrained_like(wide)}
+    networks = {"original": wide, "unlearned": unlearned, "random": untrained_like(wide, 0)}
     options = {"level": level, "stages": ("top",), "resamples": 50, "progress": False}
     first, second = (
         audit({name: copy_to(one, device) for name, one in networks.items()}, data, "Bald", device=device, **options)
@@ -183,7 +182,7 @@ def test_every_draw_is_made_on_the_cpu_and_no_generator_is_disturbed(devices, wi
 
     before, model = states(), copy_to(wide, device)
     erase(model, data, ["Bald"], settings, device=device, progress=False)
-    networks = {"original": copy_to(wide, device), "unlearned": model, "random": untrained_like(model)}
+    networks = {"original": copy_to(wide, device), "unlearned": model, "random": untrained_like(model, 0)}
     audit(networks, data, "Bald", device=device, level="quick", stages=("top",), resamples=20, progress=False)
     fresh = [random_network("customresnet", ["a", "b"], 3, one).state_dict() for one in devices]
     assert all(torch.equal(state, other) for state, other in zip(before, states(), strict=True))

@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from models import build_model
 from utils.erasure.ridges import (
     FIRST_STAGE_FACTOR,
     FULL_KERNEL_FACTOR,
@@ -14,7 +13,6 @@ from utils.erasure.ridges import (
     cross_fitted_auc,
     distance_of_auc,
     site_ridges,
-    untrained_like,
 )
 
 
@@ -66,14 +64,3 @@ def test_each_target_has_a_ridge_of_its_own():
     floor = blobs(1.0)[0]
     one, two = (site_ridges({"a": features}, {"a": floor}, table, groups)["a"] for table in (both[:, :1], both))
     assert two[0] == one[0] and two[1] > 5 * two[0]
-
-
-def test_an_untrained_copy_shares_no_weights_and_the_random_numbers_go_on_as_before():
-    model = build_model("resnet18", ("a", "b"))
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    fresh = untrained_like(model, seed=1)
-    assert torch.equal(torch.rand(3), expected)
-    assert not (fresh.conv1.weight == model.conv1.weight).any()
-    assert torch.equal(untrained_like(model, seed=1).conv1.weight, fresh.conv1.weight)

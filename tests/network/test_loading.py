@@ -10,7 +10,7 @@ from utils.common.errors import InputError
 from utils.common.normalisation import HALF, NAMED, Normalisation
 from utils.network import loading
 from utils.network.checkpoint import Checkpoint, restore, save_checkpoint
-from utils.network.loading import calibrate, load_network, random_network
+from utils.network.loading import calibrate, load_network, random_network, untrained_like
 from utils.network.tensor_files import sha256_of
 
 SMALL = "shufflenet_v2_x0_5"
@@ -116,6 +116,36 @@ def test_a_network_without_norms_is_scaled_layer_by_layer():
     before = layer_norms.features[0][0].weight.clone()
     calibrate(layer_norms, images(2))
     assert torch.equal(layer_norms.features[0][0].weight, before)  # they scale by themselves
+
+
+def test_an_untrained_copy_shares_no_weights_and_the_random_numbers_go_on_as_before():
+    model = build_model("resnet18", ("a", "b"))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fresh = untrained_like(model, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert not (fresh.conv1.weight == model.conv1.weight).any()
+    assert torch.equal(untrained_like(model, seed=1).conv1.weight, fresh.conv1.weight)
+    with_images = untrained_like(model, 1, images())
+    assert torch.equal(with_images.conv1.weight, fresh.conv1.weight)
+    maps = torch.nn.functional.conv2d(images(), fresh.conv1.weight, stride=2, padding=3)
+    assert torch.allclose(with_images.bn1.running_mean, maps.mean((0, 2, 3)), atol=1e-5)
+
+
+def test_parameters_that_no_layer_draws_are_drawn_anew_at_their_own_scale():
+    model = torch.nn.Module()
+    model.token = torch.nn.Parameter(3 + 0.1 * torch.randn(1, 1, 400))  # as a transformer's class token
+    model.scale, model.one = torch.nn.Parameter(torch.full((400, 1, 1), 1e-6)), torch.nn.Parameter(torch.ones(1))
+    model.attention = torch.nn.MultiheadAttention(8, 2)
+    fresh = untrained_like(model, seed=1)
+    assert not (fresh.token == model.token).any() and fresh.token.requires_grad
+    assert fresh.token.mean().item() == pytest.approx(3, abs=0.03)
+    assert fresh.token.std().item() == pytest.approx(0.1, abs=0.02)
+    assert torch.allclose(fresh.scale, model.scale, atol=0) and torch.equal(
+        fresh.one, model.one
+    )  # nothing learnt there
+    assert not (fresh.attention.in_proj_weight == model.attention.in_proj_weight).any()
 
 
 #: a small one of every class of torchvision's classification networks, and of the project's own

@@ -22,13 +22,15 @@ from utils.common.errors import InputError, first_line
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
 from utils.erasure.reference_activations import output_curvature, record_activations
-from utils.erasure.ridges import site_ridges, untrained_like
-from utils.erasure.samples import choose_images, make_conditional_shift
+from utils.erasure.ridges import site_ridges
+from utils.erasure.samples import choose_images, make_conditional_shift, sample_batches
 from utils.erasure.sites import Runner, find_sites
+from utils.network.loading import untrained_like
 from utils.network.modes import exact_float32, unchanged_on_error
 from utils.training.recipe import resolve_amp
 
 BATCH_SIZE = 64  # images among which the targets are shared out
+CALIBRATION_IMAGES = 64  # whose statistics the untrained network takes
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _edit_network(model, data, sample, targets, settings, device, progress):
 
 def _find_ridges(runner, data, sample, reference, settings, device):
     """{convolution: (T,) ridges} of each site, by an untrained network's features."""
-    fresh = untrained_like(runner.model, settings.seed + 1).to(memory_format=torch.channels_last)
+    images = next(sample_batches(data, sample, CALIBRATION_IMAGES, "cpu"))[1]
+    fresh = untrained_like(runner.model, settings.seed + 1, images).to(memory_format=torch.channels_last)
     untrained = Runner(fresh, runner.sites, runner.amp)
     pooled = record_activations(untrained, data, sample, device, settings.reference_images, only_pooled=True).pooled
     names = [site.conv for site in runner.sites]

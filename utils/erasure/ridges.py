@@ -14,8 +14,6 @@ kept heads little. An edit of the full kernel has more inputs, so a larger D, an
 and BASE_RIDGE were chosen on validation images.
 """
 
-import copy
-
 import numpy as np
 import torch
 from scipy.stats import norm
@@ -84,18 +82,3 @@ def cross_fitted_auc(features, labels, groups):
         scores[scored] = (score - score.mean()) / (score.std() + 1e-6)
     area = auc(scores.cpu().numpy(), np.asarray(labels))
     return 0.5 if area is None else area
-
-
-def untrained_like(model, seed=0):
-    """Copy a network and draw its parameters anew by each layer's own rule, on the CPU whatever the device.
-
-    Returns: the copy, in eval mode, on the model's device
-    """
-    device = next(model.parameters()).device
-    fresh = copy.deepcopy(model).cpu()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every GPU
-        for module in fresh.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-    return fresh.eval().to(device)

@@ -1,5 +1,6 @@
 """The network a script is asked to work on: a checkpoint of step 1, or the user's own state dict."""
 
+import copy
 import os
 from dataclasses import dataclass, field
 
@@ -178,6 +179,30 @@ def random_network(name, attributes, seed, device="cpu", images=None):
     if images is not None:
         calibrate(model, images)
     return model.to(device).eval()
+
+
+def untrained_like(model, seed, images=None):
+    """Copy a network and draw its parameters anew, on the CPU whatever the device.
+
+    Each layer draws by its own rule. A parameter that none covers (a class token, a layer's scale) is drawn from the
+    normal distribution of its own mean and spread.
+
+    Args: seed: of the draw; images: as of `random_network`
+    Returns: the copy, in eval mode, on the model's device
+    """
+    device, fresh = next(model.parameters()).device, copy.deepcopy(model).cpu()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every GPU
+        for module in fresh.modules():
+            draw = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+            own = [] if draw else [value for value in module.parameters(recurse=False) if value.numel() > 1]
+            for value in own:
+                value.normal_(float(value.mean()), float(value.std()))
+            if draw:
+                draw()
+    if images is not None:
+        calibrate(fresh, images)
+    return fresh.eval().to(device)
 
 
 @torch.no_grad()
