@@ -142,9 +142,7 @@ def test_parameters_that_no_layer_draws_are_drawn_anew_at_their_own_scale():
     assert not (fresh.token == model.token).any() and fresh.token.requires_grad
     assert fresh.token.mean().item() == pytest.approx(3, abs=0.03)
     assert fresh.token.std().item() == pytest.approx(0.1, abs=0.02)
-    assert torch.allclose(fresh.scale, model.scale, atol=0) and torch.equal(
-        fresh.one, model.one
-    )  # nothing learnt there
+    assert torch.allclose(fresh.scale, model.scale, atol=0) and torch.equal(fresh.one, model.one)
     assert not (fresh.attention.in_proj_weight == model.attention.in_proj_weight).any()
 
 
