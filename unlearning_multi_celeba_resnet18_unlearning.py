@@ -29,7 +29,7 @@ def get_args_parser():
     add = parser.add_argument_group("method").add_argument
     text = "prune: as published, silences the head; erase: takes the attribute out of the features"
     add("--method", default="prune", choices=["prune", "erase"], help=text)
-    text = "of erase: above 1 forgets more; auto: the mildest that is enough on held-out training images"
+    text = "of erase: above 1 forgets more; auto: what is enough, or what kept heads can afford, on held-out images"
     add("--strength", type=a.number_or_auto, default=1.0, metavar="X", help=text)
     text = "of erase: activations: in closed form; weights: a short training too, so that it does not come back"
     add("--depth", default="weights", choices=["activations", "weights"], help=text)

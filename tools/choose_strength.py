@@ -22,6 +22,7 @@ from utils.common import distributed, locks, run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import DEPTHS, ErasureSettings
+from utils.erasure.strength import BEGUN
 from utils.report.next_steps import command
 from utils.report.run_record import describe_task
 from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
@@ -104,13 +105,16 @@ def summary(sweep):
 
 
 def choice_in_words(sweep):
-    """One sentence: the mildest strength that erased, or the nearest."""
+    """One sentence: the mildest strength that erased, or what the kept heads can afford."""
     (point,) = (point for point in sweep["points"] if point["strength"] == sweep["chosen"])
     if sweep["reached"]:
         words = f"strength {sweep['chosen']:g} is the mildest that reaches {_verdicts(point)}"
     else:
-        words = f"no strength reaches ERASED; {sweep['chosen']:g} comes nearest: {_verdicts(point)}, "
-        words += f"excess {point['excess']:.2f} of the allowances"
+        why = "no strength reaches ERASED" if sweep["reference"] == "oracle" else "no oracle says how far to go"
+        which = "the strongest that the kept heads can afford"
+        if point["kept_loss"] > BEGUN:
+            which = "the mildest, and each costs the kept heads something"
+        words = f"{why}; {sweep['chosen']:g} is {which}: {_verdicts(point)}, kept loss {point['kept_loss']:.4f}"
     return f"{words} on the validation images"
 
 
@@ -151,7 +155,7 @@ def _draw_trade(panel, sweep):
     for point, x, y in zip(points, xs, ys, strict=True):
         panel.annotate(f"{point['strength']:g}", (x, y), xytext=(9, 7), textcoords="offset points", fontsize=8.5)
         if point["strength"] == sweep["chosen"]:
-            label = "mildest erased" if sweep["reached"] else "nearest to erased"
+            label = "mildest erased" if sweep["reached"] else "what the kept heads afford"
             panel.plot(x, y, marker="*", markersize=13, color=KEPT, linestyle="", zorder=3, label=label)
     panel.axvline(LOSS, color=GREEN, linewidth=1.0, linestyle="--")
     panel.axhline(GAP_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")

@@ -7,7 +7,7 @@ import torch
 from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
 from utils.audit.audit import audit
-from utils.audit.validation import excess, make_validation_reference, measure
+from utils.audit.validation import make_validation_reference, measure
 from utils.audit.verdict import UNTRAINED_ERASED
 from utils.erasure.strength import validation_rows
 from utils.probes import setup
@@ -60,19 +60,3 @@ def test_two_targets_without_an_oracle_are_both_measured_and_qualified():
     gaps = [gap["value"] for each in places for gap in each.values()]
     assert figures["worst_gap"] == max(gaps)
     assert all(target["verdict"]["word"] == UNTRAINED_ERASED for target in figures["targets"].values())
-
-
-def point(gap=0.0, loss=0.0, distance=0.0):
-    return {"worst_gap": gap, "kept_loss": loss, "head_distance": distance}
-
-
-def test_what_is_within_the_allowances_has_no_excess():
-    assert excess(point(0.02, 0.005, 0.05)) == 0
-    assert excess(point(-0.3, -0.3)) == 0
-
-
-def test_what_is_beyond_them_counts_in_units_of_the_allowance():
-    assert excess(point(gap=0.06)) == pytest.approx(2)
-    assert excess(point(loss=0.01)) == pytest.approx(1)
-    assert excess(point(0.06, 0.01, 0.1)) == pytest.approx(4)
-    assert excess(point(gap=None)) is None

@@ -31,7 +31,7 @@ from utils.training.loop import fit
 from utils.training.recipe import TrainingSettings
 
 TASK, LIMIT = ["Bald", "Eyeglasses"], 119  # 89 training images, which two processes cannot halve
-FEW = {"images": 64, "reference_images": 64, "curvature_images": 32}  # of an erasure
+FEW = {"images": 64, "curvature_images": 32}  # of an erasure
 
 
 def test_one_process_needs_none_of_it(monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from plain_faces import labels_of
 
+from utils.erasure import edit
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.samples import choose_images, make_conditional_shift
 
@@ -24,7 +25,7 @@ def test_without_a_ridge_the_values_class_means_agree_at_every_place():
     with torch.no_grad():
         value = conv(inputs)
         assert shift.of_targets(value).abs().max() > 0.5
-        new = edit_site(EditedConvolution(conv), inputs, value, value, shift, [1e-6], lambda: conv(inputs))
+        new = edit_site(EditedConvolution(conv), inputs, value, value, shift, 1e-6, lambda: conv(inputs))
         assert torch.allclose(new, conv(inputs), atol=1e-4)
         assert shift.of_targets(new).abs().max() < 0.1 * shift.of_targets(value).abs().max()
         assert torch.allclose(shift.mean(new), shift.mean(value), atol=1e-4)
@@ -38,7 +39,7 @@ def test_an_edit_repairs_what_an_earlier_one_disturbed():
         reference = conv(inputs)
         conv.weight += 0.3
         missed = (conv(inputs) - reference).abs().mean()
-        edit_site(EditedConvolution(conv), inputs, conv(inputs), reference, shift, [1.0], lambda: conv(inputs))
+        edit_site(EditedConvolution(conv), inputs, conv(inputs), reference, shift, 1.0, lambda: conv(inputs))
         assert (conv(inputs) - reference).abs().mean() < 0.2 * missed
 
 
@@ -57,7 +58,7 @@ def test_what_goes_with_a_kept_output_is_kept():
         with torch.no_grad():
             conv.weight.fill_(1.0)
             value = conv(inputs)
-            given = inputs, value, value, shift, [0.1], lambda c=conv: c(inputs)
+            given = inputs, value, value, shift, 0.1, lambda c=conv: c(inputs)
             new = edit_site(EditedConvolution(conv), *given, kept_weight=kept_weight)
             before, after = (shift.of_kept(maps).mean() for maps in (value, new))
         losses.append((before - after).abs() / before.abs())
@@ -82,7 +83,7 @@ def test_the_shift_is_taken_out_where_it_changes_the_kept_outputs_least():
         with torch.no_grad():
             conv.weight.copy_(torch.randn(8, 12, 1, 1, generator=torch.Generator().manual_seed(2)))
             value = conv(inputs)
-            given = inputs, value, value, shift, [0.3], lambda c=conv: c(inputs)
+            given = inputs, value, value, shift, 0.3, lambda c=conv: c(inputs)
             new = edit_site(EditedConvolution(conv), *given, curvature=metric)
             moved.append(disturbed(new - value, steepest))
             left.append(shift.of_targets(new).norm() / shift.of_targets(value).norm())
@@ -110,11 +111,11 @@ def test_a_full_kernel_takes_the_shift_out_and_moves_less_else():
             value = conv(inputs)
             if full:
                 assert edits_full_kernel(conv)
-                new = edit_site(EditedConvolution(conv), inputs, value, value, shift, [0.05], lambda c=conv: c(inputs))
+                new = edit_site(EditedConvolution(conv), inputs, value, value, shift, 0.05, lambda c=conv: c(inputs))
             else:
                 point = torch.nn.Conv2d(4, 3, 1)
                 torch.nn.init.zeros_(point.weight), torch.nn.init.zeros_(point.bias)
-                given = inputs, value, value, shift, [0.05], lambda p=point, v=value: v + p(inputs)
+                given = inputs, value, value, shift, 0.05, lambda p=point, v=value: v + p(inputs)
                 new = edit_site(EditedConvolution(point), *given)
         moved.append((new - value).std())
         left.append((shift.of_targets(new)[:, :, 1:-1, 1:-1].norm() / shift.of_targets(value).norm()).item())
@@ -136,6 +137,23 @@ def test_patches_are_read_as_the_convolution_reads_them(stride, dilation, size):
 
 
 def test_a_kernel_with_many_inputs_or_another_padding_is_edited_in_its_middle():
-    assert edits_full_kernel(torch.nn.Conv2d(64, 8, 3)) and not edits_full_kernel(torch.nn.Conv2d(65, 8, 3))
+    assert edits_full_kernel(torch.nn.Conv2d(128, 8, 3)) and not edits_full_kernel(torch.nn.Conv2d(129, 8, 3))
     assert not edits_full_kernel(torch.nn.Conv2d(8, 8, 1))
     assert not edits_full_kernel(torch.nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"))
+
+
+def test_where_images_are_few_an_edit_is_held_back_so_that_others_are_hardly_moved(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    sample, shift = sample_and_shift(labels_of(0.5, 40))
+    assert shift.images == 40
+    has, moved = torch.from_numpy(sample.labels).float(), []
+    inputs, others = (torch.randn(count, 64, 1, 1, generator=generator) for count in (len(has), 2000))
+    inputs[:, 0] += 2 * has[:, :, None]
+    for enough in (1e-9, edit.ENOUGH):
+        monkeypatch.setattr(edit, "ENOUGH", enough)
+        conv = torch.nn.Conv2d(64, 64, 1)
+        torch.nn.init.dirac_(conv.weight), torch.nn.init.zeros_(conv.bias)
+        with torch.no_grad():
+            edit_site(EditedConvolution(conv), inputs, inputs, inputs, shift, 0.1, lambda c=conv: c(inputs))
+            moved.append((conv(others) - others).square().mean() / others.square().mean())
+    assert moved[1] < 0.2 < moved[0]

@@ -34,10 +34,11 @@ def probe(net, data, stage="features", target=0):
     return auc(linear_scores(parts[0].stages[stage], train, parts[1].stages[stage]), test), parts[1].logits
 
 
-def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained):
+def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained, capsys):
     data, net = PlainFaces(), copy.deepcopy(trained)
     before, logits = probe(net, data)
     erase(net, data, ["Bald"], SETTINGS, progress=False)
+    assert not capsys.readouterr().err
     after, moved = probe(net, data)
     assert before > 0.98 and after < 0.65
     truth = data.labels[data.rows("test")]
@@ -75,16 +76,17 @@ def test_the_strength_decides_between_keeping_and_forgetting(trained):
     assert probes[0] > 0.97 > probes[1] > probes[2] and probes[2] < 0.65
 
 
-def test_only_the_sites_kernels_their_shifts_and_the_heads_are_edited():
+def test_only_the_sites_kernels_their_shifts_and_the_heads_are_edited(capsys):
     torch.manual_seed(0)
     net = build_model("resnet18", NAMES)
     before, data = copy.deepcopy(net.state_dict()), PlainFaces(n=200, train=150)
     data.images = data.images.repeat(1, 1, 8, 8)
     erase(net, data, ["Bald"], ErasureSettings(images=64, amp="off"), progress=False)
+    assert "warning: erasing from 64 different images, where 1,024 would tell" in capsys.readouterr().err
     sites = find_sites(net)
     touched = {f"{site.conv}.weight" for site in sites} | {f"{site.norm}.bias" for site in sites}
     full = {f"{site.conv}.weight" for site in sites if edits_full_kernel(net.get_submodule(site.conv))}
-    assert full == {"layer1.0.conv2.weight", "layer1.1.conv2.weight"}
+    assert full == {f"layer{stage}.{block}.conv2.weight" for stage in (1, 2) for block in (0, 1)}
     for name, value in net.state_dict().items():
         if name in touched and value.dim() == 4:
             changed = (value != before[name]).flatten(2).any(0).any(0)

@@ -10,8 +10,9 @@ from utils.common.errors import InputError
 from utils.erasure.strength import STRENGTHS, choose_strength, sweep_strengths, validation_rows
 
 
-def point(strength, excess=0.0, word="SILENCED"):
-    return {"strength": strength, "excess": excess, "targets": {"Bald": {"verdict": {"word": word}}}}
+def point(strength, kept_loss=0.0, word="SILENCED", qualifier=""):
+    verdict = {"word": word, "qualifier": qualifier}
+    return {"strength": strength, "kept_loss": kept_loss, "targets": {"Bald": {"verdict": verdict}}}
 
 
 def test_validation_rows_are_a_fifth_of_the_training_rows_of_each_class_and_no_test_row():
@@ -60,21 +61,28 @@ def test_a_sweep_measures_each_strength_once_mildest_first():
 
 
 def test_the_mildest_that_erases_is_chosen():
-    points = [point(0.5, 0.1), point(1.0, 1.0, word="ERASED"), point(2.0, word="ERASED")]
+    points = [point(0.5), point(1.0, 1.0, word="ERASED"), point(2.0, word="ERASED")]
     assert choose_strength(points) == (points[1], True)
 
 
-def test_where_none_erases_the_least_excess_is_chosen_and_of_equals_the_milder():
-    points = [point(0.5, 2.0), point(1.0, 1.0), point(2.0, 1.0), point(4.0, 2.0)]
+def test_without_an_oracle_as_much_is_forgotten_as_the_kept_heads_can_afford():
+    points = [
+        point(s, loss, "ERASED", "no oracle") for s, loss in ((0.5, -0.01), (1.0, 0.002), (2.0, 0.003), (4.0, 0.0))
+    ]
+    assert choose_strength(points) == (points[1], False)  # what comes after a loss has begun is chance
+    assert choose_strength(points[:2]) == (points[1], False)
+
+
+def test_where_none_erases_and_the_mildest_costs_too_much_it_is_the_mildest():
+    points = [point(0.5, None), point(1.0, 0.02), point(2.0, 0.01)]
     assert choose_strength(points) == (points[1], False)
-    assert choose_strength([point(1.0, None), point(2.0, 9.0)])[0]["strength"] == 2.0
     with pytest.raises(InputError, match="no strength can be measured"):
         choose_strength([point(1.0, None)])
 
 
 def test_a_strength_must_erase_every_target():
-    half = point(1.0, 1.0, word="ERASED")
-    half["targets"]["Young"] = {"verdict": {"word": "SILENCED"}}
+    half = point(1.0, word="ERASED")
+    half["targets"]["Young"] = {"verdict": {"word": "SILENCED", "qualifier": ""}}
     assert choose_strength([half]) == (half, False)
 
 

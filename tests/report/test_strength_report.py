@@ -10,13 +10,13 @@ from tools.choose_strength import choice_in_words, summary, write_strengths
 VERDICT = {"word": "SILENCED", "qualifier": "no oracle", "reason": ""}
 
 
-def point(strength, gap, loss, word="SILENCED", excess=0.0):
+def point(strength, gap, loss, word="SILENCED"):
     target = {
         "head_auc": {"value": 0.5},
         "gaps": {"linear": {"layer1": {"value": gap}}},
         "verdict": {**VERDICT, "word": word},
     }
-    figures = {"worst_gap": gap, "kept_loss": loss, "head_distance": 0.0, "excess": excess}
+    figures = {"worst_gap": gap, "kept_loss": loss, "head_distance": 0.0}
     return {"strength": strength, "seconds": 1.0, **figures, "targets": {"Bald": target}}
 
 
@@ -25,7 +25,7 @@ def sweep():
     original = point(0, 0.3, 0.0, "NOT FORGOTTEN")
     del original["seconds"]
     validation = {"part": "train", "learnt_from": 1200, "rows": 1300, "positives": {"Bald": 120}}
-    points = [point(0.5, 0.06, 0.002, excess=2.0), point(1.0, 0.01, 0.004, "ERASED")]
+    points = [point(0.5, 0.06, 0.002), point(1.0, 0.01, 0.004, "ERASED")]
     about = {"targets": ["Bald"], "reference": "random", "validation": validation, "original": original}
     return {**about, "points": points, "chosen": 1.0, "reached": True}
 
@@ -39,15 +39,17 @@ def test_the_files_are_written_and_equal_for_equal_sweeps(tmp_path, sweep):
 
 def test_the_choice_in_words_says_whether_it_reached_the_verdict(sweep):
     assert choice_in_words(sweep).startswith("strength 1 is the mildest that reaches ERASED")
-    nearest = {**sweep, "points": sweep["points"][:1], "chosen": 0.5, "reached": False}
-    assert "no strength reaches ERASED; 0.5 comes nearest: SILENCED (no oracle), excess 2.00" in choice_in_words(
-        nearest
-    )
+    other = {**sweep, "points": sweep["points"][:1], "chosen": 0.5, "reached": False}
+    words = "no oracle says how far to go; 0.5 is the strongest that the kept heads can afford: SILENCED"
+    assert choice_in_words(other).startswith(words)
+    assert choice_in_words({**other, "reference": "oracle"}).startswith("no strength reaches ERASED; 0.5 is the strong")
+    costly = [{**sweep["points"][0], "kept_loss": 0.02}]
+    assert "0.5 is the mildest, and each costs" in choice_in_words({**other, "points": costly})
 
 
 def test_undefined_figures_leave_gaps_in_the_picture_and_dashes_in_the_table(tmp_path, sweep):
     hollow = copy.deepcopy(sweep)
-    hollow["points"][0] |= {"worst_gap": None, "excess": None}
+    hollow["points"][0] |= {"worst_gap": None}
     hollow["points"][0]["targets"]["Bald"]["gaps"]["linear"]["layer1"]["value"] = None
     hollow["original"]["worst_gap"] = None
     write_strengths(tmp_path, hollow)

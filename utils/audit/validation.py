@@ -11,7 +11,7 @@ from functools import partial
 from utils.audit.comparison import kept_changes
 from utils.audit.gaps import attack_gaps
 from utils.audit.readouts import figures_of, open_subject, run_attacks, score_figure
-from utils.audit.verdict import ALLOWED_LOSS, AUC_TOLERANCE, GAP_TOLERANCE, decide, head_rates, knows_target
+from utils.audit.verdict import decide, head_rates, knows_target
 from utils.common.run import Stopwatch
 from utils.erasure.erasure import erase
 from utils.erasure.strength import choose_strength, sweep_strengths, validation_rows
@@ -88,7 +88,7 @@ def measure(model, reference):
     Args: reference: `ValidationReference`
     Returns: {"targets": {target: {"head_auc", "gaps", "verdict"}}, "kept": changes of the kept heads since the
         original, and the worst of them: "head_distance" |AUC - 0.5|, "worst_gap" of an attack, "kept_loss" (of AUC or
-        accuracy, a fraction, below 0 for a gain), and "excess", see `excess`}, JSON-ready
+        accuracy, a fraction, below 0 for a gain)}, JSON-ready
     Raises: InputError if the network's outputs are not finite
     """
     targets, kept = {}, None
@@ -104,7 +104,7 @@ def measure(model, reference):
     point = {"targets": targets, "kept": kept, "kept_loss": max(losses, default=None)}
     point["worst_gap"] = max(gaps, default=None)
     point["head_distance"] = None if None in heads else max(abs(value - 0.5) for value in heads)
-    return point | {"excess": excess(point)}
+    return point
 
 
 def _measure_target(found, subject, reference, target, kept):
@@ -119,18 +119,6 @@ def _measure_target(found, subject, reference, target, kept):
     verdict = asdict(decide(**figures, **about))
     del verdict["numbers"]
     return {"head_auc": head, "gaps": gaps, "verdict": verdict}
-
-
-def excess(point):
-    """How far a strength is from what counts as erased: 0 if nothing is beyond its allowance, None if undefined.
-
-    The head's distance from chance, the worst gap and the worst kept loss, each by what lies above its allowance
-    (`utils.audit.verdict`: 0.05, 0.02, 0.005), in units of that allowance, are added. Intervals do not count.
-    """
-    allowed = {"head_distance": AUC_TOLERANCE, "worst_gap": GAP_TOLERANCE, "kept_loss": max(ALLOWED_LOSS.values())}
-    if any(point[name] is None for name in allowed):
-        return None
-    return sum(max(0.0, point[name] / most - 1) for name, most in allowed.items())
 
 
 def sweep_on_validation(networks, data, targets, settings, strengths=(), *, device="cpu", progress=True, **how):

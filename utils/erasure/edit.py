@@ -12,9 +12,6 @@ outputs' shift stays, what earlier edits have disturbed is repaired on the way, 
 needed. By the curvature G (`utils.erasure.reference_activations.output_curvature`) the shift is taken out where that
 changes the kept outputs least.
 
-Of several targets each has a ridge of its own: the least is the ridge, and |S|^2 of each counts by the square root of
-the least over its own.
-
 With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of LEACE, Belrose et al. 2023, here for each
 position at once and through the weights of the network itself); with ridge -> infinity what is left is the regression
 of u' on the input, which takes out a part of the shift only. M is of low rank (`solve_edit`).
@@ -28,11 +25,12 @@ import torch.nn.functional as F
 LEAST_CURVATURE = 1e-4  # of the mean: a direction that moves no kept output still costs a little
 LEAST_GAIN = 0.02  # of a batch norm's mean gain: below it a channel is as good as off and left alone
 COVARIANCE_RIDGE = 1e-6  # on the inputs' covariance, in mean variances
+ENOUGH = 2  # rows for each input: where there are fewer, the covariance gets a ridge of its own
 COVARIANCE = "the inputs' covariance"
 LEAST_EIGENVALUE = 0.1  # below 0, of the largest: what rounding does to a matrix without the rank of its size
 FEW_POSITIONS = 64  # of a map that are used for the covariance, at least
-MOST_INPUTS = 576  # of a patch, up to which the full kernel is edited
-PATCH_IMAGES = 512  # of which patches are taken for the covariance
+MOST_INPUTS = 1152  # of a patch, up to which the full kernel is edited
+PATCH_IMAGES = 128  # of which patches are taken for the covariance
 
 
 def edits_full_kernel(conv):
@@ -92,14 +90,14 @@ class EditedConvolution:
 
 
 @torch.no_grad()
-def edit_site(edited, inputs, value, reference, shift, ridges, rerun, *, kept_weight=0.0, curvature=None, rank=None):
+def edit_site(edited, inputs, value, reference, shift, ridge, rerun, *, kept_weight=0.0, curvature=None, rank=None):
     """Take the targets' shift out of a value by editing its convolution, in place.
 
     Args:
         edited: `EditedConvolution`; shift: `ConditionalShift` of the N images
         inputs: (N, C_in, H', W') of the convolution; value: (N, C_out, H, W) as it is
         reference: (N, C_out, H, W) value of the untouched network on the same images
-        ridges: (T,) weight of leaving things as they are against each target's shift; see the module's text
+        ridge: weight of leaving things as they are against the targets' shift; see the module's text
         rerun: function that gives the value with the edited weights
         kept_weight: weight of keeping the kept outputs' shifts as the untouched network has them
         curvature: (C_out, C_out) G of the module's text, with a mean diagonal of 1; None: the identity
@@ -107,10 +105,8 @@ def edit_site(edited, inputs, value, reference, shift, ridges, rerun, *, kept_we
     Returns: the new value
     Raises: torch.linalg.LinAlgError if the equation has no solution, as where numbers are not finite
     """
-    ridge = min(ridges)
-    target_weights = [(ridge / one) ** 0.25 for one in ridges]
     mean, covariance, drift = _measure_inputs(edited, inputs, value, reference, shift, ridge)
-    gram, right, explained = _target_terms(edited, inputs, value, reference, shift, target_weights)
+    gram, right, explained = _target_terms(edited, inputs, value, reference, shift)
     drift = drift - explained
     right = right + ridge * (drift if curvature is None else curvature @ drift)
     if kept_weight and len(shift.kept_readout):
@@ -132,20 +128,21 @@ def _measure_inputs(edited, inputs, value, reference, shift, ridge):
     weights = shift.weights[images] / shift.weights[images].sum()
     weighted = rows * (weights / _positions(sampled)).repeat_interleave(_positions(sampled))[:, None]
     covariance = rows.T @ weighted
-    covariance.diagonal().add_(COVARIANCE_RIDGE * (10 + 1 / ridge) * covariance.diagonal().mean())
+    # of few rows a covariance knows too little: some combinations of inputs would seem to cost nothing
+    missing = max(0.0, len(mean) / min(len(rows), shift.images * _positions(value)) - 1 / ENOUGH)
+    covariance.diagonal().add_((COVARIANCE_RIDGE * (10 + 1 / ridge) + missing) * covariance.diagonal().mean())
     drift = _rows(reference[images, :, ::step, ::step]) - _rows(value[images, :, ::step, ::step])
     return mean, covariance, drift.T @ weighted
 
 
-def _target_terms(edited, inputs, value, reference, shift, target_weights):
+def _target_terms(edited, inputs, value, reference, shift):
     """The targets' part of the equation: (D, D) Gram matrix of the inputs' shifts, (C_out, D) right-hand side.
 
     And (C_out, D), the part of the covariance of the reference with the inputs that goes with the targets.
     """
-    count, scale = _positions(value), torch.tensor(target_weights, device=inputs.device)[:, None, None]
-    shifts = edited.read(shift.of_targets(inputs)).flatten(2)  # (T, D, P)
-    flat = _flatten_shifts(shifts * scale)
-    right = -_flatten_shifts(shift.of_targets(value).flatten(2) * scale) @ flat.T / count
+    count, shifts = _positions(value), edited.read(shift.of_targets(inputs)).flatten(2)  # (T, D, P)
+    flat = _flatten_shifts(shifts)
+    right = -_flatten_shifts(shift.of_targets(value).flatten(2)) @ flat.T / count
     explained = torch.einsum("st,scp,tdp->cd", shift.gram, shift.of_targets(reference).flatten(2), shifts) / count
     return flat @ flat.T / count, right, explained
 

@@ -1,7 +1,6 @@
 """Erasure: a network forgets attributes in its features and weights, not only in its head.
 
-1. The untouched network's kept outputs and activations are recorded as the reference; an untrained network's features
-   say how far to go (`utils.erasure.ridges`).
+1. The untouched network's kept outputs and activations are recorded as the reference.
 2. On a second pass each site's convolution is edited so that its value no longer shifts with the targets
    (`utils.erasure.edit`); what follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
@@ -20,12 +19,11 @@ from tqdm import tqdm
 
 from models.heads import get_heads
 from utils.common import distributed
-from utils.common.errors import InputError, first_line
-from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
+from utils.common.errors import InputError, first_line, warn
+from utils.erasure.edit import ENOUGH, EditedConvolution, edit_site
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
 from utils.erasure.redraw import redraw_low_layers
 from utils.erasure.reference_activations import output_curvature, record_activations
-from utils.erasure.ridges import site_ridges, untrained_like
 from utils.erasure.samples import choose_images, make_conditional_shift
 from utils.erasure.sites import Runner, find_sites
 from utils.network.modes import exact_float32, unchanged_on_error
@@ -33,6 +31,7 @@ from utils.training.recipe import resolve_amp
 
 DEPTHS = ("activations", "weights")
 BATCH_SIZE = 64  # images among which the targets are shared out
+RIDGE = 0.15  # of every site at strength 1, chosen on validation images (docs/ERASURE.md)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class ErasureSettings:
     """Settings of erasure.
 
     images: training images, repeats of rare ones included; positives: least share of them that has a target
-    strength: above 1 erases more, below 1 less; reference_images: how many of them the untrained network sees
+    strength: above 1 erases more, below 1 less
     kept_weight: weight of keeping the shifts that go with the kept outputs
     curvature_images: images whose gradients say how the kept outputs change with an edit, 0: all directions are alike
     rank: highest rank of an edit for each target, None: any; amp: see `utils.training.recipe.resolve_amp`
@@ -48,13 +47,12 @@ class ErasureSettings:
     passes: images that these are trained on, repeats included
     """
 
-    images: int = 1536
+    images: int = 1920
     strength: float = 1.0
     kept_weight: float = 2.0
     curvature_images: int = 256
     rank: int | None = 32
-    positives: float = 0.25
-    reference_images: int = 512
+    positives: float = 0.4
     amp: str = "auto"
     seed: int = 0
     depth: str = "activations"
@@ -74,7 +72,7 @@ def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progr
         targets: names of the forgotten heads. Heads that an earlier erasure emptied are forgotten again along
             with them, for an edit may let them back into the features
         settings: `ErasureSettings`; rows: (M,) images to learn from; None: the training part
-    Returns: {"images", "sites": {convolution: least ridge}, "targets": all that were forgotten}: what was used
+    Returns: {"images", "sites": names of the convolutions, "targets": all that were forgotten}: what was used
     Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
         stop being finite. Whatever is raised, the network is as it was
     """
@@ -93,10 +91,10 @@ def _erase(model, data, targets, settings, rows, device, progress):
     edited = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
     try:
         with torch.no_grad(), exact_float32():
-            ridges = _edit_network(edited, data, sample, targets, settings, device, progress)
+            sites = _edit_network(edited, data, sample, targets, settings, device, progress)
             if settings.depth == "weights":
                 _redraw(edited, data, sample, targets, settings, device, progress)
-                ridges = _edit_network(edited, data, sample, targets, settings, device, progress)
+                sites = _edit_network(edited, data, sample, targets, settings, device, progress, again=True)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
     except torch.linalg.LinAlgError as error:
@@ -107,25 +105,25 @@ def _erase(model, data, targets, settings, rows, device, progress):
         raise InputError(f"the erasure failed: {failed}; {weaker}; {cure}")
     with unchanged_on_error(model.state_dict().values()):
         model.load_state_dict(edited.state_dict())
-    used = {conv: float(min(of_targets)) for conv, of_targets in ridges.items()}
-    return {"images": len(sample.rows), "sites": used, "targets": targets}
+    return {"images": len(sample.rows), "sites": sites, "targets": targets}
 
 
-def _edit_network(model, data, sample, targets, settings, device, progress):
-    """The three steps, in place; returns {convolution: (T,) ridges}."""
+def _edit_network(model, data, sample, targets, settings, device, progress, again=False):
+    """The three steps, in place; returns the names of the convolutions edited."""
     runner = Runner(model, find_sites(model), resolve_amp(settings.amp, device))
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     reference = record_activations(runner, data, sample, device)
     if not reference.logits.isfinite().all():
         raise InputError("the network's outputs are not finite, so it cannot be edited: its weights are damaged")
-    ridges = _find_ridges(runner, data, sample, reference, settings, device)
     shift = make_conditional_shift(sample, reference.logits[:, kept])
     names = reference.before_last_stage()
     curvatures = output_curvature(runner, reference, names, kept, settings.curvature_images, settings.seed)
-    features = _edit_sites(runner, reference, shift, ridges, curvatures, settings, progress)
+    if not again:
+        _warn_of_few_images(runner, reference, shift)
+    features = _edit_sites(runner, reference, shift, curvatures, settings, progress)
     refit_heads(model, features, reference.logits, shift.weights, kept)
     answer_base_rate(model, targets, sample.base_rates)
-    return ridges
+    return [site.conv for site in runner.sites]
 
 
 def _redraw(model, data, sample, targets, settings, device, progress):
@@ -135,18 +133,16 @@ def _redraw(model, data, sample, targets, settings, device, progress):
     redraw_low_layers(model, data, sample, kept, device=device, progress=progress, **options)
 
 
-def _find_ridges(runner, data, sample, reference, settings, device):
-    """{convolution: (T,) ridges} of each site, by an untrained network's features."""
-    fresh = untrained_like(runner.model, settings.seed + 1).to(memory_format=torch.channels_last)
-    untrained = Runner(fresh, runner.sites, runner.amp)
-    pooled = record_activations(untrained, data, sample, device, settings.reference_images, only_pooled=True).pooled
-    names = [site.conv for site in runner.sites]
-    full_kernel = [name for name in names if edits_full_kernel(runner.model.get_submodule(name))]
-    options = {"strength": settings.strength, "areas": reference.areas, "full_kernel": full_kernel}
-    return site_ridges(reference.pooled, pooled, sample.labels, sample.rows, **options)
+def _warn_of_few_images(runner, reference, shift):
+    """One line if the images have too few positions to learn from, for the inputs of a site."""
+    inputs = {site.conv: runner.model.get_submodule(site.conv).in_channels for site in runner.sites}
+    needed = max(ENOUGH * count / reference.areas[name] for name, count in inputs.items())
+    if shift.images < needed:
+        text = f"erasing from {shift.images:,} different images, where {needed:,.0f} would tell all inputs apart"
+        warn(f"{text}: the edits of the deep layers are held back, and the attribute may stay there")
 
 
-def _edit_sites(runner, reference, shift, ridges, curvatures, settings, progress):
+def _edit_sites(runner, reference, shift, curvatures, settings, progress):
     """The second pass, in which each site is edited; returns the features (N, D) that the heads see."""
     modules, heads, sites = dict(runner.model.named_modules()), get_heads(runner.model), runner.sites
     on_path = {node: site for site in sites for node in site.path}
@@ -167,7 +163,7 @@ def _edit_sites(runner, reference, shift, ridges, curvatures, settings, progress
             return output
         edited = EditedConvolution(modules[site.conv], modules[site.norm] if site.norm else None)
         inputs = path_inputs.pop(site.conv)[site.path[0].all_input_nodes[0]]
-        goal = reference.values[site.conv], shift, ridges[site.conv]
+        goal = reference.values[site.conv], shift, RIDGE / settings.strength
         options = {"kept_weight": settings.kept_weight, "curvature": curvatures.get(site.conv), "rank": rank}
         bar.update()
         return edit_site(edited, inputs, output, *goal, partial(runner.compute_path, site.path, read), **options)

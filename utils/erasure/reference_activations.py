@@ -16,13 +16,11 @@ class ReferenceActivations:
     """Logits and activations of N images.
 
     logits: (N, K); values: {convolution: (N, C, H, W) value of its site}
-    pooled: {convolution: (N, C) mean over positions behind the activation}; begin: {node: value} that the first edit's
-    convolution and what follows it read
+    begin: {node: value} that the first edit's convolution and what follows it read
     """
 
     logits: torch.Tensor
     values: dict
-    pooled: dict
     begin: dict
 
     @property
@@ -41,34 +39,26 @@ class ReferenceActivations:
         return [name for name, area in areas.items() if area > smallest] or list(areas)[:-1]
 
 
-def record_activations(runner, data, sample, device, images=None, only_pooled=False):
-    """Run a network over a sample (its first `images`, in whole chunks) and keep what erasure needs.
+def record_activations(runner, data, sample, device):
+    """Run a network over a sample and keep what erasure needs.
 
-    Args: runner: `utils.erasure.sites.Runner`; only_pooled: leave `values` and `begin` empty
+    Args: runner: `utils.erasure.sites.Runner`
     Returns: ReferenceActivations
     """
     values = {site.value: site.conv for site in runner.sites}
-    activations = {site.activation: site.conv for site in runner.sites}
-    parts = {"logits": [], "values": {}, "pooled": {}, "begin": {}}
+    parts = {"logits": [], "values": {}, "begin": {}}
 
     def visit(node, output, _):
-        if node in activations:
-            pooled = output.mean((2, 3), dtype=torch.float32)
-            parts["pooled"].setdefault(activations[node], []).append(pooled)
-        if node in values and not only_pooled:  # a copy: the activation behind it may work in place
+        if node in values:  # a copy: the activation behind it may work in place
             parts["values"].setdefault(values[node], []).append(output.clone())
         return output
 
-    count = len(sample.rows) if images is None else min(images, len(sample.rows))
-    for part, batch in sample_batches(data, sample, CHUNK, device):
-        if part.start >= count:
-            break
+    for _, batch in sample_batches(data, sample, CHUNK, device):
         begin = runner.run_start(batch)
-        if not only_pooled:
-            for node, value in begin.items():
-                parts["begin"].setdefault(node, []).append(value.clone())
+        for node, value in begin.items():
+            parts["begin"].setdefault(node, []).append(value.clone())
         parts["logits"].append(runner.run_rest(begin, visit))
-    joined = {name: {key: torch.cat(some) for key, some in parts[name].items()} for name in list(parts)[1:]}
+    joined = {name: {key: torch.cat(some) for key, some in parts[name].items()} for name in ("values", "begin")}
     return ReferenceActivations(torch.cat(parts["logits"]), **joined)
 
 

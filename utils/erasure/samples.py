@@ -42,12 +42,14 @@ class ConditionalShift:
     weights: (N,) with sum 1; readout: (T, N), readout @ values is the slope of values on the targets' residual labels,
     which are the labels without what the kept outputs imply; gram: (T, T) covariance of the residual labels
     kept_readout: (Z, N), the same for the kept outputs given the targets: shifts that must stay
+    images: how many of the N are different ones
     """
 
     weights: torch.Tensor
     readout: torch.Tensor
     gram: torch.Tensor
     kept_readout: torch.Tensor
+    images: int
 
     def of_targets(self, maps):
         """Shift of maps (N, C, H, W) with each target, at each position: (T, C, H, W) float32."""
@@ -150,7 +152,7 @@ def make_conditional_shift(sample, kept_logits):
     readout = torch.linalg.solve(gram + ridge * torch.eye(len(gram), device=device), weighted)
     partial = regress_out(confounders, labels, weights)
     kept_readout = (partial * weights[:, None]).T / ((weights[:, None] * partial.square()).sum(0)[:, None] + 1e-6)
-    return ConditionalShift(weights, readout, gram, kept_readout)
+    return ConditionalShift(weights, readout, gram, kept_readout, len(np.unique(sample.rows)))
 
 
 def _gram_ridge(gram, variances):

@@ -27,13 +27,12 @@ class Site:
     """A convolution that is edited.
 
     conv, norm: names of the convolution and its batch norm (None if it has none)
-    path: the nodes from the convolution to the value; activation: the node behind it, or the value's if there is none
+    path: the nodes from the convolution to the value
     """
 
     conv: str
     norm: str | None
     path: tuple[fx.Node, ...]
-    activation: fx.Node
 
     @property
     def value(self):
@@ -106,8 +105,7 @@ def _make_site(node, traced, shared):
         elif not is_idle(follower, traced.modules):
             break
         path.append(follower)
-    activations = [user for user in path[-1].users if is_activation(user, traced.modules)]
-    return Site(node.target, norm, tuple(path), activations[0] if activations else path[-1])
+    return Site(node.target, norm, tuple(path))
 
 
 class Runner:

@@ -6,6 +6,8 @@ had, so a loss of accuracy there is overstated. The sweep chooses among strength
 chosen one did.
 """
 
+from itertools import takewhile
+
 import numpy as np
 from tqdm import tqdm
 
@@ -14,6 +16,7 @@ from utils.common.run import Stopwatch
 from utils.erasure.samples import number_combinations
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+BEGUN = 0.0025  # loss of a kept head, of AUC or accuracy, that counts as begun: half of what ERASED allows
 HELD_OUT = 0.2  # share of the training part
 _STREAM = 9  # of random numbers
 
@@ -65,16 +68,21 @@ def sweep_strengths(erase_at, measure, strengths=None, *, device="cpu", progress
 
 
 def choose_strength(points):
-    """The mildest point that reached ERASED for every target; where none did, the one of the least excess.
+    """The mildest point that reached ERASED for every target; where none did, the strongest that kept heads can afford.
 
-    Args: points: mildest first, each with "targets": {target: {"verdict": {"word"}}} and "excess", None if undefined
+    ERASED takes an oracle. Without one nothing says how far to go but what it costs: the last point before the worst
+    loss of a kept head exceeds `BEGUN`, or the mildest, if that does already.
+
+    Args: points: mildest first, each with "targets": {target: {"verdict": {"word", "qualifier"}}} and "kept_loss"
     Returns: (the point, whether it reached ERASED)
     Raises: InputError if no point has figures
     """
     for point in points:
-        if all(target["verdict"]["word"].startswith("ERASED") for target in point["targets"].values()):
+        verdicts = [target["verdict"] for target in point["targets"].values()]
+        if all(verdict["word"] == "ERASED" for verdict in verdicts):
             return point, True
-    known = [point for point in points if point["excess"] is not None]
+    known = [point for point in points if point["kept_loss"] is not None]
     if not known:
         raise InputError("no strength can be measured on the validation images: use more images, or a number")
-    return min(known, key=lambda point: point["excess"]), False
+    affordable = list(takewhile(lambda point: point["kept_loss"] <= BEGUN, known))
+    return (affordable or known[:1])[-1], False
