@@ -13,6 +13,7 @@ OLD_SHARE, LOW_SHARE, the learning rate and the number of passes were chosen on 
 import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from utils.common.errors import InputError
@@ -24,6 +25,7 @@ from utils.network.modes import keeping_modes
 OLD_SHARE = 0.4  # of a mixed weight
 LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
 LEARNING_RATE, BATCH = 1e-3, 64
+NORM_IMAGES = 512  # whose statistics batch norms take afterwards
 _DRAW = 8  # added to the seed of the random weights
 
 
@@ -54,6 +56,7 @@ def redraw_low_layers(model, data, sample, kept, *, passes, device, amp=False, s
         for parameter in parameters:
             parameter.requires_grad_(True)
         loss = _train(observed, parameters, data, sample, kept, goals, passes, device, amp, seed, progress)
+        _measure_norms(observed, low.values(), data, sample, device)
     for parameter, flag in wanted:
         parameter.requires_grad_(flag)
     if not torch.isfinite(loss):
@@ -157,6 +160,21 @@ def mix_with_random(modules, seed):
                     parameter.lerp_(drawn * parameter.std(), 1 - OLD_SHARE)
                 elif is_norm(module):
                     parameter.lerp_(torch.full_like(parameter, float(name == "weight")), 1 - OLD_SHARE)
+
+
+@torch.no_grad()
+def _measure_norms(observed, modules, data, sample, device):
+    """Give the batch norms among some modules the statistics of a sample: their own lag behind a short training."""
+    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+    for part, images in sample_batches(data, sample, BATCH, device):
+        if norms and part.start < NORM_IMAGES:
+            observed(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _train(observed, parameters, data, sample, kept, goals, passes, device, amp, seed, progress):
