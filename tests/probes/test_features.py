@@ -6,6 +6,7 @@ import torch
 from plain_faces import NAMES, PlainFaces, plain_net
 
 from models import build_model
+from models.heads import AttributeHeads
 from utils.common.errors import InputError
 from utils.network.modes import evaluating
 from utils.probes.features import LAST, default_stages, extract_features
@@ -24,6 +25,45 @@ def test_features_are_channel_means_in_the_order_of_the_rows():
         assert features.stages[stage].dtype == np.float32
     assert features.logits == pytest.approx(10 * brightness - 5, abs=1e-4)
     assert features.attributes == NAMES and list(features.rows) == [7, 3, 12]
+
+
+def test_maps_are_bfloat16_means_over_at_most_eight_positions_a_side():
+    network, data = build_model("resnet18", NAMES), PlainFaces(5, 3)
+    data.images = torch.randn(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    features = extract_features(network, data, np.arange(5), maps=True, batch_size=2)
+    shapes = {stage: tuple(values.shape) for stage, values in features.maps.items()}
+    assert shapes == {
+        "layer1": (5, 64, 8, 8),
+        "layer2": (5, 128, 8, 8),
+        "layer3": (5, 256, 4, 4),
+        "layer4": (5, 512, 2, 2),
+    }
+    for stage, values in features.maps.items():
+        assert values.dtype == torch.bfloat16 and values.device.type == "cpu"
+        assert values.float().mean((2, 3)).numpy() == pytest.approx(features.stages[stage], abs=0.02)
+    assert extract_features(network, data, np.arange(5)).maps == {}
+
+
+def test_a_map_of_many_channels_keeps_fewer_positions_and_one_position_is_no_map():
+    class Wide(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.pool = torch.nn.Conv2d(3, 2048, 1), torch.nn.AdaptiveAvgPool2d(1)
+            self.heads = AttributeHeads(2048, NAMES)
+            self.attributes = NAMES
+
+        def forward(self, images):
+            return self.heads(self.pool(self.wide(images)).flatten(1))
+
+    features = extract_features(Wide(), PlainFaces(4, 2), np.arange(4), stages=("wide", "pool"), maps=True)
+    assert {stage: tuple(values.shape) for stage, values in features.maps.items()} == {"wide": (4, 2048, 2, 2)}
+
+
+def test_places_leave_out_the_last_features_where_a_stage_holds_them():
+    features = extract_features(plain_net(), PlainFaces(20, 10), np.arange(20), stages=("stem", "top"))
+    assert features.places == ["stem", "top"]
+    features.stages[LAST] = features.stages[LAST] + 1
+    assert features.places == ["stem", "top", LAST]
 
 
 def test_a_pass_leaves_no_hook_no_gradient_and_every_flag_as_it_was():

@@ -15,7 +15,7 @@ from utils.evaluation.metrics import auc
 from utils.probes.attack import Attack, at_every_stage
 from utils.probes.fitting import one_thread, rarer_class, standardised
 
-COMPONENTS = (8, 24, 64)
+COMPONENTS = (24, 64)
 FOLDS = 3
 
 

@@ -27,7 +27,7 @@ class AuditLevel:
 
 LEVELS = {
     "quick": AuditLevel("quick", 1500, (16, 64, 256, 1024), ()),
-    "full": AuditLevel("full", 20_000, (16, 64, 256, 1024, 4096), (16, 64, 256, 1024, 4096)),
+    "full": AuditLevel("full", 6000, (16, 64, 256, 1024, 4096), (16, 64, 256, 1024, 4096)),
 }
 
 
