@@ -131,7 +131,7 @@ def plain(text):
 
 
 def make_tables(files):
-    """{name: Markdown}: "KIND", or "KIND:" and what PARTS splits it by: "heads:FILE", "methods:DATASET:RUN" and so on."""
+    """{name: Markdown}: "KIND", or with what PARTS splits it by, such as "heads:FILE" or "methods:DATASET:RUN"."""
     lines, tables = [line for file in files for line in read_lines(file)], {}
     for kind, spec in KINDS.items():
         keys, forms, rows = list(spec[2]), {name: path.rsplit(" ", 1)[-1] for name, path in spec[3].items()}, []

@@ -178,7 +178,7 @@ def draw_comparison(path, networks, target, reference, title=""):
 def _words(measure, value, attack):
     if math.isnan(value):
         return "no head" if measure != "gap" else "-"
-    return f"{value:.2f}" if measure != "gap" else f"{value:+.3f} {plain(attack)}".rstrip()
+    return f"{value:.2f}" if measure != "gap" else f"{value:+.3f}\n{plain(attack)}".rstrip()
 
 
 def _draw_bar(panel, row, share, words, style):

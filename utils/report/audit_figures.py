@@ -20,7 +20,7 @@ from utils.report.style import (
 )
 
 WHOLE = "whole network"  # the column of attacks that are not about one stage
-GAPS = LinearSegmentedColormap.from_list("gaps", [KEPT, "white", FORGOTTEN])
+GAPS = LinearSegmentedColormap.from_list("gaps", [KEPT, "white", FORGOTTEN]).with_extremes(bad="#efefef")
 LARGEST_GAP = 0.1  # of AUC, at which the colours end: the same in every picture
 
 CHANGES = {  # read-out: (caption, factor from fractions to the unit shown)
@@ -60,16 +60,20 @@ def draw_attacks(path, gaps, title=""):
     *_, last = gaps.values()
     rows = list(dict.fromkeys(row for row, _ in last))
     columns = sorted(dict.fromkeys(column for _, column in last), key=lambda column: column == WHOLE)
-    width = 2.6 + (0.6 + 0.58 * len(columns)) * len(gaps)
+    labels = [plain(column, 20).replace(WHOLE, "whole\nnetwork") for column in columns]
+    tilt = {"rotation": 30, "ha": "right"} if any(len(column) > 9 for column in columns if column != WHOLE) else {}
+    width = 2.4 + (0.2 + 0.62 * len(columns)) * len(gaps)
     with picture(path, width, 1.9 + 0.27 * len(rows), title) as figure:
         panels = figure.subplots(1, len(gaps), sharey=True, squeeze=False)[0]
         for panel, (name, cells) in zip(panels, gaps.items(), strict=True):
             image = _draw_cells(panel, cells, rows, columns)
             panel.set_title(plain(name), fontweight="bold")
-            panel.set_xticks(range(len(columns)), [plain(column, 14) for column in columns], rotation=30, ha="right")
+            panel.set_xticks(range(len(columns)), labels, **tilt)
         panels[0].set_yticks(range(len(rows)), [plain(row) for row in rows])
-        bar = figure.colorbar(image, ax=panels, orientation="horizontal", shrink=0.5, aspect=40, extend="both")
-        bar.set_label("blue: finds less than in the reference; orange: more; framed: more, and beyond chance")
+        ticks = [-LARGEST_GAP, -LARGEST_GAP / 2, 0, LARGEST_GAP / 2, LARGEST_GAP]
+        how = {"orientation": "horizontal", "shrink": 0.5, "aspect": 40, "extend": "both", "ticks": ticks}
+        bar = figure.colorbar(image, ax=panels, format="{x:+.2f}", **how)
+        bar.set_label("orange: finds more than in the reference; blue: less; framed: more, beyond chance")
         bar.outline.set_visible(False)
 
 
@@ -82,8 +86,8 @@ def _draw_cells(panel, cells, rows, columns):
         if row not in rows or column not in columns:
             continue
         x, y = columns.index(column), rows.index(row)
-        words = "–" if math.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1)
-        colour = "white" if abs(value) > 0.7 * LARGEST_GAP else INK
+        words = "–" if math.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1).replace("-", "−")
+        colour = "white" if abs(value) > 0.8 * LARGEST_GAP else INK
         panel.text(x, y, words, ha="center", va="center", fontsize=8, color=colour)
         if cells[row, column][1]:
             panel.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fill=False, edgecolor=INK, linewidth=1.6))

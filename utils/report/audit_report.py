@@ -11,7 +11,6 @@ from utils.report.style import readable
 from utils.report.tables import format_figure, format_gap, found_in, worst_change, worst_places
 
 NAMES = {"random": "random initialisation", "drop_head": "drop the head"}
-COPIED = "drop_head"  # whose attacks are the original's
 FIGURE = ("value", "interval", "n", "n_positive")  # of a figure, what a results line keeps
 IN_SHORT = ("value", "interval", "p", "information")  # the same of an attack's, five digits of each
 RATES = {"tpr_at_1_percent": "1 %", "tpr_at_0.1_percent": "0.1 %"}  # of membership
@@ -32,7 +31,9 @@ def _draw_audit(folder, result):
     """ROC, gaps of the attacks, relearning curves and, if heads were kept, their changes, as audit_<target>_….png."""
     target, networks = result["target"], {NAMES.get(name, name): record for name, record in result["nets"].items()}
     stem = str(Path(folder) / f"audit_{targets_name([target])}")
-    heads = {name: record["shipped"] for name, record in networks.items() if record["shipped"]["roc"]}
+    networks.pop(NAMES["drop_head"], None)  # its features are the original's, its head a constant: curves on curves
+    asked = {name: record for name, record in networks.items() if name != NAMES["random"]}
+    heads = {name: record["shipped"] for name, record in asked.items() if record["shipped"]["roc"]}
     curves = {name: (head["roc"]["fpr"], head["roc"]["tpr"], head["value"]) for name, head in heads.items()}
     draw_roc(f"{stem}_roc.png", curves, f"{target}: the shipped head")
     reference = networks["unlearned"]["gaps"]["reference"]
@@ -182,14 +183,14 @@ def main_figures(result):
     """The main figures of an audit: per network the head's AUC, attacks, membership, curves and the verdict's word.
 
     Args: result: as `utils.audit.audit.audit` returns it
-    Returns: {"level", "n", "kept_labels", "nets": {name: figures}}, JSON-ready; figures of attacks have five digits, so
-        that a line stays short; gaps are the unlearned network's
+    Returns: {"level", "n", "kept_labels", "nets": {name: figures}}, JSON-ready; so that a line stays short, figures of
+        attacks have five digits, and intervals and gaps are the unlearned network's
     """
     networks = {}
     for name, record in result["nets"].items():
         networks[name] = {
             "head_auc": _figure(record["shipped"]),
-            "attacks": {} if name == COPIED else _in_short(record["attacks"]),
+            "attacks": _in_short(record["attacks"], IN_SHORT if name == "unlearned" else IN_SHORT[:1]),
             "membership": _figure(record["membership"], *RATES),
             "relearning": {kind: _curve(part) for kind, part in record["relearning"].items()},
             "kept_changes": record["kept_changes"]["heads"],
@@ -201,11 +202,11 @@ def main_figures(result):
     return {**about, "nets": networks}
 
 
-def _in_short(attacks):
-    """{attack: {place: figure}} with what of a figure a results line keeps; all have the test images' counts."""
+def _in_short(attacks, keys=IN_SHORT):
+    """{attack: {place: figure}} with some keys of a figure: their numbers of images are those of the audit."""
     return {
         attack: {
-            place: {key: _rounded(figure[key]) for key in IN_SHORT if key in figure} for place, figure in places.items()
+            place: {key: _rounded(figure[key]) for key in keys if key in figure} for place, figure in places.items()
         }
         for attack, places in attacks.items()
     }
