@@ -162,7 +162,8 @@ def draw_comparison(path, networks, target, reference, title=""):
         panels = figure.subplots(1, len(MEASURES), sharey=True)
         for panel, measure in zip(panels, MEASURES, strict=True):
             values = [number(networks[name][measure]) for name in names]
-            reach = max([WIDEST_GAP, *(value for value in values if value == value)]) if measure == "gap" else 1
+            largest = max([WIDEST_GAP, *filter(math.isfinite, values)])
+            reach = math.ceil(10 * largest) / 10 if measure == "gap" else 1
             for row, (name, value) in enumerate(zip(names, values, strict=True)):
                 words = _words(measure, value, networks[name]["attack"])
                 _draw_bar(panel, row, value / reach, words, styles[name])
