@@ -1,6 +1,9 @@
 """The registry of attacks, and an attack of one's own in a whole audit."""
 
+import re
+
 import pytest
+from conftest import ROOT
 from plain_faces import NAMES, PlainFaces, plain_net
 
 from utils.attacks.registry import ATTACKS, attacks_at, register
@@ -18,8 +21,13 @@ def put_back():
 
 
 def largest_channel(subject):
-    """The example of docs/AUDIT.md: an attack that fits nothing."""
     return {stage: values.max(1) for stage, values in subject.test.stages.items()}
+
+
+def example_of_the_page():
+    page = (ROOT / "docs" / "AUDIT.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    return example
 
 
 def run_audit():
@@ -28,8 +36,8 @@ def run_audit():
     return audit(networks, PlainFaces(400, 200), "Bald", stages=("top",), resamples=20, progress=False)
 
 
-def test_an_attack_of_ones_own_is_run_on_every_network_and_compared():
-    register(Attack("largest_channel", largest_channel))
+def test_the_example_of_the_page_is_run_on_every_network_and_compared():
+    exec(example_of_the_page(), {})
     record = run_audit()["nets"]["original"]
     assert list(record["attacks"])[-1] == "largest_channel"
     assert record["attacks"]["largest_channel"]["top"]["value"] > 0.6

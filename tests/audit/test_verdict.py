@@ -1,10 +1,15 @@
 """The verdict: which word the figures give, and in which order the rules count."""
 
+import re
+
 import pytest
+from conftest import ROOT
 from scipy.stats import norm
 
 from utils.audit.verdict import (
+    NEXT_STEPS,
     UNTRAINED_ERASED,
+    WORDS,
     Verdict,
     above,
     decide,
@@ -212,3 +217,13 @@ def test_above_is_unknown_only_for_a_wide_interval_around_the_threshold():
 def test_a_verdict_knows_its_words():
     with pytest.raises(ValueError, match="'PROVEN' is no verdict"):
         Verdict("PROVEN", "")
+
+
+def test_the_table_of_the_page_has_every_word_with_its_next_step():
+    page = (ROOT / "docs" / "AUDIT.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if re.match(r"\| \d", line)]
+    assert [row[0] for row in rows] == [str(i + 1) for i in range(len(rows))]
+    for _, _, words, step in rows:
+        (word,) = [word for word in sorted(WORDS, key=len, reverse=True) if words.startswith(word)][:1]
+        assert step == NEXT_STEPS[word]
+    assert all(any(row[2].startswith(word) for row in rows) for word in WORDS)

@@ -24,13 +24,13 @@ RATES = {  # true-positive rate: (number of its images, its name)
 UNTRAINED_ERASED = "ERASED AS FAR AS AN UNTRAINED NETWORK TELLS"
 #: every word, and what to do next
 NEXT_STEPS = {
-    "ERASED": "audit at --level full, and other seeds, before relying on it",
+    "ERASED": "audit at --level full and on other seeds before relying on it",
     UNTRAINED_ERASED: "train an oracle (step 1 with --leave_out) and audit against it",
-    "SILENCED": "the features still tell: erase (step 3, --method erase) or more strongly (--strength)",
-    "NOT FORGOTTEN": "the head still answers: erase (step 3, --method erase) or more strongly (--strength)",
-    "INVERTED": "the head was pushed too far: less strength, or a method that does not train against the target",
-    "DAMAGED": "kept heads paid: less strength (python -m tools.choose_strength)",
-    "UNDECIDED": "more test images with and without the target, or the network that the reason misses",
+    "SILENCED": "the features still tell: erase (step 3 with --method erase), or erase with more --strength",
+    "NOT FORGOTTEN": "the head still answers: erase (step 3 with --method erase), or erase with more --strength",
+    "INVERTED": "the head was pushed past chance: unlearn more mildly, or by --method erase",
+    "DAMAGED": "kept heads paid: erase with less --strength (python -m tools.choose_strength finds one)",
+    "UNDECIDED": "see the reason: more test images with and without the target, or the network that is missing",
 }
 WORDS = tuple(NEXT_STEPS)
 
