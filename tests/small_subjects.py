@@ -11,9 +11,9 @@ from utils.probes.setup import set_up_audit
 STAGES = ("stem", "top")
 
 
-def subject_of(model, data, *, original=None, level="quick", seed=0, name="unlearned"):
+def subject_of(model, data, *, original=None, level="quick", seed=0, name="unlearned", forgotten=()):
     """A Subject of a network with modules `stem` and `top`; `original`: a network, that it is compared with."""
-    setup = set_up_audit(data, "Bald", level=level, seed=seed)
+    setup = set_up_audit(data, "Bald", level=level, seed=seed, forgotten=forgotten)
     parts = [extract_features(model, data, rows, stages=STAGES, maps=True) for rows in (setup.train, setup.test)]
     first = None if original is None else subject_of(original, data, level=level, seed=seed, name="original")
     return Subject(name, model, *parts, setup, first)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.attacks.membership import attack_features, matched, membership_attack
+from utils.attacks.membership import attack_features, matched, membership_attack, true_positive_rate
 
 
 def test_features_of_one_sample_are_those_worked_out_by_hand():
@@ -69,3 +69,24 @@ def test_attack_is_equal_for_a_seed():
 
 def test_too_few_samples_give_no_figure():
     assert membership_attack([1.0], [1], [1.0], [1])["value"] is None
+
+
+def test_rates_at_few_false_positives_are_those_counted_by_hand():
+    scores = np.concatenate([np.arange(200.0), [100.5, 198.5, 197.5, 250.0]])  # of 200 others 2 may be above
+    is_member = np.repeat([0, 1], [200, 4])
+    assert true_positive_rate(scores, is_member, 0.01) == 0.75  # 197.5, 198.5 and 250 are above 197
+    assert true_positive_rate(scores, is_member, 0.005) == 0.5
+    assert true_positive_rate(scores, is_member, 0.001) is None  # one other is more than a thousandth of 200
+
+
+def test_a_constant_score_recognises_nobody():
+    assert true_positive_rate(np.zeros(400), np.repeat([0, 1], 200), 0.01) == 0
+
+
+def test_a_few_labels_learnt_by_heart_show_at_few_false_positives_though_the_auc_is_near_chance():
+    generator = np.random.default_rng(0)
+    labels, logits = generator.integers(0, 2, 4000), generator.normal(size=4000)
+    logits[:100] = 12 * (2 * labels[:100] - 1)  # 5 % of the 2,000 training images
+    figure = membership_attack(logits[:2000], labels[:2000], logits[2000:], labels[2000:], resamples=50)
+    assert figure["value"] < 0.58
+    assert 0.04 < figure["tpr_at_0.1_percent"] <= figure["tpr_at_1_percent"] < 0.1

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.heads import get_heads
 from utils.attacks.passes import read_anew
@@ -18,7 +19,7 @@ from utils.probes.linear import LINEAR
 from utils.probes.unpooled import UNPOOLED
 from utils.training.recipe import TrainingSettings, make_scheduler, resolve_amp, weight_layout
 
-IMAGES = {"quick": 4000, "full": None}  # most training images of the audit's levels; None: all
+IMAGES = {"quick": 4000, "full": 20_000}  # most training images of the audit's levels
 UNPOOLED_STAGES = 2  # the deepest ones: a map of the low ones is large, and changes least
 SETTINGS = TrainingSettings(epochs=1, batch_size=64, lr=5e-4, scheduler="onecycle")
 
@@ -34,8 +35,7 @@ def run(subject):
     if not kept:
         return {}
     rows = setup.data.rows("train")
-    most = IMAGES[setup.level.name] or len(rows)
-    rows = np.random.default_rng([setup.seed, 5]).permutation(rows)[:most]
+    rows = np.random.default_rng([setup.seed, 5]).permutation(rows)[: IMAGES[setup.level.name]]
     tuned = train_on(subject.model, setup.data, rows, kept, device=setup.device, seed=setup.seed)
     tuned = read_anew(subject, tuned, maps=True)
     scores = {f"linear {stage}": found for stage, found in LINEAR.run(tuned).items()}
@@ -53,23 +53,28 @@ KEPT_LABELS = Attack("kept_labels", run, costly=True)
 def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=0):
     """Train a copy of a network for some heads only, everything adjustable, on images that are flipped at random.
 
-    Batch norms keep their statistics and dropout stays off. Bfloat16 where the device has instructions for it.
+    Batch norms see each batch as in any training, which brings back more than with fixed statistics; dropout stays off.
+    Bfloat16 where the device has instructions for it.
 
-    Args: rows (n,): of the images, in the order of training; heads: names, whose labels count; seed: of the flips
+    Args: rows (n,): of the images, in the order of training; those of a last batch that is not whole are left out
+        heads: names, whose labels count; seed: of the flips
     Returns: the trained copy, in evaluation mode; `model` stays as it is
     """
     amp, flips = resolve_amp(settings.amp, device), torch.Generator().manual_seed(seed)
     model = copy.deepcopy(model).to(memory_format=weight_layout(device, amp)).eval().requires_grad_(True)
-    rows, augment = np.tile(rows, settings.epochs), Augmentation(degrees=0)
-    optimizer, steps = settings.make_optimizer(model.parameters()), -(-len(rows) // settings.batch_size)
+    for module in model.modules():
+        module.train(isinstance(module, _BatchNorm))  # parents come first: a norm is the last that is asked
+    size, augment = min(settings.batch_size, len(rows)), Augmentation(degrees=0)
+    steps = len(rows) // size
+    optimizer = settings.make_optimizer(model.parameters())
     scheduler = make_scheduler(settings.scheduler, optimizer, settings.lr, 1, steps)
     outputs = [get_heads(model).index(name) for name in heads]
     columns = [data.attributes.index(name) for name in heads]
-    for images, labels in data.batches(rows, settings.batch_size, device):
+    for images, labels in data.batches(rows[: steps * size], size, device):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
             logits = model(augment(images, flips)).float()[:, outputs]
         optimizer.zero_grad(set_to_none=True)
         F.binary_cross_entropy_with_logits(logits, labels[:, columns]).backward()
         optimizer.step()
         scheduler.step()
-    return model.requires_grad_(False)
+    return model.eval().requires_grad_(False)
