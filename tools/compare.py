@@ -9,6 +9,7 @@ Writes  comparison_<target>.png in that folder; the table goes to the terminal
 import json
 import math
 import sys
+import textwrap
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
@@ -172,7 +173,8 @@ def draw_comparison(path, networks, target, reference, title=""):
             panel.set_xticks(ticks, [f"{reach * tick:.3g}" for tick in ticks])
             panel.tick_params(axis="y", length=0)
             panel.grid(axis="y", visible=False)
-        words = [f"{plain(name)}\n{plain(networks[name]['verdict'])}".strip() for name in names]
+        verdicts = [textwrap.fill(plain(networks[name]["verdict"], 60), 24) for name in names]
+        words = [f"{plain(name)}\n{verdict}".strip() for name, verdict in zip(names, verdicts, strict=True)]
         panels[0].set_yticks(range(len(names)), words)
 
 
