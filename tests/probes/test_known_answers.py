@@ -1,5 +1,7 @@
 """Each attack finds what it is there for, where the attacks before it find nothing, and the verdict names it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from known_subjects import (
@@ -84,3 +86,35 @@ def test_an_attack_is_equal_for_a_seed_and_gives_nothing_without_a_class(attack)
     assert np.array_equal(first, second) and np.isfinite(first).all()
     subject.setup.y_train = np.zeros_like(subject.setup.y_train)
     assert attack.run(subject) == {"top": None}
+
+
+def constant(subject):
+    for part in (subject.train, subject.test):
+        part.stages["top"][:], part.maps["top"][:] = 1, 1
+
+
+def copied(subject):
+    """Every channel holds what the first one does."""
+    for part in (subject.train, subject.test):
+        part.stages["top"][:], part.maps["top"][:] = part.stages["top"][:, :1], part.maps["top"][:, :1]
+
+
+def few_images(subject):
+    """Four images with the attribute, five without."""
+    labels = subject.setup.y_train
+    kept = np.r_[np.flatnonzero(labels)[:4], np.flatnonzero(labels == 0)[:5]]
+    subject.train = replace(
+        subject.train,
+        stages={stage: values[kept] for stage, values in subject.train.stages.items()},
+        maps={stage: values[kept] for stage, values in subject.train.maps.items()},
+    )
+    subject.setup.y_train = labels[kept]
+
+
+@pytest.mark.parametrize("change", [constant, copied, few_images])
+@pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
+def test_poor_features_and_few_images_do_no_harm(attack, change):
+    subject = make_subject(nothing)
+    change(subject)
+    placed = find(subject, [attack])[attack.name]["top"]  # refuses what is not finite
+    assert placed is None or abs(placed.value - 0.5) < 0.1

@@ -40,8 +40,10 @@ def _scores(train, labels, test, components, seed):
     """[(M,) scores] with each number of components."""
     train, test = standardised(train, test)
     most = min(max(components), *train.shape)
-    pca = PCA(most, whiten=True, random_state=seed).fit(train)
-    train, test = pca.transform(train), pca.transform(test)
+    with np.errstate(invalid="ignore"):  # shares of a variance of 0: features may be constant, or copies of each other
+        pca = PCA(most, random_state=seed).fit(train)
+    scale = np.sqrt(np.maximum(pca.explained_variance_, 1e-6))
+    train, test = pca.transform(train) / scale, pca.transform(test) / scale
     found = []
     for count in components:
         far = [LedoitWolf().fit(train[labels == c, :count]).mahalanobis(test[:, :count]) for c in (0, 1)]

@@ -46,7 +46,7 @@ def _fit_dual(kernel, y, intercept):
     there, its inverse would have 1 / strength of it, and small strengths would seem to err on no image.
     """
     values, vectors = torch.linalg.eigh(kernel)
-    strengths = values.mean() * torch.tensor(STRENGTHS)
+    strengths = values.mean().clamp(min=1e-6) * torch.tensor(STRENGTHS)  # maps may be constant
     shrunk = 1 / (values.clamp(min=0)[:, None] + strengths)  # (N, strengths)
     duals = vectors @ (shrunk * (vectors.T @ y)[:, None])
     left_out = duals / (vectors.square() @ shrunk - intercept[:, None] / strengths)  # errors without an image
