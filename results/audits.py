@@ -74,7 +74,7 @@ def _attack_rows(networks):
             worst = max(compared, key=compared.get)
             figures = {name: _values(networks.get(name) or {}).get(worst) for name in NETWORKS}
             share = ((shares or {}).get("attacks") or {}).get(attack, {}).get(worst[1], {}).get("information")
-            row = {"attack": attack.replace("_", " "), "worst at": worst[1], **figures}
+            row = {"attack": attack, "worst at": worst[1], **figures}
             yield row | {"unlearned − oracle": gaps.get(worst), "information": share}
 
 

@@ -133,7 +133,7 @@ def _worst_attack(record):
     worst = [(gaps[attack][place]["value"], attack, place) for attack, place in worst_places(record).items() if gaps]
     worst = [entry for entry in worst if entry[1:] in found] or worst
     gap, attack, place = max(worst, default=(None, "", ""))
-    return gap, f"{readable(attack)} at {readable(place)}" if any(value for value, *_ in worst) else ""
+    return gap, f"{attack} at {place}" if any(value for value, *_ in worst) else ""
 
 
 def _kept_changes(record):

@@ -38,7 +38,7 @@ def test_the_summary_has_a_row_an_attack_and_ends_in_the_verdict(result):
     assert rows["its own head"] == ["", "0.990", "0.500", "no head"] + [""] * 4
     gap = ["+0.010 [-0.090, +0.110]", "< 0.001", "+0.12", "1 of 3 places"]
     assert rows["linear"] == ["layer4", "0.980", "0.810", "0.800", *gap]
-    assert rows["relearning head"][-1] == "0 of 1 places"
+    assert rows["relearning_head"][-1] == "0 of 1 places"
     assert lines[7:] == [
         "kept heads, worst change since the original: +0.1 points of accuracy (Smiling), -0.010 of AUC (Smiling)",
         "membership of its labels, AUC: original 0.500, unlearned 0.500; unlearned: true-positive rate 1.2% at 1 % "

@@ -158,7 +158,7 @@ def test_the_table_of_attacks_has_a_row_each_at_its_worst_place(tables_of):
     places = [(row["method"], row["attack"], row["worst at"]) for row in rows]
     # linear of seed 0: 0 above the oracle at either stage, the first counts; of seed 1: 0.05 at layer1, 0.1 at layer4
     assert places[0] == ("prune, p = 0.1", "linear", "1 × layer1, 1 × layer4")
-    assert places[1:3] == [("prune, p = 0.1", "kept labels", "linear layer4"), ("erase", "linear", "layer1")]
+    assert places[1:3] == [("prune, p = 0.1", "kept_labels", "linear layer4"), ("erase", "linear", "layer1")]
     figures = [rows[1][name] for name in ("original", "unlearned", "oracle", "unlearned − oracle", "information")]
     assert [figure.partition(" ±")[0] for figure in figures] == ["1.000", "0.750", "0.700", "+0.050", "+0.17"]
     assert rows[1]["seeds"] == "2" and rows[0]["information"] == "–"

@@ -79,9 +79,9 @@ def test_methods_stand_side_by_side_with_their_worst_attack_and_their_verdict(co
     assert list(rows) == ["original", "pruned", "erased", "oracle"]
     # kept labels find 0.02 more, but not beyond chance: what is beyond it counts first
     assert rows["pruned"] == ["0.500", "+0.010 linear at layer4", "+0.1", "-0.010", "SILENCED"]
-    assert rows["erased"][1] == "+0.020 kept labels at linear layer4" and rows["erased"][-1] == "ERASED"
-    assert rows["original"][1].startswith("+0.190 kept labels") and rows["original"][-1] == "-"
-    assert rows["oracle"][:2] == ["no head", "+0.010 kept labels at linear layer4"]
+    assert rows["erased"][1] == "+0.020 kept_labels at linear layer4" and rows["erased"][-1] == "ERASED"
+    assert rows["original"][1].startswith("+0.190 kept_labels") and rows["original"][-1] == "-"
+    assert rows["oracle"][:2] == ["no head", "+0.010 kept_labels at linear layer4"]
     assert "pruned\nSILENCED" in words and "+0.010\nlinear at layer4" in words
     assert "worst attack, above the oracle's" in words
 

@@ -113,7 +113,7 @@ def _attack_rows(networks, names):
         gaps = record["gaps"]["attacks"].get(attack, {})
         gap = gaps.get(place) or {"value": None, "p": None, "information": None}
         figures = [networks[name]["attacks"].get(attack, {}).get(place) for name in names]
-        row = [readable(attack), place, *(format_figure(figure and figure["value"]) for figure in figures)]
+        row = [attack, place, *(format_figure(figure and figure["value"]) for figure in figures)]
         places = f"{found.count(attack)} of {len(gaps)} places" if gaps else "-"
         rows.append([*row, format_gap(gap), _p_value(gap["p"]), _signed(gap["information"]), places])
     return rows
