@@ -1,4 +1,4 @@
-"""All attacks by name, in the order in which the verdict asks them; a user's own are added with `register`."""
+"""All attacks by name, in the order of the verdict; a user's own are added with `register`."""
 
 from utils.attacks.relearning import RELEARNING_HEAD, RELEARNING_NETWORK
 from utils.common.errors import InputError
