@@ -1,15 +1,18 @@
 """The columns of each kind of table that `results.make_tables` writes, and where a JSON line has their figures."""
 
-MISSING, NETWORKS = "–", ("original", "unlearned", "oracle")  # the networks of the tables `methods`
+MISSING = "–"
 PLAIN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "`": r"\`", "\\": r"\\"})
 HEAD = {"tpr_all_positive": "TPR, all-positive", "accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
 RUN, MACHINE = {"run": "run", "forgotten": "forgotten"}, {"px": "img_size", "hardware": "hardware"}
-AUDITED = {"head AUC": ".3f", "linear − oracle": "+.3f", "other − oracle": "+.3f"}
-AUDITED |= {"kept, points": "+.1f", "kept AUC": "+.3f"}
+# what `results.audits` gives: columns of figures and their formats
+AUDITED = {"head AUC": ".3f", **dict.fromkeys(["linear − oracle", "other − oracle", "worst − oracle"], "+.3f")}
+AUDITED |= {"kept, points": "+.1f", "kept AUC": "+.3f", "unlearned − oracle": "+.3f", "information": "+.2f"}
 # kind: (key that its lines have, dictionary whose items "*" stands for, {column that names a row: path},
 #        {column of figures: path and format}); a path leads into the line, "a : b" is a ratio, "a → b" a pair
 KINDS = {
     **dict.fromkeys(["methods", "audit"], ("audit", "", RUN | {"network": ""}, AUDITED)),
+    "attacks": ("audit", "", RUN | {"method": "", "attack": ""}, AUDITED),
+    "networks": ("audit", "", {"network": "", "px": "", "forgotten": "", "method": ""}, AUDITED),
     "heads": ("heads", "heads", RUN | {"method": "method", "head": "*"},
         {"test images": "heads/*/after/n ,.0f", "all-positive": "heads/*/after/n_all_positive ,.0f",
          **{name: f"heads/*/before/{path} → heads/*/after/{path} .3f" for path, name in HEAD.items()}}),
@@ -38,4 +41,8 @@ KINDS = {
         {"s": "stages/*/seconds .4f", "images/s": "stages/*/images_per_second ,.0f",
          "peak memory, bytes": "stages/*/peak_bytes ,.0f", "waits of the host": "stages/*/waits ,.0f"}),
 }  # fmt: skip
-PARTS = {"methods": [["_dataset"], ["_dataset", "run"]], "heads": [["_file"]], "audit": [["_file"]]}  # tables of a kind
+PARTS = {  # tables of a kind
+    "methods": [["_dataset"], ["_dataset", "run"]],
+    "attacks": [["_file"], ["_dataset", "run"]],
+    **dict.fromkeys(["heads", "audit", "networks"], [["_file"]]),
+}

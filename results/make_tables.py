@@ -18,7 +18,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
-from results.columns import AUDITED, KINDS, MISSING, NETWORKS, PARTS, PLAIN
+from results.audits import audit_rows
+from results.columns import KINDS, MISSING, PARTS, PLAIN
 from utils.common.errors import InputError
 from utils.common.parser import one_line
 from utils.common.paths import write_atomically
@@ -47,12 +48,16 @@ def read_lines(path):
 
 
 def _rows_of(line):
-    for kind, (has, each, keys, figures) in KINDS.items():
-        made = audit_rows(line, kind == "methods") if has == "audit" else declared_rows(line, has, each, keys, figures)
-        for row in made:
+    for kind, (_, _, keys, figures) in KINDS.items():
+        for row in rows_of(line, kind):
             for name, value in row.items():
-                if name in figures or name not in (*keys, "_place"):
+                if name in figures or (name not in keys and name[0] != "_"):
                     write_cell([value], figures.get(name, ".3f").rsplit(" ", 1)[-1])
+
+
+def rows_of(line, kind):
+    """The rows that a line fills in the tables of a kind of KINDS."""
+    return audit_rows(kind, line) if KINDS[kind][0] == "audit" else declared_rows(line, *KINDS[kind])
 
 
 def place(line, file):
@@ -86,26 +91,6 @@ def declared_rows(line, has, each, keys, figures):
         yield row | {name: look_up(flat, path.rsplit(" ", 1)[0].replace("*", item)) for name, path in figures.items()}
 
 
-def audit_rows(line, short):
-    """The rows of a line's audits, one a network; short: of three networks, without the single attacks."""
-    for target, audit in (line.get("audit") or {}).items():
-        nets = pd.json_normalize([*audit["nets"].values()], sep="/").set_axis([*audit["nets"]])
-        nets = nets.filter(regex="/(value|area)$").astype(float)
-        attacks = nets.filter(regex="^(?!head_auc|kept_changes|membership).*/value$")  # AUC for the forgotten attribute
-        gaps = attacks.sub(attacks.reindex(["oracle"]).iloc[0]).drop(index="oracle", errors="ignore")
-        worst = [gaps.filter(regex=stages).max(axis=1, skipna=False) for stages in ("^probes/", "^(?!probes/)")]
-        kept = [nets.filter(regex=f"^kept_changes/.*/{measure}/").min(axis=1) for measure in ("accuracy", "auc")]
-        table = pd.DataFrame(dict(zip(AUDITED, [nets["head_auc/value"], *worst, 100 * kept[0], kept[1]], strict=True)))
-        table["verdict"] = pd.Series({"unlearned": ((line.get("verdict") or {}).get(target) or {}).get("word")})
-        single = nets.filter(regex="^$" if short else "^(?!head_auc|kept_changes)")
-        table = table.join(single.rename(columns=lambda name: name.rpartition("/")[0].replace("/", " ")))
-        forgotten = target if target == line["forgotten"] else f"{target} (of {line['forgotten']})"
-        for name in [name for name in table.index if name in NETWORKS or not short]:
-            network = f"**{line['method']}**" if name == "unlearned" else name.replace("_", " ")
-            keys = {"run": line["run"], "forgotten": forgotten, "network": network}
-            yield keys | table.loc[name].to_dict() | {"_place": (*NETWORKS, name).index(name)}
-
-
 def write_cell(values, form):
     """One cell over seeds: mean ± sample standard deviation; pairs before → after; words, counted where they differ."""
     if isinstance(values[0], tuple):
@@ -128,7 +113,7 @@ def markdown_table(frame, keys, forms, one_run=False):
     groups, figures = frame.groupby(keys, sort=False), [name for name in frame if name not in keys and name[0] != "_"]
     cells = groups[figures].agg(lambda column: write_cell(column.tolist(), forms.get(column.name, ".3f")))
     cells = cells.loc[:, (cells != MISSING).any()]  # without columns that no row fills
-    cells = (cells.assign(seeds=groups.size().astype(str)) if "run" in keys else cells).reset_index()
+    cells = (cells.assign(seeds=groups.size().astype(str)) if "forgotten" in keys else cells).reset_index()
     shared = [name for name in ("run", "forgotten", "seeds") if one_run and cells[name].nunique() == 1]
     title = ", ".join([frame["_title"].iloc[0], *(f"{name}: {cells[name][0]}" for name in shared)])  # for all rows
     cells = cells.drop(columns=[*shared, *["kept AUC"] * one_run], errors="ignore")  # a table that README has room for
@@ -146,13 +131,15 @@ def plain(text):
 
 
 def make_tables(files):
-    """{name: Markdown}: "KIND", "heads:FILE", "audit:FILE", "methods:DATASET" and "methods:DATASET:RUN"."""
+    """{name: Markdown}: "KIND", or with what PARTS splits it by, such as "heads:FILE" or "methods:DATASET:RUN"."""
     lines, tables = [line for file in files for line in read_lines(file)], {}
     for kind, spec in KINDS.items():
         keys, forms, rows = list(spec[2]), {name: path.rsplit(" ", 1)[-1] for name, path in spec[3].items()}, []
         for line in lines:
-            made = audit_rows(line, kind == "methods") if spec[0] == "audit" else declared_rows(line, *spec)
-            rows += [{name: line[name] for name in line if name[0] == "_"} | row for row in made]
+            rows += [{name: line[name] for name in line if name[0] == "_"} | row for row in rows_of(line, kind)]
+        if kind == "networks":  # of one network alone the table of its file says it all
+            networks = Counter(file for file, _ in {(row["_file"], row["network"]) for row in rows})
+            rows = [row for row in rows if networks[row["_file"]] > 1]
         for columns in PARTS.get(kind, [["_kind"]]) if rows else []:
             for values, part in pd.DataFrame(rows).assign(_kind="").groupby(columns, sort=False):
                 by_title = part.groupby("_title", sort=False)

@@ -167,7 +167,7 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
     line = json.loads((trained / "audited" / "results.jsonl").read_text())
     assert line["verdict"]["Bald"]["word"] == found["verdict"]["word"]
     assert line["audit"]["Bald"]["nets"]["unlearned"]["head_auc"]["value"] == line["heads"]["Bald"]["after"]["auc"]
-    assert {path.name for path in folder.glob("*.png")} >= {f"audit_Bald_{x}.png" for x in ("roc", "probes", "kept")}
+    assert {path.name for path in folder.glob("*.png")} >= {f"audit_Bald_{x}.png" for x in ("roc", "attacks", "kept")}
 
     networks = [
         "--original",

@@ -18,6 +18,7 @@ from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.network.loading import says_how
 from utils.report.audit_report import results_line, summary, write_audit
+from utils.report.next_steps import after_audit
 from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates
 
 
@@ -65,6 +66,7 @@ def main(args):
     line |= {"method": options["method"], "model": network.name, "seed": args.seed}
     line |= {"attributes": list(args.task_labels), "forgotten": forgotten, "img_size": network.img_size}
     run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args) | used)})
+    print(after_audit(args.out, line["verdict"]))
 
 
 def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256, method=None):

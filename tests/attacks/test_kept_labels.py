@@ -76,6 +76,23 @@ def test_heads_of_other_attributes_get_no_gradient():
     assert shrunk and not torch.allclose(tuned.heads.weight[2], network.heads.weight[2], atol=1e-4)
 
 
+def test_a_training_that_diverges_gives_nothing(monkeypatch):
+    def diverge(model, *given, **options):
+        tuned = train_on(model, *given, **options)
+        tuned.top.weight[0] = float("nan")
+        return tuned
+
+    monkeypatch.setattr("utils.attacks.kept_labels.train_on", diverge)
+    assert KEPT_LABELS.run(subject_of(muted(knows=True), related_faces())) == {}
+
+
+def test_a_single_image_is_not_trained_on():
+    data = related_faces()
+    subject = subject_of(muted(knows=True), data)
+    data.splits["train"] = data.splits["train"][:1]
+    assert KEPT_LABELS.run(subject) == {}
+
+
 def test_too_few_images_for_one_batch_are_one_batch():
     network, data = plain_net(), PlainFaces(train=5)
     tuned = train_on(network, data, data.rows("train"), ["Young"])

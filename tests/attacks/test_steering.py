@@ -13,7 +13,7 @@ from utils.probes.linear import LINEAR
 
 @torch.no_grad()
 def faint(strength):
-    """A network whose `stem` hands on so much of the target's channel, and whose `top` lets pass what is above one half."""
+    """Its `stem` hands on so much of the target's channel, and its `top` lets pass what is above one half."""
     network = ParityNet(("Smiling", "Young"))
     for layer in (network.stem, network.top):
         layer.weight.copy_(torch.eye(3)[:, :, None, None])

@@ -9,6 +9,7 @@ import torch
 from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
 from utils.audit.audit import audit
+from utils.audit.verdict import UNTRAINED_ERASED
 from utils.common.errors import InputError
 from utils.probes import setup
 from utils.probes.setup import AuditLevel, balanced_subset, set_up_audit
@@ -144,6 +145,32 @@ def test_without_an_oracle_the_word_is_qualified_and_the_random_network_is_the_r
     assert found["nets"]["unlearned"]["distance"] is None
     assert any("no oracle" in note for note in found["notes"])
     assert evaluate(plain_net(), oracle=None, original=None)["verdict"]["word"] == "NOT FORGOTTEN"
+
+
+def test_an_erased_network_without_an_oracle_is_erased_as_far_as_an_untrained_one_tells():
+    found = evaluate(erased(), oracle=None, random=random_network())
+    assert found["verdict"]["word"] == UNTRAINED_ERASED and found["verdict"]["qualifier"] == ""
+    places = found["nets"]["unlearned"]["gaps"]["attacks"]["mlp"]
+    assert places["top"]["value"] is not None and places["top"]["information"] is None
+
+
+def test_costly_attacks_spare_the_untrained_network_where_an_oracle_is_at_hand(of_erased):
+    assert list(of_erased["nets"]) == ["oracle", "original", "drop_head", "unlearned", "random"]
+    attacks = {name: set(record["attacks"]) for name, record in of_erased["nets"].items()}
+    assert "mlp" not in attacks["random"] and attacks["random"] < attacks["unlearned"] == attacks["oracle"]
+
+
+def test_the_share_of_what_the_original_knows_is_told(of_erased):
+    shares = {
+        name: record["gaps"]["attacks"]["linear"]["top"]["information"] for name, record in of_erased["nets"].items()
+    }
+    assert shares["original"] == shares["drop_head"] == 1 and shares["oracle"] == 0 and abs(shares["unlearned"]) < 0.1
+
+
+def test_an_original_that_never_knew_the_target_leaves_nothing_to_forget():
+    found = evaluate(erased(), original=erased())
+    assert found["verdict"]["word"] == "UNDECIDED"
+    assert "the original does not know Bald: nothing to forget" in found["verdict"]["reason"]
 
 
 def test_another_forgotten_attribute_does_not_count_as_kept():

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 
 from utils.report import style
-from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
+from utils.report.audit_figures import draw_attacks, draw_kept_changes, draw_relearning, draw_roc
 from utils.report.figures import (
     _overlay,
     draw_before_after,
@@ -55,9 +55,13 @@ CURVE_ROWS = [
 ]
 RATES = [0.0, 0.5, 1.0]
 ROC = {"original": (RATES, [0, 1, 1], 0.99), "unlearned": (RATES, RATES, None), "a tool of theirs": (RATES, RATES, 0.5)}
-PROBES = {
-    "original": {"layer3": (0.9, 0.88, 0.92), "layer4": (None, None, None)},
-    "oracle": {"layer3": (0.8, 0.78, 0.82)},
+GAPS = {
+    "original": {("linear", "layer1"): (0.2, True), ("gone", "layer9"): (0.1, True)},
+    "unlearned": {
+        ("linear", "layer1"): (0.035, True),
+        ("relearning head", "whole network"): (-0.02, False),
+        ("linear", "layer2"): (None, False),
+    },
 }
 RELEARNING = {"original": [(16, 0.9, 0.8, 0.95), (64, None, None, None)], "oracle": [(16, 0.6, None, None)]}
 CHANGES = {
@@ -72,7 +76,7 @@ PICTURES = {
     "overlays": lambda path: draw_cam_sheet(path, IMAGES, CAMS, "layer4", forgotten=["Bald"], captions=["1", "2"]),
     "importance": lambda path: draw_importance_curve(path, CURVE_ROWS, "Bald", "Setting I"),
     "roc": lambda path: draw_roc(path, ROC, "Bald"),
-    "probes": lambda path: draw_probe_stages(path, PROBES, "oracle + 0.02", "Bald", limits={"layer3": 0.82}),
+    "attacks": lambda path: draw_attacks(path, GAPS, "Bald"),
     "relearning": lambda path: draw_relearning(path, RELEARNING, RELEARNING, "Bald"),
     "relearning of the head only": lambda path: draw_relearning(path, RELEARNING, {}),
     "kept heads": lambda path: draw_kept_changes(path, CHANGES, {"auc": 0.005, "accuracy": 0.005}, "Bald"),
@@ -178,6 +182,7 @@ def test_any_name_is_drawn_as_plain_text_in_a_picture_of_the_same_size(tmp_path,
         draw_importance_curve(folder / "curve.png", rows, names[-1], title)
         draw_kept_changes(folder / "kept.png", dict.fromkeys(names, CHANGES["Smiling"]), {"auc": 0.005}, title)
         draw_roc(folder / "roc.png", ROC, title)
+        draw_attacks(folder / "attacks.png", {"unlearned": {(name, name): (0.1, True) for name in names}}, title)
         return {path.name: size_of(path) for path in sorted(folder.glob("*.png"))}
 
     with warnings.catch_warnings():
@@ -260,6 +265,19 @@ def test_a_kept_head_that_lost_more_than_allowed_has_another_colour(drawn, tmp_p
     assert [line.get_color() for line in dots[1]] == [style.INK, style.INK]
     assert dots[1][0].get_xdata() == pytest.approx([0.1])  # 0.001 shown in points
     assert words_in(drawn[0]).count("undefined") == 2
+
+
+def test_attacks_have_a_cell_each_where_the_unlearned_network_has_one_and_a_frame_where_they_are_clear(drawn, tmp_path):
+    draw_attacks(tmp_path / "a.png", GAPS, "Bald")
+    original, unlearned, _ = drawn[0].axes
+    assert [text.get_text() for text in original.texts] == ["+.200"]
+    assert [text.get_text() for text in unlearned.texts] == ["+.035", "−.020", "–"]
+    assert [len(panel.patches) for panel in (original, unlearned)] == [1, 1]
+    assert unlearned.patches[0].get_center() == pytest.approx((0, 0))  # the first row and column
+    assert unlearned.images[0].norm(0.0) == 0.5  # no gap is the middle of the colours
+    columns = [text.get_text() for text in unlearned.get_xticklabels()]
+    assert columns == ["layer1", "layer2", "whole\nnetwork"]  # the last one whatever came first
+    assert [text.get_text() for text in original.get_yticklabels()] == ["linear", "relearning head"]
 
 
 def test_a_network_looks_the_same_whatever_stands_beside_it():

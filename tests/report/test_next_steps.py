@@ -6,6 +6,7 @@ import shlex
 import pytest
 from conftest import STEP_1, STEP_2, STEP_3
 
+from utils.audit.verdict import NEXT_STEPS, WORDS
 from utils.report import next_steps, run_record
 
 
@@ -67,13 +68,50 @@ def test_unlearning_leads_to_its_audit_with_the_same_method():
     assert (found["method"], found["strength"], found["audit"]) == ("erase", 2.0, "quick")
 
 
+def after(word, *flags):
+    """The last line of step 3 with these flags after an audit that ended in a word."""
+    verdicts = {"Bald": {"word": word, "reason": "so"}, "Young": {"word": word, "reason": "so"}}
+    lines = next_steps.after_audit("results/x", verdicts, flags_of(STEP_3, *flags)).splitlines()
+    assert lines[:3] == ["look at results/x", f"verdict on Bald: {word}: so", f"verdict on Young: {word}: so"]
+    assert len(lines) == 4 and lines[3].startswith(f"next: {NEXT_STEPS[word]}")
+    return lines[3]
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("method", ["prune", "erase"])
+def test_each_verdict_says_what_to_do_next_in_words_or_in_a_command_that_changes_something(word, method):
+    flags = ["--task", "Bald", "Young", "--target", "Bald", "Young", "--method", method, "--audit", "quick"]
+    line = after(word, *flags)
+    if word in ("UNDECIDED", "ERASED AS FAR AS AN UNTRAINED NETWORK TELLS"):
+        assert line == f"next: {NEXT_STEPS[word]}"
+        return
+    found = parsed(line.removeprefix(f"next: {NEXT_STEPS[word]}"))
+    assert found["target_class"] == ["Bald", "Young"] and found["audit"] and found["given"] != flags
+    if word == "ERASED":
+        assert (found["audit"], found["evaluate_only"], found["method"]) == ("full", True, method)
+    else:
+        assert (found["method"], found["strength"]) == ("erase", "auto" if method == "erase" else 1.0)
+
+
+def test_what_was_done_already_is_not_advised_again():
+    assert after("ERASED", "--audit", "full") == f"next: {NEXT_STEPS['ERASED']}"
+    last = after("SILENCED", "--method", "erase", "--strength", "auto", "--audit", "quick")
+    assert last == f"next: {NEXT_STEPS['SILENCED']}"
+
+
+def test_a_verdict_of_other_files_is_followed_by_words_alone():
+    verdicts = {"Bald": {"word": "SILENCED", "reason": "so"}, "Young": {"word": "ERASED", "reason": "so"}}
+    lines = next_steps.after_audit("x", verdicts).splitlines()[3:]
+    assert lines == [f"next: {NEXT_STEPS['SILENCED']}", f"next: {NEXT_STEPS['ERASED']}"]
+
+
 @pytest.mark.parametrize("full", [False, True])
-def test_the_verdict_is_the_last_word_and_figures_are_told_even_where_they_cannot_be_kept(
+def test_the_verdict_and_what_follows_from_it_come_last_and_figures_are_told_even_where_they_cannot_be_kept(
     full, tmp_path, monkeypatch, capsys
 ):
     figures = {"n": 9, "tpr": 0.5, "auc": 0.5, "tpr_all_positive": 0.5, "accuracy": 0.5, "balanced_accuracy": 0.5}
     line = {"heads": {"Bald": {"before": figures, "after": figures}}, "forgotten": ["Bald"], "model": "m"}
-    line |= {"method": "erase", "verdict": {"Bald": {"word": "ERASED", "reason": "no attack beats the oracle's"}}}
+    line |= {"method": "erase", "verdict": {"Bald": {"word": "UNDECIDED", "reason": "too few images"}}}
     results = tmp_path / "r.jsonl"
     if full:
         results.mkdir()
@@ -83,7 +121,11 @@ def test_the_verdict_is_the_last_word_and_figures_are_told_even_where_they_canno
         return
     run_record.report_unlearning(line, tmp_path, results, {})
     said = capsys.readouterr().out
-    assert said.splitlines()[-1] == "verdict on Bald: ERASED: no attack beats the oracle's"
+    assert said.splitlines()[-3:] == [
+        f"look at {tmp_path}",
+        "verdict on Bald: UNDECIDED: too few images",
+        f"next: {NEXT_STEPS['UNDECIDED']}",
+    ]
     assert "takes an audit" not in said
     run_record.report_unlearning({**line, "verdict": {}}, tmp_path, results, {})
     said = capsys.readouterr().out

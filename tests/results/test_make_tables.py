@@ -34,8 +34,10 @@ def network(head_auc, linear, other, change=None):
     kept = {"Smiling": {name: {"value": value} for name, value in measures.items()}} if change else {}
     return {
         "head_auc": {"value": head_auc},
-        "probes": {"layer1": {"value": linear / 2}, "layer4": {"value": linear}},
-        "mlp": {"value": other},
+        "attacks": {
+            "linear": {"layer1": {"value": linear / 2}, "layer4": {"value": linear}},
+            "kept_labels": {"linear layer4": {"value": other}, "unpooled layer4": {"value": None}},
+        },
         "membership": None,
         "relearning": {"head": {"area": 0.25, "curve": [[16, 0.5]]}},
         "kept_changes": kept,
@@ -64,6 +66,7 @@ def step_3(seed, after, **changes):
 def audited(seed, word, method="prune", **changes):
     nets = {"original": network(1.0, 1.0, 1.0), "unlearned": network(0.5, 0.8 + seed / 10, 0.75, -0.02)}
     nets["oracle"] = network(0.5, 0.8, 0.7, 0.01)
+    nets["unlearned"]["gaps"] = {"attacks": {"kept_labels": {"linear layer4": {"information": 1 / 6}}}}
     audit = {"audit": {"Bald": {"nets": nets}}, "verdict": {"Bald": {"word": word}}}
     return step_3(seed, 0.0, method=method) | audit | changes
 
@@ -129,6 +132,7 @@ def test_methods_of_one_run_share_the_rows_of_the_original_and_the_oracle(tables
     # worst stage: layer4, 0.8 - 0.8 and 0.9 - 0.8: mean 0.05, deviation sqrt(2 * 0.05 ** 2) = 0.071
     assert pruned["linear − oracle"] == "+0.050 ± 0.071"
     assert pruned["other − oracle"] == "+0.050 ± 0.000"
+    assert pruned["worst other"] == "kept_labels at linear layer4"
     assert pruned["kept, points"] == "-2.0 ± 0.0"
     assert pruned["kept AUC"] == "-0.002 ± 0.000"
     assert [pruned["verdict"], pruned["seeds"]] == ["SILENCED", "2"]
@@ -137,10 +141,45 @@ def test_methods_of_one_run_share_the_rows_of_the_original_and_the_oracle(tables
     assert rows["**erase**"]["verdict"] == "ERASED"
 
 
-def test_the_table_of_an_audit_holds_every_attack(tables_of):
-    original, unlearned, _ = rows_of(tables_of(audited(0, "ERASED"))["audit:lines"])
-    assert [unlearned[name] for name in ("probes layer1", "mlp", "relearning head")] == ["0.400", "0.750", "0.250"]
-    assert original["verdict"] == "–" and "membership" not in original  # measured for none of them
+def test_the_table_of_an_audit_holds_every_network(tables_of):
+    line = audited(0, "ERASED")
+    line["audit"]["Bald"]["nets"]["random"] = network(0.4, 0.6, 0.6)
+    rows = {row["network"]: row for row in rows_of(tables_of(line)["audit:lines"])}
+    assert list(rows) == ["original", "**prune, p = 0.1**", "oracle", "random"]
+    assert rows["random"]["linear − oracle"] == "-0.100"  # at layer1: 0.3 - 0.4; at layer4 0.6 - 0.8 is less
+    assert rows["**prune, p = 0.1**"]["relearning head"] == "0.250"
+    assert rows["original"]["verdict"] == "–" and "membership" not in rows["original"]  # measured for none of them
+
+
+def test_the_table_of_attacks_has_a_row_each_at_its_worst_place(tables_of):
+    tables = tables_of(audited(0, "SILENCED"), audited(1, "SILENCED"), audited(0, "ERASED", "erase", proportion=None))
+    assert tables["attacks:drawn:faces"].startswith("**drawn, resnet18, 64 px, run: faces, forgotten: Bald**\n")
+    rows = rows_of(tables["attacks:lines"])
+    places = [(row["method"], row["attack"], row["worst at"]) for row in rows]
+    # linear of seed 0: 0 above the oracle at either stage, the first counts; of seed 1: 0.05 at layer1, 0.1 at layer4
+    assert places[0] == ("prune, p = 0.1", "linear", "1 × layer1, 1 × layer4")
+    assert places[1:3] == [("prune, p = 0.1", "kept_labels", "linear layer4"), ("erase", "linear", "layer1")]
+    figures = [rows[1][name] for name in ("original", "unlearned", "oracle", "unlearned − oracle", "information")]
+    assert [figure.partition(" ±")[0] for figure in figures] == ["1.000", "0.750", "0.700", "+0.050", "+0.17"]
+    assert rows[1]["seeds"] == "2" and rows[0]["information"] == "–"
+
+
+def test_networks_share_a_table_where_a_file_has_several(tables_of):
+    lines = [audited(0, "ERASED"), audited(0, "SILENCED", model="vgg11", img_size=128)]
+    assert "networks:lines" not in tables_of(lines[0])
+    first, second = rows_of(tables_of(*lines)["networks:lines"])
+    names = ("network", "px", "forgotten", "method", "verdict", "seeds")
+    assert [first[name] for name in names] == ["resnet18", "64", "Bald", "prune, p = 0.1", "ERASED", "1"]
+    assert [second[name] for name in names] == ["vgg11", "128", "Bald", "prune, p = 0.1", "SILENCED", "1"]
+    assert (first["worst − oracle"], first["worst attack"]) == ("+0.050", "kept_labels at linear layer4")
+
+
+def test_an_audit_of_an_earlier_version_is_named_with_its_line(tables_of):
+    line = audited(0, "ERASED")
+    for record in line["audit"]["Bald"]["nets"].values():
+        record["probes"] = record.pop("attacks")["linear"]
+    with pytest.raises(InputError, match="lines.jsonl, line 3: .*an audit of an earlier version.*: run it again"):
+        tables_of(audited(1, "ERASED"), line)
 
 
 def test_an_attack_that_the_oracle_lacks_has_no_excess(tables_of):

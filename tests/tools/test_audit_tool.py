@@ -7,6 +7,7 @@ import torch
 from conftest import run_step
 
 from models import build_model
+from utils.audit.verdict import NEXT_STEPS
 from utils.common.errors import InputError
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 
@@ -47,11 +48,14 @@ def test_networks_of_different_image_sizes_are_refused(audit, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_state_dict_of_the_size_that_is_named_goes_with_a_checkpoint(audit, tmp_path):
+def test_a_state_dict_of_the_size_that_is_named_goes_with_a_checkpoint(audit, tmp_path, capsys):
     line = audit("plain.pth", "32.pth", "--img_size", "32", "--method_name", "copied")
     assert (line["method"], line["model"], line["img_size"]) == ("copied", "resnet18", 32)
     assert line["heads"]["Eyeglasses"]["before"] == line["heads"]["Eyeglasses"]["after"]  # one and the same network
     found = json.loads((tmp_path / "results" / "audit" / "audit_Bald.json").read_text())
     assert found["verdict"] == line["verdict"]["Bald"] and found["verdict"]["qualifier"] == "no oracle"
+    last = capsys.readouterr().out.splitlines()[-3:]
+    assert last[0] == "look at results/audit" and last[1].startswith("verdict on Bald: ")
+    assert last[2] == f"next: {NEXT_STEPS[found['verdict']['word']]}"
     changes = line["audit"]["Bald"]["nets"]["unlearned"]["kept_changes"]["Eyeglasses"]
     assert changes["auc"]["value"] == changes["accuracy"]["value"] == 0

@@ -23,12 +23,15 @@ RECORD = {
     "heads": {"Bald": HEAD, "Smiling": HEAD},
     "shipped": {"value": 0.9, "has_head": True},
     "attacks": {"linear": {"layer1": {"value": 0.9}}},
+    "verdict": {"word": "ERASED", "numbers": {"found": [{"attack": "linear", "place": "layer1"}]}},
     "gaps": {"reference": "oracle", "attacks": {"linear": {"layer1": {"value": 0.1}}, "mlp": {"top": {"value": None}}}},
     "kept_changes": {"heads": CHANGES},
-    "verdict": {"word": "ERASED"},
 }
 AUDIT = {"kept": ["Smiling"], "target": "Bald", "nets": dict.fromkeys(("original", "unlearned", "oracle"), RECORD)}
-NETWORK = {"head_auc": {"value": 0.9}, "probes": {"layer1": {"value": 0.5}}, "mlp": {"value": 0.5}}
+NETWORK = {
+    "head_auc": {"value": 0.9},
+    "attacks": {"linear": {"layer1": {"value": 0.5}}, "mlp": {"top": {"value": 0.5}}},
+}
 NETWORK |= {"membership": None, "relearning": {"head": {"area": 0.2}}, "kept_changes": CHANGES}
 LINE = {
     "run": "r_s1",
@@ -39,7 +42,9 @@ LINE = {
     "img_size": 64,
 }
 LINE |= {"seed": 1, "dataset": "d", "commit": "0123", "date": "2026-01-02", "hardware": "2 cores", "verdict": {}}
-LINE |= {"heads": {"Bald": {"before": HEAD, "after": HEAD}}, "audit": {"Bald": {"nets": {"unlearned": NETWORK}}}}
+NETWORK |= {"gaps": {"reference": "oracle", "attacks": {"linear": {"layer1": {"information": 0.1}}}}}
+NETWORKS = {"nets": {"unlearned": NETWORK, "oracle": NETWORK}}
+LINE |= {"heads": {"Bald": {"before": HEAD, "after": HEAD}}, "audit": {"Bald": NETWORKS}}
 BENCHMARKS = {"times_ours": {"a": 2.0}, "median_cpu_seconds": {"a": 2.0, "ours": [1.0]}, "worst_gap": 0.1}
 BENCHMARKS |= {"stages": {"x": {"seconds": 1.0}}, "erase_seconds": [1.0], "epoch_seconds": [2.0], "ratio": 0.1}
 

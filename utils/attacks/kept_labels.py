@@ -28,16 +28,18 @@ def run(subject):
     """Scores of a linear probe of each stage, and of an un-pooled one of the deepest, after a training on kept labels.
 
     Args: subject: `utils.probes.attack.Subject`
-    Returns: {"linear layer4", "unpooled layer3", …: (M,) scores, or None}; {} without a kept head
+    Returns: {"linear layer4", "unpooled layer3", …: (M,) scores, or None}; {} without a kept head or two images, or if
+        the training diverges
     """
     setup = subject.setup
     kept = [name for name in get_heads(subject.model).attributes if name not in (setup.target, *setup.forgotten)]
-    if not kept:
+    rows = np.random.default_rng([setup.seed, 5]).permutation(setup.data.rows("train"))[: IMAGES[setup.level.name]]
+    if not kept or len(rows) < 2:
         return {}
-    rows = setup.data.rows("train")
-    rows = np.random.default_rng([setup.seed, 5]).permutation(rows)[: IMAGES[setup.level.name]]
-    tuned = train_on(subject.model, setup.data, rows, kept, device=setup.device, seed=setup.seed)
-    tuned = read_anew(subject, tuned, maps=True)
+    model = train_on(subject.model, setup.data, rows, kept, device=setup.device, seed=setup.seed)
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        return {}
+    tuned = read_anew(subject, model, maps=True)
     scores = {f"linear {stage}": found for stage, found in LINEAR.run(tuned).items()}
     deepest = list(tuned.train.maps)[-UNPOOLED_STAGES:]
     parts = {
@@ -77,4 +79,4 @@ def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=
         F.binary_cross_entropy_with_logits(logits, labels[:, columns]).backward()
         optimizer.step()
         scheduler.step()
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # the images' own order

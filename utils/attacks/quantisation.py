@@ -47,4 +47,4 @@ def quantised(model, bits):
             largest = layer.weight.abs().flatten(1).amax(1).view(-1, *[1] * (layer.weight.ndim - 1))
             step = largest.clamp(min=torch.finfo(largest.dtype).tiny * most) / most
             layer.weight.copy_((layer.weight / step).round() * step)
-    return model
+    return model.to(memory_format=torch.channels_last)  # the images' own order

@@ -31,6 +31,7 @@ from utils.training.recipe import resolve_amp
 
 DEPTHS = ("activations", "weights")
 BATCH_SIZE = 64  # images among which the targets are shared out
+REDRAW_IMAGES = 2048  # different ones that low layers learn from, as they come
 RIDGE = 0.15  # of every site at strength 1, chosen on validation images (docs/ERASURE.md)
 
 
@@ -91,10 +92,11 @@ def _erase(model, data, targets, settings, rows, device, progress):
     edited = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
     try:
         with torch.no_grad(), exact_float32():
-            sites = _edit_network(edited, data, sample, targets, settings, device, progress)
+            sites, logits = _edit_network(edited, data, sample, targets, settings, device, progress)
             if settings.depth == "weights":
-                _redraw(edited, data, sample, targets, settings, device, progress)
-                sites = _edit_network(edited, data, sample, targets, settings, device, progress, again=True)
+                natural = choose_images(rows, labels, REDRAW_IMAGES, BATCH_SIZE, 0.0, settings.seed)
+                _redraw(edited, data, natural, targets, settings, device, progress)
+                sites, _ = _edit_network(edited, data, sample, targets, settings, device, progress, logits)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
     except torch.linalg.LinAlgError as error:
@@ -108,8 +110,11 @@ def _erase(model, data, targets, settings, rows, device, progress):
     return {"images": len(sample.rows), "sites": sites, "targets": targets}
 
 
-def _edit_network(model, data, sample, targets, settings, device, progress, again=False):
-    """The three steps, in place; returns the names of the convolutions edited."""
+def _edit_network(model, data, sample, targets, settings, device, progress, logits=None):
+    """Steps 1 to 3, in place; returns the names of the convolutions edited, and the logits before.
+
+    Args: logits: (N, K) that the kept heads are fitted to; None: those before
+    """
     runner = Runner(model, find_sites(model), resolve_amp(settings.amp, device))
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     reference = record_activations(runner, data, sample, device)
@@ -118,12 +123,12 @@ def _edit_network(model, data, sample, targets, settings, device, progress, agai
     shift = make_conditional_shift(sample, reference.logits[:, kept])
     names = reference.before_last_stage()
     curvatures = output_curvature(runner, reference, names, kept, settings.curvature_images, settings.seed)
-    if not again:
+    if logits is None:
         _warn_of_few_images(runner, reference, shift)
     features = _edit_sites(runner, reference, shift, curvatures, settings, progress)
-    refit_heads(model, features, reference.logits, shift.weights, kept)
+    refit_heads(model, features, reference.logits if logits is None else logits, shift.weights, kept)
     answer_base_rate(model, targets, sample.base_rates)
-    return [site.conv for site in runner.sites]
+    return [site.conv for site in runner.sites], reference.logits
 
 
 def _redraw(model, data, sample, targets, settings, device, progress):

@@ -24,7 +24,7 @@ from utils.network.modes import keeping_modes
 
 OLD_SHARE = 0.4  # of a mixed weight
 LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
-LEARNING_RATE, BATCH = 1e-3, 64
+LEARNING_RATE, BATCH, LOGITS = 1e-3, 64, 1.0
 NORM_IMAGES = 512  # whose statistics batch norms take afterwards
 _DRAW = 8  # added to the seed of the random weights
 
@@ -194,7 +194,7 @@ def _train(observed, parameters, data, sample, kept, goals, passes, device, amp,
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
             values, answers = observed(images)
         differences = [value.float() - goal[places] for value, goal in zip(values, maps, strict=True)]
-        differences.append(answers[:, kept].float() - logits[places])
+        differences.append(LOGITS**0.5 * (answers[:, kept].float() - logits[places]))
         loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=True))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,8 +1,27 @@
 """Pictures of an audit: numbers with their intervals go in, one PNG comes out, nothing is computed here."""
 
+import math
+
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from utils.report.style import FORGOTTEN, GREY, INK, KEPT, legend_below, network_styles, number, picture, readable
+from utils.report.style import (
+    FORGOTTEN,
+    GREY,
+    INK,
+    KEPT,
+    legend_below,
+    network_styles,
+    number,
+    picture,
+    plain,
+    readable,
+)
+
+WHOLE = "whole network"  # the column of attacks that are not about one stage
+GAPS = LinearSegmentedColormap.from_list("gaps", [KEPT, "white", FORGOTTEN]).with_extremes(bad="#efefef")
+LARGEST_GAP = 0.1  # of AUC, at which the colours end: the same in every picture
 
 CHANGES = {  # read-out: (caption, factor from fractions to the unit shown)
     "auc": ("AUC, change", 1.0),
@@ -31,36 +50,51 @@ def draw_roc(path, curves, title=""):
         legend_below(figure, *panel.get_legend_handles_labels(), columns=2)
 
 
-def draw_probe_stages(path, probes, caption="", title="", *, limits=None):
-    """AUC of a probe for the forgotten attribute at each stage of each network, with intervals.
+def draw_attacks(path, gaps, title=""):
+    """What attacks find beyond the reference: a row an attack, a column a stage, a panel a network.
 
     Args:
-        probes: {network: {stage: (auc, low, high)}}, any of them None where undefined
-        caption: a line under the picture, e.g. what the limit is
-        limits: {stage: AUC up to which the stage counts as erased}, drawn as a short line
+        gaps: {network: {(row, column): (difference of AUCs or None where undefined, whether it is clear)}}; clear ones
+            have a frame. The last network's rows are drawn, columns in the order in which they come first
     """
-    styles, limits = network_styles(probes), limits or {}
-    stages = list(dict.fromkeys(stage for by_stage in probes.values() for stage in by_stage))
-    with picture(path, max(6.4, 2.0 + 1.3 * len(stages)), 4.8, title) as figure:
-        panel = figure.subplots()
-        for i, (name, by_stage) in enumerate(probes.items()):
-            shift = (i - (len(probes) - 1) / 2) * min(0.14, 0.7 / max(1, len(probes)))  # side by side, not on top
-            colour, _, marker = styles[name]
-            xs = [x + shift for x in range(len(stages))]
-            triples = [by_stage.get(stage, UNDEFINED) for stage in stages]
-            values, lows, highs = ([number(triple[i]) for triple in triples] for i in range(3))
-            panel.vlines(xs, lows, highs, color=colour, linewidth=1.6)
-            panel.plot(xs, values, marker=marker, markersize=5.5, linestyle="", color=colour, label=name)
-        for x in (x for x, stage in enumerate(stages) if limits.get(stage) is not None):
-            panel.hlines(limits[stages[x]], x - 0.42, x + 0.42, color=KEPT, linewidth=1.2, linestyle=(0, (4, 2)))
-        panel.axhline(0.5, color=GREY, linewidth=1.0, linestyle=":")
-        panel.text(len(stages) - 0.42, 0.5, "chance", color=GREY, fontsize=8, ha="right", va="bottom")
-        panel.set(xlim=(-0.5, len(stages) - 0.4), ylabel="probe AUC")
-        panel.set_xticks(range(len(stages)), stages)
-        panel.grid(axis="x", visible=False)
-        if caption:
-            panel.set_xlabel(caption, fontsize=8.5, labelpad=8)
-        legend_below(figure, *panel.get_legend_handles_labels())
+    *_, last = gaps.values()
+    rows = list(dict.fromkeys(row for row, _ in last))
+    columns = sorted(dict.fromkeys(column for _, column in last), key=lambda column: column == WHOLE)
+    labels = [plain(column, 20).replace(WHOLE, "whole\nnetwork") for column in columns]
+    tilt = {"rotation": 30, "ha": "right"} if any(len(column) > 9 for column in columns if column != WHOLE) else {}
+    width = 2.4 + (0.2 + 0.62 * len(columns)) * len(gaps)
+    with picture(path, width, 1.9 + 0.27 * len(rows), title) as figure:
+        panels = figure.subplots(1, len(gaps), sharey=True, squeeze=False)[0]
+        for panel, (name, cells) in zip(panels, gaps.items(), strict=True):
+            image = _draw_cells(panel, cells, rows, columns)
+            panel.set_title(plain(name), fontweight="bold")
+            panel.set_xticks(range(len(columns)), labels, **tilt)
+        panels[0].set_yticks(range(len(rows)), [plain(row) for row in rows])
+        ticks = [-LARGEST_GAP, -LARGEST_GAP / 2, 0, LARGEST_GAP / 2, LARGEST_GAP]
+        how = {"orientation": "horizontal", "shrink": 0.5, "aspect": 40, "extend": "both", "ticks": ticks}
+        bar = figure.colorbar(image, ax=panels, format="{x:+.2f}", **how)
+        bar.set_label("orange: finds more than in the reference; blue: less; framed: more, beyond chance")
+        bar.outline.set_visible(False)
+
+
+def _draw_cells(panel, cells, rows, columns):
+    """One panel of `draw_attacks`; returns its image."""
+    figures = {place: number(value) for place, (value, _) in cells.items()}
+    values = [[figures.get((row, column), math.nan) for column in columns] for row in rows]
+    image = panel.imshow(values, cmap=GAPS, vmin=-LARGEST_GAP, vmax=LARGEST_GAP, aspect="auto")
+    for (row, column), value in figures.items():
+        if row not in rows or column not in columns:
+            continue
+        x, y = columns.index(column), rows.index(row)
+        words = "–" if math.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1).replace("-", "−")
+        colour = "white" if abs(value) > 0.8 * LARGEST_GAP else INK
+        panel.text(x, y, words, ha="center", va="center", fontsize=8, color=colour)
+        if cells[row, column][1]:
+            panel.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fill=False, edgecolor=INK, linewidth=1.6))
+    panel.grid(visible=False)
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+    return image
 
 
 def draw_relearning(path, head_only, fine_tuned, title=""):

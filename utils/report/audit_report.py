@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
-from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE, NEXT_STEPS, Verdict
+from utils.audit.verdict import ALLOWED_LOSS, Verdict
 from utils.common import distributed, run
 from utils.common.paths import targets_name, write_atomically
-from utils.report.audit_figures import draw_kept_changes, draw_probe_stages, draw_relearning, draw_roc
-from utils.report.tables import format_figure
+from utils.report.audit_figures import WHOLE, draw_attacks, draw_kept_changes, draw_relearning, draw_roc
+from utils.report.style import readable
+from utils.report.tables import format_figure, format_gap, found_in, worst_change, worst_places
 
 NAMES = {"random": "random initialisation", "drop_head": "drop the head"}
 FIGURE = ("value", "interval", "n", "n_positive")  # of a figure, what a results line keeps
+IN_SHORT = ("value", "interval", "p", "information")  # the same of an attack's, five digits of each
+RATES = {"tpr_at_1_percent": "1 %", "tpr_at_0.1_percent": "0.1 %"}  # of membership
 
 
 @distributed.by_first
@@ -25,28 +28,42 @@ def write_audit(folder, result):
 
 
 def _draw_audit(folder, result):
-    """ROC, probes by stage, relearning curves and, if heads were kept, their changes, as audit_<target>_….png."""
+    """ROC, gaps of the attacks, relearning curves and, if heads were kept, their changes, as audit_<target>_….png."""
     target, networks = result["target"], {NAMES.get(name, name): record for name, record in result["nets"].items()}
     stem = str(Path(folder) / f"audit_{targets_name([target])}")
-    heads = {name: record["shipped"] for name, record in networks.items() if record["shipped"]["roc"]}
+    networks.pop(NAMES["drop_head"], None)  # its features are the original's, its head a constant: curves on curves
+    asked = {name: record for name, record in networks.items() if name != NAMES["random"]}
+    heads = {name: record["shipped"] for name, record in asked.items() if record["shipped"]["roc"]}
     curves = {name: (head["roc"]["fpr"], head["roc"]["tpr"], head["value"]) for name, head in heads.items()}
     draw_roc(f"{stem}_roc.png", curves, f"{target}: the shipped head")
-    probes = {name: _triples(record["attacks"]["linear"]) for name, record in networks.items()}
-    oracle = probes.get("oracle", {})
-    limits = {stage: value + GAP_TOLERANCE for stage, (value, *_) in oracle.items() if value is not None}
-    caption = "dashed: the oracle's probe + 0.02" if limits else "no oracle: no limit drawn"
-    draw_probe_stages(f"{stem}_probes.png", probes, caption, f"{target}: linear probe by stage", limits=limits)
+    reference = networks["unlearned"]["gaps"]["reference"]
+    if reference:
+        panels = [name for name in ("original", "unlearned") if name in networks]
+        cells = {name: _cells(networks[name], result["stages"]) for name in panels}
+        title = f"{target}: AUC of each attack, less the same on the {NAMES.get(reference, reference)}"
+        draw_attacks(f"{stem}_attacks.png", cells, title)
     head, tuned = ({name: _points(record, kind) for name, record in networks.items()} for kind in ("head", "whole_net"))
     tuned = {name: points for name, points in tuned.items() if points}
     draw_relearning(f"{stem}_relearning.png", head, tuned, f"{target}: relearning")
     kept = networks["unlearned"]["kept_changes"]["heads"]
     if kept:
-        changes = {name: _triples(change) for name, change in kept.items()}
+        changes = {name: {key: _triple(figure) for key, figure in change.items()} for name, change in kept.items()}
         draw_kept_changes(f"{stem}_kept.png", changes, ALLOWED_LOSS, "Kept heads: change")
 
 
-def _triples(figures):
-    return {name: _triple(figure) for name, figure in figures.items()}
+def _cells(record, stages):
+    """{(row, column): (gap, whether it is clear)} for `draw_attacks`.
+
+    "kept_labels" at "linear layer4" is a cell of row "kept labels: linear" in column "layer4"; a place that names no
+    stage is one of the whole network.
+    """
+    clear, cells, gaps = found_in(record), {}, record["gaps"]["attacks"]
+    for attack, place in ((attack, place) for attack, places in gaps.items() for place in places):
+        kind, _, stage = place.rpartition(" ")
+        kind, stage = (kind, stage) if stage in stages else (place, WHOLE)
+        row = f"{readable(attack)}: {readable(kind)}" if kind else readable(attack)
+        cells[row, stage] = gaps[attack][place]["value"], (attack, place) in clear
+    return cells
 
 
 def _triple(figure):
@@ -58,27 +75,78 @@ def _points(record, kind):
 
 
 def summary(result):
-    """The audit as aligned text: a row a network, then the kept labels alone, the remarks and the verdict.
+    """The audit as aligned text: a row an attack, where it finds most; kept heads, membership, remarks, the verdict.
 
     Args: result: as `utils.audit.audit.audit` returns it
     """
-    stages, counts = result["stages"], result["n"]
-    columns = ["network", "head AUC", *(f"linear {stage}" for stage in stages), "membership"]
+    counts, networks = result["n"], result["nets"]
+    reference = networks["unlearned"]["gaps"]["reference"]
+    names = [name for name in dict.fromkeys(("original", "unlearned", reference)) if name in networks]
+    shown = [NAMES.get(name, name) for name in names]
+    against = f"unlearned - {NAMES.get(reference, reference)}" if reference else "gap"
     lines = [
-        f"audit of {result['target']}: {counts['test']:,} test images, {counts['test_positive']:,} with the attribute",
-        run.table([_row(name, record, stages) for name, record in result["nets"].items()], columns),
+        f"audit of {result['target']}: {counts['test']:,} test images, {counts['test_positive']:,} with the attribute; "
+        "AUC of each attack where it finds most",
+        run.table(
+            [_head_row(networks, names), *_attack_rows(networks, names)],
+            ["attack", "at", *shown, against, "p", "information", "finds more at"],
+        ),
+        *_kept_lines(networks["unlearned"]["kept_changes"]),
+        *_membership_lines({name: networks[name]["membership"] for name in names}),
         f"from the true kept labels alone: AUC {format_figure(result['kept_labels']['value'])}",
         *(f"note: {remark}" for remark in result["notes"]),
         f"verdict: {Verdict(**result['verdict'])}",
-        f"next: {NEXT_STEPS[result['verdict']['word']]}",
     ]
     return "\n".join(lines)
 
 
-def _row(name, record, stages):
-    head = format_figure(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
-    figures = [*(record["attacks"]["linear"].get(stage) for stage in stages), record["membership"]]
-    return [NAMES.get(name, name), head, *(format_figure(figure and figure["value"]) for figure in figures)]
+def _head_row(networks, names):
+    heads = [networks[name]["shipped"] for name in names]
+    figures = [format_figure(head["value"]) if head["has_head"] else "no head" for head in heads]
+    return ["its own head", "", *figures, "", "", "", ""]
+
+
+def _attack_rows(networks, names):
+    record, rows = networks["unlearned"], []
+    found = [attack for attack, _ in found_in(record)]
+    for attack, place in worst_places(record).items():
+        gaps = record["gaps"]["attacks"].get(attack, {})
+        gap = gaps.get(place) or {"value": None, "p": None, "information": None}
+        figures = [networks[name]["attacks"].get(attack, {}).get(place) for name in names]
+        row = [attack, place, *(format_figure(figure and figure["value"]) for figure in figures)]
+        places = f"{found.count(attack)} of {len(gaps)} places" if gaps else "-"
+        rows.append([*row, format_gap(gap), _p_value(gap["p"]), _signed(gap["information"]), places])
+    return rows
+
+
+def _p_value(p):
+    return "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _signed(value):
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _kept_lines(changes):
+    """A line on the kept heads that lost most since the original, or since what stands in for it."""
+    worst = [worst_change(changes["heads"], measure) for measure in ("accuracy", "auc")]
+    if None in worst:
+        return []
+    (points, head), (auc, other) = worst
+    text = f"{100 * points:+.1f} points of accuracy ({readable(head)}), {auc:+.3f} of AUC ({readable(other)})"
+    return [f"kept heads, worst change since the {changes['since']}: {text}"]
+
+
+def _membership_lines(attacks):
+    """A line on membership, AUC of each network that has the head; true-positive rates of the last one."""
+    known = {name: figure for name, figure in attacks.items() if figure and figure["value"] is not None}
+    if not known:
+        return []
+    figures = ", ".join(f"{NAMES.get(name, name)} {format_figure(figure['value'])}" for name, figure in known.items())
+    last = list(known)[-1]
+    rates = [f"{known[last][key]:.1%} at {most}" for key, most in RATES.items() if known[last].get(key) is not None]
+    text = f"; {NAMES.get(last, last)}: true-positive rate {', '.join(rates)} false positives" if rates else ""
+    return [f"membership of its labels, AUC: {figures}{text}"]
 
 
 def results_line(results):
@@ -94,7 +162,7 @@ def results_line(results):
     sides = {name: {"before": before[name], "after": after[name]} for name in after if name in before}
     return {
         "heads": {name: {side: _plain(figures) for side, figures in pair.items()} for name, pair in sides.items()},
-        "verdict": {target: result["verdict"] for target, result in results.items()},
+        "verdict": {target: _short_verdict(result["verdict"]) for target, result in results.items()},
         "audit": {target: main_figures(result) for target, result in results.items()},
     }
 
@@ -103,31 +171,56 @@ def _plain(figures):
     return {name: value for name, value in figures.items() if name != "intervals"}
 
 
+def _short_verdict(verdict):
+    """A verdict that names the attacks that found the target, whose figures stand among the gaps."""
+    numbers = dict(verdict["numbers"])
+    if "found" in numbers:
+        numbers["found"] = [f"{pair['attack']} at {pair['place']}" for pair in numbers["found"]]
+    return verdict | {"numbers": numbers}
+
+
 def main_figures(result):
-    """The main figures of an audit: per network the head's AUC, probes, attack and curves, with intervals.
+    """The main figures of an audit: per network the head's AUC, attacks, membership, curves and the verdict's word.
 
     Args: result: as `utils.audit.audit.audit` returns it
-    Returns: {"level", "n", "kept_labels", "nets": {name: figures}}, JSON-ready
+    Returns: {"level", "n", "kept_labels", "nets": {name: figures}}, JSON-ready; so that a line stays short, figures of
+        attacks have five digits, and intervals and gaps are the unlearned network's
     """
-    networks = {
-        name: {
+    networks = {}
+    for name, record in result["nets"].items():
+        networks[name] = {
             "head_auc": _figure(record["shipped"]),
-            "attacks": {
-                attack: {place: _figure(figure) for place, figure in places.items()}
-                for attack, places in record["attacks"].items()
-            },
-            "membership": _figure(record["membership"]),
+            "attacks": _in_short(record["attacks"], IN_SHORT if name == "unlearned" else IN_SHORT[:1]),
+            "membership": _figure(record["membership"], *RATES),
             "relearning": {kind: _curve(part) for kind, part in record["relearning"].items()},
             "kept_changes": record["kept_changes"]["heads"],
+            "verdict": record["verdict"]["word"],
         }
-        for name, record in result["nets"].items()
-    }
+    gaps = result["nets"]["unlearned"]["gaps"]
+    networks["unlearned"]["gaps"] = {"reference": gaps["reference"], "attacks": _in_short(gaps["attacks"])}
     about = {"level": result["level"]["name"], "n": result["n"], "kept_labels": _figure(result["kept_labels"])}
     return {**about, "nets": networks}
 
 
-def _figure(figure):
-    return figure and {key: figure[key] for key in FIGURE}
+def _in_short(attacks, keys=IN_SHORT):
+    """{attack: {place: figure}} with some keys of a figure: their numbers of images are those of the audit."""
+    return {
+        attack: {
+            place: {key: _rounded(figure[key]) for key in keys if key in figure} for place, figure in places.items()
+        }
+        for attack, places in attacks.items()
+    }
+
+
+def _rounded(value):
+    """A number or a list of numbers with five digits; None stays."""
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return value if value is None else float(f"{value:.5g}")
+
+
+def _figure(figure, *more):
+    return figure and {key: figure[key] for key in (*FIGURE, *more) if key in figure}
 
 
 def _curve(part):

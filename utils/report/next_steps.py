@@ -2,6 +2,7 @@
 
 import shlex
 
+from utils.audit.verdict import NEXT_STEPS, Verdict
 from utils.common.interrupts import start_word
 from utils.common.paths import SCRIPT
 
@@ -46,3 +47,28 @@ def after_unlearning(folder, flags):
         "unlearning", flags, "--audit", "quick", names=["target_class", "method", "strength", "depth", "graph"]
     )
     return f"look at {folder}\nnext: attack what the features still hold: {again}"
+
+
+def after_audit(folder, verdicts, flags=None):
+    """What comes after an audit: where its pictures are, the verdict on each target, and what to do about each word.
+
+    Args: folder: of the pictures; verdicts: {target: verdict}; flags: {flag: value} of step 3, for a command that goes
+        on from it; without them words alone
+    """
+    said = [f"verdict on {target}: {Verdict(**verdict)}" for target, verdict in verdicts.items()]
+    for word in dict.fromkeys(verdict["word"] for verdict in verdicts.values()):
+        words = _after_verdict(word, flags) if flags else None
+        again = command("unlearning", flags, *words, names=["target_class"]) if words else ""
+        said.append(f"next: {NEXT_STEPS[word]}{again and ': '}{again}")
+    return "\n".join([f"look at {folder}", *said])
+
+
+def _after_verdict(word, flags):
+    """Flags of step 3 that go on from a verdict; None where none of them would change it."""
+    erased = flags.get("method") == "erase"
+    if word == "ERASED":
+        again = ["--method", "erase"] if erased else []
+        return [*again, "--evaluate_only", "--audit", "full"] if flags.get("audit") == "quick" else None
+    if word not in ("SILENCED", "NOT FORGOTTEN", "INVERTED", "DAMAGED") or flags.get("strength") == "auto":
+        return None
+    return ["--method", "erase", *(["--strength", "auto"] if erased else []), "--audit", "quick"]

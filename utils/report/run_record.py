@@ -2,7 +2,6 @@
 
 import os
 
-from utils.audit.verdict import Verdict
 from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError, warn
@@ -12,7 +11,7 @@ from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 from utils.network.tensor_files import sha256_of
 from utils.report.figures import draw_before_after
-from utils.report.next_steps import after_unlearning
+from utils.report.next_steps import after_audit, after_unlearning
 from utils.report.tables import before_after_table, forgetting_sentence
 
 
@@ -229,7 +228,7 @@ def warn_of_base_rates(before, network):
 
 @distributed.by_first
 def report_unlearning(line, folder, results, flags):
-    """Append the line of a run to the results, draw before against after, print both in words, a verdict last.
+    """Append the line of a run to the results, draw before against after, print both in words, what to do next last.
 
     Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines; flags: {flag: value}
     """
@@ -243,8 +242,4 @@ def report_unlearning(line, folder, results, flags):
     finally:  # the figures are told even where they cannot be kept
         print(before_after_table(heads, forgotten))
         print(*(forgetting_sentence(target, **heads[target], audited=bool(verdicts)) for target in forgotten), sep="\n")
-    if verdicts:
-        print(f"look at {folder}")
-        print(*(f"verdict on {target}: {Verdict(**verdict)}" for target, verdict in verdicts.items()), sep="\n")
-    else:
-        print(after_unlearning(folder, flags))
+    print(after_audit(folder, verdicts, flags) if verdicts else after_unlearning(folder, flags))

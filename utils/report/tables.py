@@ -1,4 +1,4 @@
-"""Figures of a network's heads as aligned text, and the sentence on a head that was to be forgotten."""
+"""Figures of a network's heads as aligned text, what of an audit goes into tables, and the sentence on a head."""
 
 import math
 
@@ -17,6 +17,44 @@ MEASURES = {
 def format_figure(value):
     """A figure with three digits, "-" where it is undefined (None)."""
     return "-" if value is None else f"{value:.3f}"
+
+
+def format_gap(gap):
+    """A difference of AUCs {"value", "interval"}, signed, with its interval; "-" where it is undefined."""
+    if gap["value"] is None:
+        return "-"
+    interval = gap.get("interval")
+    return f"{gap['value']:+.3f}" + (f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else "")
+
+
+def found_in(record):
+    """[(attack, place)] of the attacks that found the target in a network of an audit, beyond chance.
+
+    Args: record: of one network, as `utils.audit.audit.audit` returns it
+    """
+    return [(pair["attack"], pair["place"]) for pair in record["verdict"]["numbers"].get("found", ())]
+
+
+def worst_places(record):
+    """{attack: place} where each attack finds most beyond the reference, of the places that are clear if there are any.
+
+    Args: record: of one network, as `utils.audit.audit.audit` returns it; without a reference the highest AUC counts
+    """
+    found, worst = found_in(record), {}
+    for attack, places in (record["gaps"]["attacks"] or record["attacks"]).items():
+        known = {place: figure["value"] for place, figure in places.items() if figure["value"] is not None}
+        clear = {place: value for place, value in known.items() if (attack, place) in found} or known
+        worst |= {attack: max(clear, key=clear.get)} if clear else {}
+    return worst
+
+
+def worst_change(changes, measure):
+    """(change, head) of the kept head that lost most of a measure; None where none has it.
+
+    Args: changes: {head: {measure: figure}}; measure: "accuracy" or "auc"
+    """
+    known = [(change[measure]["value"], head) for head, change in changes.items()]
+    return min((pair for pair in known if pair[0] is not None), default=None)
 
 
 def mean_auc(figures):
