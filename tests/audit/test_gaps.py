@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from utils.audit.gaps import attack_gaps, holm, information, telling
+from utils.audit.gaps import attack_gaps, holm, information, significant_gaps
 from utils.evaluation.placements import place
 
 
@@ -54,7 +54,7 @@ def test_what_tells_is_clear_of_chance_and_above_the_tolerance_in_the_order_of_t
         return {"value": value, "p": p}
 
     gaps = {"b": {"x": gap(0.05, 1e-5), "y": gap(0.01, 1e-5)}, "a": {"x": gap(0.05, 0.02), "y": gap(0.2, 1e-9)}}
-    assert telling(gaps, 0.02) == [("b", "x"), ("a", "x"), ("a", "y")]
+    assert significant_gaps(gaps, 0.02) == [("b", "x"), ("a", "x"), ("a", "y")]
     gaps["a"]["x"]["p"] = 0.03
-    assert telling(gaps, 0.02) == [("b", "x"), ("a", "y")]
-    assert telling({}, 0.02) == []
+    assert significant_gaps(gaps, 0.02) == [("b", "x"), ("a", "y")]
+    assert significant_gaps({}, 0.02) == []

@@ -1,4 +1,4 @@
-"""All attacks by name, in the order in which the verdict asks them; a user's own are added with `register`."""
+"""All attacks by name, in the order of the verdict; a user's own are added with `register`."""
 
 from utils.attacks.kept_labels import KEPT_LABELS
 from utils.attacks.quantisation import QUANTISATION

@@ -62,7 +62,7 @@ def holm(p_values, level=LEVEL):
     return rejected
 
 
-def telling(gaps, tolerance):
+def significant_gaps(gaps, tolerance):
     """[(attack, place)] of `attack_gaps`, in its order, whose gap is above `tolerance` and beyond chance above 0."""
     pairs = [(attack, place) for attack, places in gaps.items() for place in places]
     rejected = holm([gaps[attack][place]["p"] for attack, place in pairs])

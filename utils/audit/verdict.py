@@ -7,7 +7,7 @@ to tell on which side of a threshold a figure is, the word is UNDECIDED: 29 posi
 
 from dataclasses import dataclass, field
 
-from utils.audit.gaps import telling
+from utils.audit.gaps import significant_gaps
 
 AUC_TOLERANCE = 0.05  # |AUC - 0.5| up to which a head is at chance
 GAP_TOLERANCE = 0.02  # AUC of an attack above the reference's
@@ -112,7 +112,7 @@ def knows_target(auc, gaps):
     Args: auc: figure of its head; gaps: as `utils.audit.gaps.attack_gaps`, of the attacks that decide
     """
     ranks = auc["value"] is None or above(auc, 0.5 + AUC_TOLERANCE) is not False or auc["value"] < 0.5 - AUC_TOLERANCE
-    return ranks or bool(telling(gaps, GAP_TOLERANCE))
+    return ranks or bool(significant_gaps(gaps, GAP_TOLERANCE))
 
 
 def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True):
@@ -122,7 +122,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         target: name of the attribute
         auc: figure of the shipped head; a network without the head counts as 0.5, [0.5, 0.5]
         rates: as `head_rates`
-        attacks: {attack: {place: figure}}, AUC, in the order in which they are asked
+        attacks: {attack: {place: figure}}, AUC, in the verdict's order
         gaps: {attack: {place: gap}} of those that decide, as `utils.audit.gaps.attack_gaps`; {} if there is nothing to
             compare with
         other_gaps: the same of others; they never decide, but an ERASED names those that found something
@@ -134,7 +134,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
     losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
     head = "" if auc["value"] is None else f"head AUC {_shown(auc)}"
     lost = f"; also lost: {_list_losses(losses)}" if losses else ""
-    found, qualifier = telling(gaps, GAP_TOLERANCE), []
+    found, qualifier = significant_gaps(gaps, GAP_TOLERANCE), []
     if auc["value"] is None:
         word, reason = "UNDECIDED", "the test images lack a class of the target, so its head has no AUC"
     elif ruined:  # a broken network has not forgotten
@@ -214,7 +214,7 @@ def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses):
         return "UNDECIDED", f"{head}; {attack} at {place} {gap['value']:+.3f} {_interval(gap)}: too wide to tell"
     if losses:
         return "DAMAGED", f"forgotten ({head}), but lost: {_list_losses(losses)}"
-    beside = telling(other_gaps, GAP_TOLERANCE)
+    beside = significant_gaps(other_gaps, GAP_TOLERANCE)
     others = ", ".join(f"{name} at {where} {other_gaps[name][where]['value']:+.3f}" for name, where in beside)
     reason = (
         f"{head}; of {len(gaps)} attacks at {len(pairs)} places the highest is {against}; no kept head lost more than "

@@ -29,7 +29,7 @@ class Attack:
     costly: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Subject:
     """One network under attack.
 
