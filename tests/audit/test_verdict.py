@@ -160,6 +160,12 @@ def test_the_first_attack_in_order_that_tells_names_the_word_where_it_finds_most
     ]
 
 
+def test_what_an_untrained_network_tells_as_well_stands_in_the_reason():
+    verdict = decide(**readouts(gap=0.05, untrained={"linear": {"layer4": figure(0.93)}}))
+    assert "against the oracle's (untrained: 0.930)" in verdict.reason
+    assert "untrained" not in decide(**readouts(gap=0.05, untrained={"mlp": {"layer4": figure(0.93)}})).reason
+
+
 def test_a_gap_that_is_clear_alone_is_not_among_forty():
     gap = 0.03, 0.03  # p = 0.025 but for rounding
     assert decide(**several(linear=(0.03, 0.0299))).word == "SILENCED"

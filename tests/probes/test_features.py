@@ -89,6 +89,16 @@ def test_hooks_and_flags_are_restored_after_an_error():
     assert network.training and not any(module._forward_hooks for module in network.modules())
 
 
+def test_a_relu_in_place_behind_a_stage_changes_neither_means_nor_maps():
+    network, data = plain_net(), PlainFaces(n=60, train=30, noise=1.0)  # some channels are below 0
+    stages = {"stages": ("stem",), "maps": True}
+    plain = extract_features(network, data, data.rows("test"), **stages)
+    network.top = torch.nn.Sequential(torch.nn.ReLU(inplace=True), network.top)
+    found = extract_features(network, data, data.rows("test"), **stages)
+    assert np.array_equal(found.stages["stem"], plain.stages["stem"]) and found.stages["stem"].min() < 0
+    assert torch.equal(found.maps["stem"], plain.maps["stem"])
+
+
 def test_batch_norm_statistics_are_not_touched():
     network = build_model("resnet18", NAMES).train()
     data = PlainFaces(6, 3)

@@ -47,6 +47,7 @@ def compare_network(name, readouts, kept, setup):
         reference=record["gaps"]["reference"],
         kept=changes,
         known=original is None or _knows_target(original, readouts, setup),
+        untrained=_untrained(readouts),
     )
     record["verdict"] = asdict(verdict)
 
@@ -70,6 +71,11 @@ def split_by_decision(gaps):
     """Gaps of the attacks that decide, and of the others: two {attack: {place: gap}}."""
     deciding = {attack: places for attack, places in gaps.items() if ATTACKS[attack].decides}
     return deciding, {attack: places for attack, places in gaps.items() if attack not in deciding}
+
+
+def _untrained(readouts):
+    """Figures of the attacks on an untrained network beside an oracle; None if there are not both."""
+    return readouts["random"].record["attacks"] if {"oracle", "random"} <= set(readouts) else None
 
 
 def _knows_target(original, readouts, setup):

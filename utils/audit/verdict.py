@@ -115,7 +115,7 @@ def knows_target(auc, gaps):
     return ranks or bool(significant_gaps(gaps, GAP_TOLERANCE))
 
 
-def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True):
+def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None):
     """The verdict on one forgotten attribute, from figures {"value", "interval": [low, high]}.
 
     Args:
@@ -129,6 +129,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         reference: "oracle", "random" or None, whose figures the gaps are against
         kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
         known: whether the original knew the target, see `knows_target`
+        untrained: {attack: {place: figure}} of an untrained network beside an oracle, for the reason only
     Returns: Verdict
     """
     losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
@@ -150,7 +151,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         word, reason = _head_above_chance(rates, head, attacks)
         reason += lost
     elif found:
-        word, reason, name = _silenced(head, found, attacks, gaps, reference)
+        word, reason, name = _silenced(head, found, attacks, gaps, reference, untrained or {})
         qualifier, reason = [name], reason + lost
     else:
         word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses)
@@ -188,14 +189,17 @@ def _is_silenced(rate):
     return None if answers is None else not answers
 
 
-def _silenced(head, found, attacks, gaps, reference):
+def _silenced(head, found, attacks, gaps, reference, untrained):
     """(word, reason, qualifier) of a head at chance where attacks tell: the first one counts, where it finds most."""
     attack = found[0][0]
     place = max((place for name, place in found if name == attack), key=lambda place: gaps[attack][place]["value"])
     gap = gaps[attack][place]
     others = list(dict.fromkeys(name for name, _ in found if name != attack))
     text = f"{head}, but {attack} at {place} {_shown(attacks[attack][place])}, {gap['value']:+.3f} {_interval(gap)} "
-    text += f"against the {reference}'s" + (f"; so do {', '.join(others)}" if others else "")
+    text += f"against the {reference}'s"
+    fresh = untrained.get(attack, {}).get(place, {}).get("value")
+    text += "" if fresh is None else f" (untrained: {fresh:.3f})"
+    text += f"; so do {', '.join(others)}" if others else ""
     return "SILENCED", text, f"{attack} at {place}, {gap['value']:+.3f}"
 
 

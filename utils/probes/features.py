@@ -133,7 +133,11 @@ def extract_features(
     kept_maps = {name: [] for name in modules if maps and name != LAST}
 
     def keep(name):
-        return lambda module, inputs, output: latest.__setitem__(name, inputs[0] if name == LAST else output)
+        def hook(module, inputs, output):  # at once: a ReLU behind the stage may work in place
+            values = inputs[0] if name == LAST else output
+            latest[name] = _pooled(values), _small_map(values) if name in kept_maps else []
+
+        return hook
 
     mine = distributed.share_out(rows, batch_size)
     total, disable = math.ceil(len(mine) / batch_size), None if progress and distributed.is_main() else True
@@ -142,9 +146,9 @@ def extract_features(
         for images, _ in tqdm(batches, total=total, desc=label, leave=False, disable=disable):
             logits.append(model(images).float())
             for name in seen:
-                seen[name].append(_pooled(latest[name]))
+                seen[name].append(latest[name][0])
             for name in kept_maps:
-                kept_maps[name] += _small_map(latest[name])
+                kept_maps[name] += latest[name][1]
     seen = {name: _joined(parts) for name, parts in seen.items()}
     logits = _joined(logits)
     for name, values in {**seen, "logits": logits}.items():
