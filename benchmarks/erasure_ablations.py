@@ -69,7 +69,7 @@ def main(args):
         fields, share = VARIANTS[name]
         model, watch = copy.deepcopy(task.network.model), run.Stopwatch(task.device)
         settings = replace(ErasureSettings(seed=args.seed), **fields)
-        with mock.patch.object(redraw, "OLD_SHARE", redraw.OLD_SHARE if share is None else share), watch("erase"):
+        with mock.patch.object(redraw, "OLD_SHARES", redraw.OLD_SHARES if share is None else (share,)), watch("erase"):
             erase(model, data, task.forgotten, settings, device=task.device)
         result = audit(networks | {"unlearned": model}, data, *task.forgotten, seed=args.seed, device=task.device)
         line = about | {"setting": name, **figures(result), "seconds": watch.seconds["erase"]}

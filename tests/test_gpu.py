@@ -181,9 +181,10 @@ def test_every_draw_is_made_on_the_cpu_and_no_generator_is_disturbed(devices, wi
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return [torch.get_rng_state(), *cuda]
 
+    untrained = copy_to(WideNet().eval(), device)
     before, model = states(), copy_to(wide, device)
     erase(model, data, ["Bald"], settings, device=device, progress=False)
-    networks = {"original": copy_to(wide, device), "unlearned": model, "random": copy_to(WideNet().eval(), device)}
+    networks = {"original": copy_to(wide, device), "unlearned": model, "random": untrained}
     audit(networks, data, "Bald", device=device, level="quick", stages=("top",), resamples=20, progress=False)
     fresh = [random_network("customresnet", ["a", "b"], 3, one).state_dict() for one in devices]
     assert all(torch.equal(state, other) for state, other in zip(before, states(), strict=True))

@@ -73,7 +73,8 @@ def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progr
         targets: names of the forgotten heads. Heads that an earlier erasure emptied are forgotten again along
             with them, for an edit may let them back into the features
         settings: `ErasureSettings`; rows: (M,) images to learn from; None: the training part
-    Returns: {"images", "sites": names of the convolutions, "targets": all that were forgotten}: what was used
+    Returns: {"images", "sites": names of the convolutions, "targets": all that were forgotten, "old_share" of the low
+        layers that were drawn anew}: what was used
     Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
         stop being finite. Whatever is raised, the network is as it was
     """
@@ -93,9 +94,10 @@ def _erase(model, data, targets, settings, rows, device, progress):
     try:
         with torch.no_grad(), exact_float32():
             sites, logits = _edit_network(edited, data, sample, targets, settings, device, progress)
+            used = {}
             if settings.depth == "weights":
                 natural = choose_images(rows, labels, REDRAW_IMAGES, BATCH_SIZE, 0.0, settings.seed)
-                _redraw(edited, data, natural, targets, settings, device, progress)
+                used["old_share"] = _redraw(edited, data, natural, targets, settings, device, progress)
                 sites, _ = _edit_network(edited, data, sample, targets, settings, device, progress, logits)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
@@ -107,7 +109,7 @@ def _erase(model, data, targets, settings, rows, device, progress):
         raise InputError(f"the erasure failed: {failed}; {weaker}; {cure}")
     with unchanged_on_error(model.state_dict().values()):
         model.load_state_dict(edited.state_dict())
-    return {"images": len(sample.rows), "sites": sites, "targets": targets}
+    return {"images": len(sample.rows), "sites": sites, "targets": targets, **used}
 
 
 def _edit_network(model, data, sample, targets, settings, device, progress, logits=None):
@@ -132,10 +134,10 @@ def _edit_network(model, data, sample, targets, settings, device, progress, logi
 
 
 def _redraw(model, data, sample, targets, settings, device, progress):
-    """Step 4 up to the second edit, in place."""
+    """Step 4 up to the second edit, in place; the share of the old weights that stayed."""
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     options = {"passes": settings.passes, "amp": resolve_amp(settings.amp, device), "seed": settings.seed}
-    redraw_low_layers(model, data, sample, kept, device=device, progress=progress, **options)
+    return redraw_low_layers(model, data, sample, kept, device=device, progress=progress, **options)
 
 
 def _warn_of_few_images(runner, reference, shift):
