@@ -7,7 +7,7 @@ import torch
 from utils.erasure.samples import sample_batches
 
 CHUNK = 128  # images a pass
-IDENTITY_SHARE = 0.2  # of the curvature: what treats all directions alike
+IDENTITY_SHARE = 0.05  # of the curvature: what treats all directions alike
 _SIGNS = 7  # added to the seed of the random signs
 
 
@@ -27,6 +27,11 @@ class ReferenceActivations:
     def areas(self):
         """{convolution: positions of its site's maps}."""
         return {name: value[0, 0].numel() for name, value in self.values.items()}
+
+    def shrunk(self):
+        """{convolution: side of its site's maps over the side of the largest}: deep edits cost the kept heads less."""
+        largest = max(self.areas.values())
+        return {name: (area / largest) ** 0.5 for name, area in self.areas.items()}
 
     def before_last_stage(self):
         """Names of the sites whose maps are not the smallest; all but the last site, if they are of one size.
