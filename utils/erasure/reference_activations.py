@@ -7,7 +7,7 @@ import torch
 from utils.erasure.samples import sample_batches
 
 CHUNK = 128  # images a pass
-IDENTITY_SHARE = 0.05  # of the curvature: what treats all directions alike
+IDENTITY_SHARE = 0.2  # of the curvature: what treats all directions alike
 _SIGNS = 7  # added to the seed of the random signs
 
 
