@@ -22,7 +22,7 @@ from utils.common import distributed, locks, run
 from utils.common.paths import check_outputs, write_atomically
 from utils.datasets.task import open_task
 from utils.erasure.erasure import DEPTHS, ErasureSettings
-from utils.erasure.strength import BEGUN
+from utils.erasure.strength import BEGUN, STRENGTHS
 from utils.report.next_steps import command
 from utils.report.run_record import describe_task
 from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
@@ -40,7 +40,7 @@ def get_args_parser():
     a.add_task_arguments(parser)
     add = parser.add_argument_group("method").add_argument
     text = "strengths to try: above 1 erases more, below 1 less"
-    add("--strengths", nargs="+", type=a.positive_float, default=[0.25, 0.5, 1.0, 2.0, 4.0], metavar="X", help=text)
+    add("--strengths", nargs="+", type=a.positive_float, default=list(STRENGTHS), metavar="X", help=text)
     add("--depth", default="weights", choices=DEPTHS, help="of each erasure, as in step 3")
     a.add_network_arguments(parser)
     a.add_data_arguments(parser)

@@ -46,6 +46,7 @@ def test_sites_are_told_apart_by_the_size_of_their_maps(recorded):
     runner, reference = recorded
     areas = reference.areas
     assert areas[runner.sites[0].conv] == 16 * 16 and areas[runner.sites[-1].conv] == 2 * 2
+    assert reference.shrunk()[runner.sites[0].conv] == 1.0 and reference.shrunk()[runner.sites[-1].conv] == 2 / 16
     largest, smallest = max(areas.values()), min(areas.values())
     spared = reference.before_last_stage()
     assert [areas[name] > smallest for name in areas] == [name in spared for name in areas] and largest > smallest

@@ -66,9 +66,8 @@ def test_the_mildest_that_erases_is_chosen():
 
 
 def test_without_an_oracle_as_much_is_forgotten_as_the_kept_heads_can_afford():
-    points = [
-        point(s, loss, "ERASED", "no oracle") for s, loss in ((0.5, -0.01), (1.0, 0.002), (2.0, 0.003), (4.0, 0.0))
-    ]
+    word = "ERASED AS FAR AS AN UNTRAINED NETWORK TELLS"
+    points = [point(s, loss, word) for s, loss in ((0.5, -0.01), (1.0, 0.002), (2.0, 0.003), (4.0, 0.0))]
     assert choose_strength(points) == (points[1], False)  # what comes after a loss has begun is chance
     assert choose_strength(points[:2]) == (points[1], False)
 

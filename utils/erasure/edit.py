@@ -30,7 +30,7 @@ COVARIANCE = "the inputs' covariance"
 LEAST_EIGENVALUE = 0.1  # below 0, of the largest: what rounding does to a matrix without the rank of its size
 FEW_POSITIONS = 64  # of a map that are used for the covariance, at least
 MOST_INPUTS = 1152  # of a patch, up to which the full kernel is edited
-PATCH_IMAGES = 128  # of which patches are taken for the covariance
+PATCH_ROWS = 8192  # patches that are taken for the covariance, of the first images
 
 
 def edits_full_kernel(conv):
@@ -120,8 +120,9 @@ def edit_site(edited, inputs, value, reference, shift, ridge, rerun, *, kept_wei
 
 def _measure_inputs(edited, inputs, value, reference, shift, ridge):
     """Mean (D,) and covariance (D, D) of the inputs, and the covariance (C_out, D) of reference - value with them."""
-    images = slice(PATCH_IMAGES if edits_full_kernel(edited.conv) else None)
     step = max(1, round((_positions(value) / FEW_POSITIONS) ** 0.5))  # covariances need few of a large map's positions
+    positions = _positions(value[:1, :1, ::step, ::step])
+    images = slice(-(-PATCH_ROWS // positions) if edits_full_kernel(edited.conv) else None)
     mean = edited.read(shift.mean_map(inputs)[None]).mean((0, 2, 3))
     sampled = edited.read(inputs[images], step)
     rows = _rows(sampled) - mean

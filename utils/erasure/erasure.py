@@ -32,7 +32,7 @@ from utils.training.recipe import resolve_amp
 DEPTHS = ("activations", "weights")
 BATCH_SIZE = 64  # images among which the targets are shared out
 REDRAW_IMAGES = 2048  # different ones that low layers learn from, as they come
-RIDGE = 0.15  # of every site at strength 1, chosen on validation images (docs/ERASURE.md)
+RIDGE = 0.12  # of the site with the largest maps at strength 1, chosen on validation images (docs/ERASURE.md)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
     modules, heads, sites = dict(runner.model.named_modules()), get_heads(runner.model), runner.sites
     on_path = {node: site for site in sites for node in site.path}
     rank = None if settings.rank is None else settings.rank * len(shift.gram)
-    path_inputs, features = {}, []
+    path_inputs, features, shrunk = {}, [], reference.shrunk()
     bar = tqdm(total=len(sites), desc="erase", unit="site", leave=False, disable=None if progress else True)
 
     def visit(node, output, values):
@@ -170,7 +170,7 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
             return output
         edited = EditedConvolution(modules[site.conv], modules[site.norm] if site.norm else None)
         inputs = path_inputs.pop(site.conv)[site.path[0].all_input_nodes[0]]
-        goal = reference.values[site.conv], shift, RIDGE / settings.strength
+        goal = reference.values[site.conv], shift, RIDGE * shrunk[site.conv] / settings.strength
         options = {"kept_weight": settings.kept_weight, "curvature": curvatures.get(site.conv), "rank": rank}
         bar.update()
         return edit_site(edited, inputs, output, *goal, partial(runner.compute_path, site.path, read), **options)

@@ -28,6 +28,11 @@ class ReferenceActivations:
         """{convolution: positions of its site's maps}."""
         return {name: value[0, 0].numel() for name, value in self.values.items()}
 
+    def shrunk(self):
+        """{convolution: side of its site's maps over the side of the largest}: deep edits cost the kept heads less."""
+        largest = max(self.areas.values())
+        return {name: (area / largest) ** 0.5 for name, area in self.areas.items()}
+
     def before_last_stage(self):
         """Names of the sites whose maps are not the smallest; all but the last site, if they are of one size.
 

@@ -15,7 +15,7 @@ from utils.common.errors import InputError
 from utils.common.run import Stopwatch
 from utils.erasure.samples import number_combinations
 
-STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 BEGUN = 0.0025  # loss of a kept head, of AUC or accuracy, that counts as begun: half of what ERASED allows
 HELD_OUT = 0.2  # share of the training part
 _STREAM = 9  # of random numbers
