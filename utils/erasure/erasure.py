@@ -41,7 +41,7 @@ class ErasureSettings:
     rank: highest rank of an edit for each target, None: any; amp: see `utils.training.recipe.resolve_amp`
     """
 
-    images: int = 1920
+    images: int = 1792
     strength: float = 1.0
     kept_weight: float = 2.0
     curvature_images: int = 256
