@@ -60,7 +60,7 @@ def test_what_tells_is_clear_of_chance_and_above_the_tolerance_in_the_order_of_t
     assert significant_gaps({}, 0.02) == []
 
 
-def test_a_reference_below_chance_counts_as_chance():
+def test_below_chance_counts_as_chance():
     labels = np.arange(400) % 2
     noise = np.random.default_rng(0).normal(size=400)
     knows, inverted = place(labels + noise, labels), place(-2 * labels + noise, labels)
@@ -68,3 +68,5 @@ def test_a_reference_below_chance_counts_as_chance():
     gap = attack_gaps({"linear": {"top": knows}}, {"linear": {"top": inverted}}, None, setup)["linear"]["top"]
     assert inverted.value < 0.1 and gap["value"] == pytest.approx(knows.value - 0.5)
     assert gap["interval"][0] == pytest.approx(knows.figure()["interval"][0] - 0.5)
+    gap = attack_gaps({"linear": {"top": inverted}}, {"linear": {"top": inverted}}, None, setup)["linear"]["top"]
+    assert gap["value"] == 0 and gap["p"] == 1

@@ -12,7 +12,7 @@ LEAST_KNOWN = 0.02  # AUC of the original above the oracle's from which a share 
 def attack_gaps(own, reference, original, setup):
     """Each attack's AUC on a network minus that on the reference, paired, where both were attacked.
 
-    A reference below 0.5 counts as 0.5.
+    An AUC below 0.5 counts as 0.5, on either side.
 
     Args:
         own, reference: {attack: {place: `Placements` or None}} of the two networks
@@ -33,14 +33,16 @@ def attack_gaps(own, reference, original, setup):
 def _gap(own, reference, original, setup):
     if own is None or reference is None:
         return score_figure(None, setup) | {"p": None, "information": None}
-    gap = own - (reference if reference.value >= 0.5 else _chance(reference))
+    gap = _at_least_chance(own) - _at_least_chance(reference)
     share = None if original is None else information(own.value, reference.value, original.value)
     return gap.figure(least=-1.0) | {"p": gap.p_value(), "information": share}
 
 
-def _chance(like):
-    """`Placements` of an attack that guesses: one below it knows no less than nothing, and is no bar to fall under."""
-    return Placements(np.full_like(like.positive, 0.5), np.full_like(like.negative, 0.5))
+def _at_least_chance(placements):
+    """`Placements` as they are, or those of an attack that guesses: what is below chance tells no less than nothing."""
+    if placements.value is None or placements.value >= 0.5:
+        return placements
+    return Placements(np.full_like(placements.positive, 0.5), np.full_like(placements.negative, 0.5))
 
 
 def information(own, oracle, original):

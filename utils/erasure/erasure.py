@@ -48,7 +48,7 @@ class ErasureSettings:
     passes: images that these are trained on, repeats included
     """
 
-    images: int = 1920
+    images: int = 1792
     strength: float = 1.0
     kept_weight: float = 2.0
     curvature_images: int = 256

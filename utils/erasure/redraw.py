@@ -149,14 +149,16 @@ def _record_goals(observed, data, sample, kept, device, amp):
             maps.append([value.bfloat16() for value in values])
             logits.append(answers[:, kept].float())
     maps, logits = [torch.cat(parts) for parts in zip(*maps, strict=True)], torch.cat(logits)
-    scales = [value.float().var() + 1e-12 for value in (*maps, logits - logits.mean(0))]
+    scales = [value.float().var(correction=0) + 1e-12 for value in (*maps, logits - logits.mean(0))]
     return maps, logits, scales
 
 
 @torch.no_grad()
 def _logit_error(observed, data, sample, kept, goals, device, amp):
-    """Mean square of what the kept logits of a sample differ by, in their variances; NaN if they are not finite."""
+    """Mean square of what the kept logits of a sample differ by, in their variances; 0 if no head is kept, NaN if not finite."""
     _, logits, scales = goals
+    if not kept:
+        return 0.0
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
         parts = [observed(images)[1][:, kept].float() for _, images in sample_batches(data, sample, BATCH, device)]
     return float((torch.cat(parts) - logits).square().mean() / scales[-1])
@@ -210,8 +212,8 @@ def _train(observed, parameters, data, sample, kept, goals, passes, device, amp,
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
             values, answers = observed(images)
         differences = [value.float() - goal[places] for value, goal in zip(values, maps, strict=True)]
-        differences.append(answers[:, kept].float() - logits[places])
-        loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=True))
+        differences += [answers[:, kept].float() - logits[places]] if kept else []
+        loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=False))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
