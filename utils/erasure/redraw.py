@@ -155,7 +155,7 @@ def _record_goals(observed, data, sample, kept, device, amp):
 
 @torch.no_grad()
 def _logit_error(observed, data, sample, kept, goals, device, amp):
-    """Mean square of what the kept logits of a sample differ by, in their variances; 0 if no head is kept, NaN if not finite."""
+    """Mean squared difference of the kept logits of a sample, in their variances; 0 if none is kept."""
     _, logits, scales = goals
     if not kept:
         return 0.0
