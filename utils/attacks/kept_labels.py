@@ -19,7 +19,7 @@ from utils.probes.linear import LINEAR
 from utils.probes.unpooled import UNPOOLED
 from utils.training.recipe import TrainingSettings, make_scheduler, resolve_amp, weight_layout
 
-IMAGES = {"quick": 4000, "full": 20_000}  # most training images of the audit's levels
+IMAGES = {"quick": 3000, "full": 20_000}  # most training images of the audit's levels
 UNPOOLED_STAGES = 2  # the deepest ones: a map of the low ones is large, and changes least
 SETTINGS = TrainingSettings(epochs=1, batch_size=64, lr=5e-4, scheduler="onecycle")
 
