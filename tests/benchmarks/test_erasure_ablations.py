@@ -18,9 +18,9 @@ def test_a_line_names_the_worst_attack_and_the_worst_change():
     record = {"gaps": {"attacks": attacks}, "kept_changes": {"heads": kept}, "verdict": {"word": "SILENCED"}}
     found = figures({"nets": {"unlearned": record}})
     assert found == {
-        "worst_gap": 0.04,
-        "worst_attack": "mlp at layer2",
-        "linear_gap": 0.01,
+        "worst_gap": 0.01,
+        "any_gap": 0.04,
+        "any_attack": "mlp at layer2",
         "kept_labels_gap": 0.02,
         "kept_loss": -0.004,
         "verdict": "SILENCED",
