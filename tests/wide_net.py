@@ -28,12 +28,16 @@ class WideNet(nn.Module):
 def train_wide_net():
     """A wide net after 40 passes over 600 plain faces, in eval mode."""
     torch.manual_seed(0)
-    data, net = PlainFaces(), WideNet()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    for _ in range(40):
+    return fit_all_heads(WideNet(), PlainFaces(), 40)
+
+
+def fit_all_heads(model, data, passes):
+    """Train a network, in place, for some passes over the training part; in eval mode, without gradients."""
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(passes):
         for images, labels in data.batches(data.rows("train"), 100, "cpu"):
             optimizer.zero_grad()
-            nn.functional.binary_cross_entropy_with_logits(net(images), labels).backward()
+            nn.functional.binary_cross_entropy_with_logits(model(images), labels).backward()
             optimizer.step()
     optimizer.zero_grad()
-    return net.eval()
+    return model.eval()

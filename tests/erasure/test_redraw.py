@@ -7,6 +7,7 @@ import pytest
 import torch
 from plain_faces import NAMES, PlainFaces, plain_net
 from torch import nn
+from wide_net import fit_all_heads
 
 from models import build_model
 from models.heads import AttributeHeads
@@ -46,15 +47,7 @@ def faces():
 def trained(faces):
     """A staged network that knows the attributes."""
     torch.manual_seed(0)
-    model = StagedNet()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(15):
-        for images, labels in faces.batches(faces.rows("train"), 100, "cpu"):
-            optimizer.zero_grad()
-            nn.functional.binary_cross_entropy_with_logits(model(images), labels).backward()
-            optimizer.step()
-    optimizer.zero_grad()
-    return model.eval()
+    return fit_all_heads(StagedNet(), faces, 15)
 
 
 def sample_of(faces):
