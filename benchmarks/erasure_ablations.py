@@ -35,7 +35,7 @@ VARIANTS = {
     "activations, any rank": ({"rank": None}, None),
     "weights": (WEIGHTS, None),
     **{f"weights, {passes:,} passes": (WEIGHTS | {"passes": passes}, None) for passes in (1024, 2048, 8192, 16384)},
-    **{f"weights, {share:.0%} old": (WEIGHTS, share) for share in (0.2, 0.6, 0.8)},
+    **{f"weights, {share:.0%} old": (WEIGHTS, share) for share in (0.3, 0.7)},
 }
 
 

@@ -56,9 +56,9 @@ def sample_of(faces):
 
 
 def redrawn(model, faces, passes=12_800, seed=0):
-    model = copy.deepcopy(model)
+    trained_before, model = model, copy.deepcopy(model)
     options = {"passes": passes, "device": "cpu", "seed": seed, "progress": False}
-    return model, redraw_low_layers(model, faces, sample_of(faces), [1, 2], **options)
+    return model, redraw_low_layers(model, trained_before, faces, sample_of(faces), [1, 2], **options)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,6 @@ def test_an_unknown_depth_is_refused():
 
 
 def test_where_the_logits_do_not_come_back_more_of_the_old_weights_stays(trained, faces, monkeypatch):
-    assert redrawn(trained, faces, passes=64)[1] == 0.8
+    assert redrawn(trained, faces, passes=64)[1] == 0.85
     monkeypatch.setattr("utils.erasure.redraw.MOST_ERROR", 1e9)
-    assert redrawn(trained, faces, passes=64)[1] == 0.4
+    assert redrawn(trained, faces, passes=64)[1] == 0.5

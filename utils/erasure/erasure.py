@@ -97,7 +97,7 @@ def _erase(model, data, targets, settings, rows, device, progress):
             used = {}
             if settings.depth == "weights":
                 natural = choose_images(rows, labels, REDRAW_IMAGES, BATCH_SIZE, 0.0, settings.seed)
-                used["old_share"] = _redraw(edited, data, natural, targets, settings, device, progress)
+                used["old_share"] = _redraw(edited, model, data, natural, targets, settings, device, progress)
                 sites, _ = _edit_network(edited, data, sample, targets, settings, device, progress, logits)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
@@ -133,11 +133,11 @@ def _edit_network(model, data, sample, targets, settings, device, progress, logi
     return [site.conv for site in runner.sites], reference.logits
 
 
-def _redraw(model, data, sample, targets, settings, device, progress):
+def _redraw(model, original, data, sample, targets, settings, device, progress):
     """Step 4 up to the second edit, in place; the share of the old weights that stayed."""
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     options = {"passes": settings.passes, "amp": resolve_amp(settings.amp, device), "seed": settings.seed}
-    return redraw_low_layers(model, data, sample, kept, device=device, progress=progress, **options)
+    return redraw_low_layers(model, original, data, sample, kept, device=device, progress=progress, **options)
 
 
 def _warn_of_few_images(runner, reference, shift):

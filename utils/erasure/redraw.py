@@ -23,9 +23,9 @@ from utils.common.errors import InputError
 from utils.erasure.samples import sample_batches
 from utils.graph.operations import is_norm
 from utils.graph.tracing import trace
-from utils.network.modes import keeping_modes
+from utils.network.modes import evaluating, keeping_modes
 
-OLD_SHARES = (0.4, 0.6, 0.8)  # of a mixed weight: the first that lets the kept logits come back
+OLD_SHARES = (0.5, 0.7, 0.85)  # of a mixed weight: the first that lets the kept logits come back
 MOST_ERROR = 0.02  # of the kept logits, in their variances, that counts as come back
 LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
 LEARNING_RATE, BATCH = 2e-3, 32
@@ -33,11 +33,12 @@ NORM_IMAGES = 512  # whose statistics batch norms take afterwards
 _DRAW = 8  # added to the seed of the random weights
 
 
-def redraw_low_layers(model, data, sample, kept, *, passes, device, amp=False, seed=0, progress=True):
+def redraw_low_layers(model, original, data, sample, kept, *, passes, device, amp=False, seed=0, progress=True):
     """Mix the low layers of a network with random weights and train them to give what they gave, in place.
 
     Args:
         model: network that `torch.fx` traces, on `device`
+        original: the network before it was edited: its kept logits are the goal, the maps are the edited one's
         data, sample: images to learn from, `utils.erasure.samples.TrainingSample` of N
         kept: places of the heads whose logits are to stay
         passes: images to train on, repeats included; amp: train in bfloat16
@@ -47,7 +48,7 @@ def redraw_low_layers(model, data, sample, kept, *, passes, device, amp=False, s
     size = next(sample_batches(data, sample, 1, device))[1].shape[1:]
     low, stages = find_low_layers(model, size)
     observed = observe(model.to(memory_format=torch.channels_last), stages)
-    goals = _record_goals(observed, data, sample, kept, device, amp)
+    goals = _record_goals(observed, original, data, sample, kept, device, amp)
     parameters = [parameter for module in low.values() for parameter in module.parameters(recurse=False)]
     wanted, before = [parameter.requires_grad for parameter in model.parameters()], copy.deepcopy(model.state_dict())
     for share in OLD_SHARES:
@@ -140,14 +141,14 @@ def observe(model, stages):
     return fx.GraphModule(model, graph)
 
 
-def _record_goals(observed, data, sample, kept, device, amp):
-    """What the network gives for a sample: ([(N, C, H, W) bfloat16 maps], (N, K) kept logits), and their variances."""
+def _record_goals(observed, original, data, sample, kept, device, amp):
+    """What is to come out for a sample: [(N, C, H, W) bfloat16 maps], (N, K) kept logits, and their variances."""
     maps, logits = [], []
-    with torch.no_grad(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
+    precision = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp)
+    with torch.no_grad(), evaluating(original), precision:
         for _, images in sample_batches(data, sample, BATCH, device):
-            values, answers = observed(images)
-            maps.append([value.bfloat16() for value in values])
-            logits.append(answers[:, kept].float())
+            maps.append([value.bfloat16() for value in observed(images)[0]])
+            logits.append(original(images)[:, kept].float())
     maps, logits = [torch.cat(parts) for parts in zip(*maps, strict=True)], torch.cat(logits)
     scales = [value.float().var(correction=0) + 1e-12 for value in (*maps, logits - logits.mean(0))]
     return maps, logits, scales
