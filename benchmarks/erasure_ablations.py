@@ -87,8 +87,12 @@ def figures(result):
         if gap["value"] is not None
     }
     worst = max(gaps, key=gaps.get)
-    of = {kind: max(gaps[name] for name in gaps if name.startswith(kind)) for kind in ("linear", "kept_labels")}
+    of = {
+        kind: max((gaps[name] for name in gaps if name.startswith(f"{kind} at ")), default=None)
+        for kind in ("linear", "kept_labels")
+    }
     changes = [change["value"] for head in record["kept_changes"]["heads"].values() for change in head.values()]
+    changes = [value for value in changes if value is not None]
     return {
         "worst_gap": of["linear"],
         "any_gap": gaps[worst],

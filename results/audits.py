@@ -48,10 +48,13 @@ def _worst(name, networks, counts=lambda attack: True):
 
 
 def _gaps(name, networks):
-    """{(attack, place): AUC of a network less the oracle's}, where both have one; {} of the oracle itself."""
+    """{(attack, place): AUC of a network less the oracle's}, where both have one; {} of the oracle itself.
+
+    An AUC below 0.5 counts as 0.5, as in the audit.
+    """
     own = _values(networks[name])
     theirs = {} if name == "oracle" else _values(networks.get("oracle") or {})
-    return {pair: value - theirs[pair] for pair, value in own.items() if pair in theirs}
+    return {pair: max(value, 0.5) - max(theirs[pair], 0.5) for pair, value in own.items() if pair in theirs}
 
 
 def _values(record):

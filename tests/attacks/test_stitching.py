@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from plain_faces import PlainFaces, plain_net
+from plain_faces import NAMES, PlainFaces, plain_net
 from small_subjects import aucs, parity_faces, parity_net, subject_of
+from torch import nn
 
+from models.heads import AttributeHeads
 from utils.attacks.stitching import STITCHING, fit_map
 from utils.probes.linear import LINEAR
 
@@ -65,3 +67,31 @@ def test_a_map_is_the_ridge_regression_of_all_positions():
 def test_without_an_original_that_answers_there_is_nothing_to_stitch(attributes):
     original = None if attributes is None else plain_net(attributes)
     assert STITCHING.run(subject_of(plain_net(), PlainFaces(), original=original)) == {}
+
+
+class JoinedNet(nn.Module):
+    """Joins the values of its first stage with what another layer reads off the images."""
+
+    def __init__(self):
+        super().__init__()
+        self.other, self.stem, self.top = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(6, 3, 1)
+        self.heads = AttributeHeads(3, NAMES)
+        self.attributes = self.heads.attributes
+
+    def forward(self, images):
+        values = torch.cat([self.other(images), self.stem(images)], 1)
+        return self.heads(torch.relu(self.top(values)).mean((2, 3)))
+
+
+def test_a_stage_that_is_joined_with_another_is_stitched_and_the_other_sees_no_image():
+    network = JoinedNet().eval()
+    with torch.no_grad():
+        network.top.bias.fill_(5)  # no unit is dead
+        network.heads.weight.copy_(torch.eye(3))
+    subject = subject_of(network, PlainFaces(), original=network)
+    images = torch.cat([images for images, _ in subject.setup.data.batches(subject.setup.test, 256, "cpu")])
+    with torch.no_grad():
+        other = network.other(torch.zeros_like(images))
+        values = torch.relu(network.top(torch.cat([other, network.stem(images)], 1)))
+        expected = network.heads(values.mean((2, 3)))[:, 0].numpy()
+    assert np.corrcoef(STITCHING.run(subject)["stem"], expected)[0, 1] > 0.999

@@ -70,3 +70,6 @@ def test_below_chance_counts_as_chance():
     assert gap["interval"][0] == pytest.approx(knows.figure()["interval"][0] - 0.5)
     gap = attack_gaps({"linear": {"top": inverted}}, {"linear": {"top": inverted}}, None, setup)["linear"]["top"]
     assert gap["value"] == 0 and gap["p"] == 1
+    networks = [{"linear": {"top": placed}} for placed in (inverted, place(-labels + noise, labels), knows)]
+    gap = attack_gaps(*networks, setup)["linear"]["top"]
+    assert gap["value"] == gap["information"] == 0  # neither tells more than nothing

@@ -27,6 +27,14 @@ def test_a_line_names_the_worst_attack_and_the_worst_change():
     }
 
 
+def test_a_line_holds_nothing_for_what_could_not_be_measured():
+    attacks = {"linear": {"layer4": gap(0.01)}, "kept_labels": {}}
+    kept = {"Smiling": {"auc": gap(None), "accuracy": gap(-0.004)}}
+    record = {"gaps": {"attacks": attacks}, "kept_changes": {"heads": kept}, "verdict": {"word": "ERASED"}}
+    found = figures({"nets": {"unlearned": record}})
+    assert found["kept_labels_gap"] is None and found["kept_loss"] == -0.004
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_setting_is_one_of_the_erasure(name):
     fields, share = VARIANTS[name]

@@ -174,3 +174,11 @@ def test_where_the_logits_do_not_come_back_more_of_the_old_weights_stays(trained
     assert redrawn(trained, faces, passes=64)[1] == 0.85
     monkeypatch.setattr("utils.erasure.redraw.MOST_ERROR", 1e9)
     assert redrawn(trained, faces, passes=64)[1] == 0.5
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_without_a_kept_head_the_maps_alone_are_the_goal(faces):
+    torch.manual_seed(0)
+    model = StagedNet().eval()
+    used = erase(model, faces, NAMES, ErasureSettings(images=64, depth="weights", passes=64), progress=False)
+    assert used["old_share"] == 0.5 and all(value.isfinite().all() for value in model.state_dict().values())

@@ -42,6 +42,8 @@ def test_maps_are_bfloat16_means_over_at_most_eight_positions_a_side():
         assert values.dtype == torch.bfloat16 and values.device.type == "cpu"
         assert values.float().mean((2, 3)).numpy() == pytest.approx(features.stages[stage], abs=0.02)
     assert extract_features(network, data, np.arange(5)).maps == {}
+    some = extract_features(network, data, np.arange(5), maps=["layer3"])
+    assert list(some.maps) == ["layer3"] and list(some.stages) == list(features.stages)
 
 
 def test_a_map_of_many_channels_keeps_fewer_positions_and_one_position_is_no_map():

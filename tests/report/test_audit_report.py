@@ -58,6 +58,14 @@ def test_without_an_oracle_the_untrained_network_stands_in_its_place(result):
     assert "verdict: SILENCED (no oracle): for a reason" in text
 
 
+def test_rates_of_membership_are_the_unlearned_networks_where_the_reference_has_a_head_too(result):
+    result["nets"]["random"] = result["nets"].pop("oracle")
+    result["nets"]["unlearned"]["gaps"]["reference"] = "random"
+    result["nets"]["random"]["membership"] = result["nets"]["unlearned"]["membership"] | {"tpr_at_1_percent": 0.5}
+    text = summary(result)
+    assert "random initialisation 0.500; unlearned: true-positive rate 1.2% at 1 %" in text
+
+
 def test_with_nothing_to_compare_with_the_table_has_dashes(result, tmp_path):
     result["nets"] = {"unlearned": result["nets"]["unlearned"]}
     result["nets"]["unlearned"]["gaps"] = {"reference": None, "attacks": {}}

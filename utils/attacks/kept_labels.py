@@ -4,7 +4,6 @@ An attribute that comes back without a single label of its own was out of the ac
 """
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,14 +38,10 @@ def run(subject):
     model = train_on(subject.model, setup.data, rows, kept, device=setup.device, seed=setup.seed)
     if not all(value.isfinite().all() for value in model.state_dict().values()):
         return {}
-    tuned = read_anew(subject, model, maps=True)
+    deepest = list(subject.train.maps)[-UNPOOLED_STAGES:]
+    tuned = read_anew(subject, model, maps=deepest)
     scores = {f"linear {stage}": found for stage, found in LINEAR.run(tuned).items()}
-    deepest = list(tuned.train.maps)[-UNPOOLED_STAGES:]
-    parts = {
-        part: replace(features, maps={stage: features.maps[stage] for stage in deepest})
-        for part, features in (("train", tuned.train), ("test", tuned.test))
-    }
-    return scores | {f"unpooled {stage}": found for stage, found in UNPOOLED.run(replace(tuned, **parts)).items()}
+    return scores | {f"unpooled {stage}": found for stage, found in UNPOOLED.run(tuned).items()}
 
 
 KEPT_LABELS = Attack("kept_labels", run, costly=True)

@@ -26,7 +26,7 @@ def read_anew(subject, model, stages=None, maps=False):
     """The subject with another network in its place, whose features are taken from the same images.
 
     Args: subject: `utils.probes.attack.Subject`; model: a changed copy of its network, or itself with hooks
-        stages: names of modules; None: the stages that the subject has; maps: whether to keep the maps, too
+        stages: names of modules; None: the stages that the subject has; maps: as of `extract_features`
     """
     setup = subject.setup
     stages = [stage for stage in subject.train.stages if stage != LAST] if stages is None else stages

@@ -33,8 +33,9 @@ def attack_gaps(own, reference, original, setup):
 def _gap(own, reference, original, setup):
     if own is None or reference is None:
         return score_figure(None, setup) | {"p": None, "information": None}
-    gap = _at_least_chance(own) - _at_least_chance(reference)
-    share = None if original is None else information(own.value, reference.value, original.value)
+    own, reference = _at_least_chance(own), _at_least_chance(reference)
+    share = None if original is None else information(own.value, reference.value, _at_least_chance(original).value)
+    gap = own - reference
     return gap.figure(least=-1.0) | {"p": gap.p_value(), "information": share}
 
 

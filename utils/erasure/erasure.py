@@ -31,7 +31,7 @@ from utils.training.recipe import resolve_amp
 
 DEPTHS = ("activations", "weights")
 BATCH_SIZE = 64  # images among which the targets are shared out
-REDRAW_IMAGES = 2048  # different ones that low layers learn from, as they come
+REDRAW_IMAGES = 2048  # that low layers learn from, about as they come: at most half of them have a target
 RIDGE = 0.12  # of the site with the largest maps at strength 1, chosen on validation images (docs/ERASURE.md)
 
 

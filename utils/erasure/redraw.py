@@ -2,8 +2,9 @@
 
 What a closed-form edit takes out of the features is still in the low layers' weights: a short training on the kept
 labels alone brings it back. So the weights of the low layers are mixed with random ones, and trained until the maps at
-the end of each later stage and the kept logits are again what the edited network gives (no labels are used, the layers
-above stay as they are). What the mixture lost of the target, these maps do not teach again, since it is not in them.
+the end of each later stage are again what the edited network gives, and the kept logits what the original gives (no
+labels are used, the layers above stay as they are). What the mixture lost of the target, these maps do not teach again,
+since it is not in them.
 The idea is that of distilling an unlearned network into a partly random one (Lee et al. 2025, arXiv 2506.06278).
 
 Small networks do not learn to give what they gave from so little: then more of the old weights stays.
@@ -13,6 +14,7 @@ The shares, the learning rate and the number of passes were chosen on validation
 
 import copy
 
+import numpy as np
 import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
@@ -149,8 +151,10 @@ def _record_goals(observed, original, data, sample, kept, device, amp):
         for _, images in sample_batches(data, sample, BATCH, device):
             maps.append([value.bfloat16() for value in observed(images)[0]])
             logits.append(original(images)[:, kept].float())
-    maps, logits = [torch.cat(parts) for parts in zip(*maps, strict=True)], torch.cat(logits)
-    scales = [value.float().var(correction=0) + 1e-12 for value in (*maps, logits - logits.mean(0))]
+    maps = list(zip(*maps, strict=True))  # a stage's parts go as soon as they are joined
+    maps, logits = [torch.cat(maps.pop(0)) for _ in range(len(maps))], torch.cat(logits)
+    centred = [logits - logits.mean(0)] if kept else []
+    scales = [value.float().var(correction=0) + 1e-12 for value in (*maps, *centred)]
     return maps, logits, scales
 
 
@@ -189,9 +193,9 @@ def _measure_norms(observed, modules, data, sample, device):
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
-    for part, images in sample_batches(data, sample, BATCH, device):
-        if norms and part.start < NORM_IMAGES:
-            observed(images)
+    first = sample.reordered(np.arange(min(NORM_IMAGES, len(sample.rows)) if norms else 0))
+    for _, images in sample_batches(data, first, BATCH, device):
+        observed(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -214,7 +218,7 @@ def _train(observed, parameters, data, sample, kept, goals, passes, device, amp,
             values, answers = observed(images)
         differences = [value.float() - goal[places] for value, goal in zip(values, maps, strict=True)]
         differences += [answers[:, kept].float() - logits[places]] if kept else []
-        loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=False))
+        loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=True))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

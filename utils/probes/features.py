@@ -122,7 +122,7 @@ def extract_features(
         data: data set with `batches(rows, batch_size, device)` and `img_size`
         rows: (N,) row numbers
         stages: module names; `default_stages` if not given
-        maps: keep the maps, too, not their channel means alone
+        maps: keep the maps, too, not their channel means alone: True of all stages, or names of stages
         progress: show a bar (never where stderr is no terminal), named `label`
     Returns: Features, its stages in the order given, then `LAST`
     Raises: KeyError if a stage is not a module of the network; InputError if a logit or a feature is not finite, or as
@@ -130,7 +130,8 @@ def extract_features(
     """
     modules = _stage_modules(model, default_stages(model, data.img_size) if stages is None else stages)
     latest, logits, seen = {}, [torch.zeros(0)], {name: [torch.zeros(0)] for name in modules}
-    kept_maps = {name: [] for name in modules if maps and name != LAST}
+    with_maps = modules if maps is True else maps or ()
+    kept_maps = {name: [] for name in modules if name in with_maps and name != LAST}
 
     def keep(name):
         def hook(module, inputs, output):  # at once: a ReLU behind the stage may work in place

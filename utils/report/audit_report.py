@@ -138,12 +138,12 @@ def _kept_lines(changes):
 
 
 def _membership_lines(attacks):
-    """A line on membership, AUC of each network that has the head; true-positive rates of the last one."""
+    """A line on membership, AUC of each network with the head; rates of the unlearned one, else of the last one."""
     known = {name: figure for name, figure in attacks.items() if figure and figure["value"] is not None}
     if not known:
         return []
     figures = ", ".join(f"{NAMES.get(name, name)} {format_figure(figure['value'])}" for name, figure in known.items())
-    last = list(known)[-1]
+    last = "unlearned" if "unlearned" in known else list(known)[-1]
     rates = [f"{known[last][key]:.1%} at {most}" for key, most in RATES.items() if known[last].get(key) is not None]
     text = f"; {NAMES.get(last, last)}: true-positive rate {', '.join(rates)} false positives" if rates else ""
     return [f"membership of its labels, AUC: {figures}{text}"]
