@@ -131,6 +131,15 @@ def scores_of_auc(labels, value):
     return scores
 
 
+def test_a_fine_tuning_that_diverges_tells_nothing():
+    network, data = plain_net(), PlainFaces(n=200, train=100)
+    train, y = extract_features(network, data, data.rows("train"), stages=("stem",)), data.labels[:100, 0]
+    with torch.no_grad():
+        network.stem.weight.mul_(1e20), network.top.weight.mul_(1e20)  # more than float32 holds
+    ((_, _, scores),) = fine_tuning_curve(network, data, train, y, data.rows("test"), plan_draws(y, (16,)))
+    assert (scores == 0).all() and scores.shape == (3, 100)
+
+
 def test_area_between_curves_is_the_trapezoid_over_doublings():
     labels = np.array([0, 1] * 100)
 

@@ -75,7 +75,7 @@ def test_without_an_oracle_as_much_is_forgotten_as_the_kept_heads_can_afford():
 def test_where_none_erases_and_the_mildest_costs_too_much_it_is_the_mildest():
     points = [point(0.5, None), point(1.0, 0.02), point(2.0, 0.01)]
     assert choose_strength(points) == (points[1], False)
-    with pytest.raises(InputError, match="no strength can be measured"):
+    with pytest.raises(InputError, match="no head is kept that says what one costs, so give --strength a number"):
         choose_strength([point(1.0, None)])
 
 

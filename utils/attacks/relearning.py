@@ -114,7 +114,7 @@ def _training_order(count, seed):
 
 
 def fine_tuning_curve(model, data, features, labels, test_rows, plan, *, device="cpu", seed=0, progress=True):
-    """[(size, n, (draws, M) scores)]: the whole network fine-tuned on each draw of a plan.
+    """[(size, n, (draws, M) scores)]: the whole network fine-tuned on each draw of a plan; 0 where it diverges.
 
     Args:
         features: the network's `utils.probes.features.Features` of the training images; labels (N,) 0/1 of the same
@@ -128,7 +128,8 @@ def fine_tuning_curve(model, data, features, labels, test_rows, plan, *, device=
         rows, drawn_labels = features.rows[places], labels[places]
         head = refit_head(last[places], drawn_labels, last[:1])[1]
         tuned = fine_tune(model, data, rows, drawn_labels, head, device=device, seed=draw_seed)
-        scores[size].append(_scores(*tuned, data, test_rows, device))
+        found = _scores(*tuned, data, test_rows, device)
+        scores[size].append(found if np.isfinite(found).all() else np.zeros_like(found))
     return [(size, drawn.shape[1], np.stack(scores[size])) for size, drawn in plan]
 
 

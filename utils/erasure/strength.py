@@ -75,7 +75,7 @@ def choose_strength(points):
 
     Args: points: mildest first, each with "targets": {target: {"verdict": {"word", "qualifier"}}} and "kept_loss"
     Returns: (the point, whether it reached ERASED)
-    Raises: InputError if no point has figures
+    Raises: InputError if none reached ERASED and no head is kept
     """
     for point in points:
         verdicts = [target["verdict"] for target in point["targets"].values()]
@@ -83,6 +83,7 @@ def choose_strength(points):
             return point, True
     known = [point for point in points if point["kept_loss"] is not None]
     if not known:
-        raise InputError("no strength can be measured on the validation images: use more images, or a number")
+        text = "no strength can be measured"
+        raise InputError(f"{text}: no head is kept that says what one costs, so give --strength a number")
     affordable = list(takewhile(lambda point: point["kept_loss"] <= BEGUN, known))
     return (affordable or known[:1])[-1], False
