@@ -164,3 +164,18 @@ def test_evaluating_restores_mixed_flags():
     with evaluating(network):
         assert not any(module.training for module in network.modules())
     assert network.training and not network.stem.training
+
+
+def test_blocks_in_a_list_of_modules_are_stages_too():
+    class Listed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = torch.nn.ModuleList([torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 3, 2, 2)])
+            self.heads = AttributeHeads(3, NAMES)
+
+        def forward(self, images):
+            for block in self.blocks:
+                images = block(images)
+            return self.heads(images.mean((2, 3)))
+
+    assert default_stages(Listed(), 4) == ("blocks.0", "blocks.1")

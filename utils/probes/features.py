@@ -100,9 +100,9 @@ def _finished_blocks(model, img_size):
 
 
 def _blocks(module, prefix=""):
-    """(name, module) of each child, those of an `nn.Sequential` in its place."""
+    """(name, module) of each child, those of an `nn.Sequential` or `nn.ModuleList` in its place."""
     for name, child in module.named_children():
-        if type(child) is nn.Sequential:
+        if type(child) in (nn.Sequential, nn.ModuleList):
             yield from _blocks(child, f"{prefix}{name}.")
         else:
             yield prefix + name, child
