@@ -32,7 +32,7 @@ def get_args_parser():
     text = "of erase: above 1 forgets more; auto: what is enough, or what kept heads can afford, on held-out images"
     add("--strength", type=a.number_or_auto, default=1.0, metavar="X", help=text)
     text = "of erase: activations: in closed form; weights: a short training too, so that it does not come back"
-    add("--depth", default="weights", choices=["activations", "weights"], help=text)
+    add("--depth", default="activations", choices=["activations", "weights"], help=text)
     add("--graph", metavar="FILE", help="graph to prune by; without it the one that step 2 wrote for this task")
     for flag in ("strength", "depth"):
         parser.only_with(flag, "method", "erase")

@@ -37,7 +37,7 @@ def get_args_parser():
     add("--epochs", type=arguments.positive_int, default=20, metavar="E", help="epochs of the oracle compared with")
     add("--repeats", type=arguments.positive_int, default=3, metavar="N", help="times each of the two is measured")
     add("--erase_images", type=arguments.positive_int, default=1792, metavar="N", help="images passed in an erasure")
-    add("--depth", default="weights", choices=DEPTHS, help="of the erasure, as in step 3")
+    add("--depth", default="activations", choices=DEPTHS, help="of the erasure, as in step 3")
     add("--out", default="results/lines/erasure_cost.jsonl", metavar="FILE", help="file that gets the line")
     arguments.add_run_arguments(parser)
     return parser

@@ -41,7 +41,7 @@ def get_args_parser():
     add = parser.add_argument_group("method").add_argument
     text = "strengths to try: above 1 erases more, below 1 less"
     add("--strengths", nargs="+", type=a.positive_float, default=list(STRENGTHS), metavar="X", help=text)
-    add("--depth", default="weights", choices=DEPTHS, help="of each erasure, as in step 3")
+    add("--depth", default="activations", choices=DEPTHS, help="of each erasure, as in step 3")
     a.add_network_arguments(parser)
     a.add_data_arguments(parser)
     a.add_run_arguments(parser)

@@ -89,13 +89,15 @@ def test_each_verdict_says_what_to_do_next_in_words_or_in_a_command_that_changes
     assert found["target_class"] == ["Bald", "Young"] and found["audit"] and found["given"] != flags
     if word == "ERASED":
         assert (found["audit"], found["evaluate_only"], found["method"]) == ("full", True, method)
+    elif word == "SILENCED" and method == "erase":
+        assert (found["method"], found["depth"], found["strength"]) == ("erase", "weights", 1.0)
     else:
         assert (found["method"], found["strength"]) == ("erase", "auto" if method == "erase" else 1.0)
 
 
 def test_what_was_done_already_is_not_advised_again():
     assert after("ERASED", "--audit", "full") == f"next: {NEXT_STEPS['ERASED']}"
-    last = after("SILENCED", "--method", "erase", "--strength", "auto", "--audit", "quick")
+    last = after("SILENCED", "--method", "erase", "--depth", "weights", "--strength", "auto", "--audit", "quick")
     assert last == f"next: {NEXT_STEPS['SILENCED']}"
 
 

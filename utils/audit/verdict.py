@@ -26,7 +26,7 @@ UNTRAINED_ERASED = "ERASED AS FAR AS AN UNTRAINED NETWORK TELLS"
 NEXT_STEPS = {
     "ERASED": "audit at --level full and on other seeds before relying on it",
     UNTRAINED_ERASED: "train an oracle (step 1 with --leave_out) and audit against it",
-    "SILENCED": "the features still tell: erase (step 3 with --method erase), or erase with more --strength",
+    "SILENCED": "the features still tell: erase (step 3 with --method erase), then --depth weights or more --strength",
     "NOT FORGOTTEN": "the head still answers: erase (step 3 with --method erase), or erase with more --strength",
     "INVERTED": "the head was pushed past chance: unlearn more mildly, or by --method erase",
     "DAMAGED": "kept heads paid: erase with less --strength (python -m tools.choose_strength finds one)",

@@ -69,6 +69,8 @@ def _after_verdict(word, flags):
     if word == "ERASED":
         again = ["--method", "erase"] if erased else []
         return [*again, "--evaluate_only", "--audit", "full"] if flags.get("audit") == "quick" else None
+    if word == "SILENCED" and erased and flags.get("depth") == "activations":
+        return ["--method", "erase", "--depth", "weights", "--audit", "quick"]
     if word not in ("SILENCED", "NOT FORGOTTEN", "INVERTED", "DAMAGED") or flags.get("strength") == "auto":
         return None
     return ["--method", "erase", *(["--strength", "auto"] if erased else []), "--audit", "quick"]
