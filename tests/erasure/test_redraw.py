@@ -170,8 +170,11 @@ def test_an_unknown_depth_is_refused():
         ErasureSettings(depth="head")
 
 
-def test_where_the_logits_do_not_come_back_more_of_the_old_weights_stays(trained, faces, monkeypatch):
+def test_where_the_logits_do_not_come_back_more_of_the_old_weights_stays(trained, faces, monkeypatch, capsys):
     assert redrawn(trained, faces, passes=64)[1] == 0.85
+    monkeypatch.setattr("utils.erasure.redraw.MOST_ERROR", -1.0)
+    assert redrawn(trained, faces, passes=64)[1] == 0.85
+    assert "the kept logits did not come back" in capsys.readouterr().err
     monkeypatch.setattr("utils.erasure.redraw.MOST_ERROR", 1e9)
     assert redrawn(trained, faces, passes=64)[1] == 0.5
 

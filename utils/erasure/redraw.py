@@ -21,7 +21,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, warn
 from utils.erasure.samples import sample_batches
 from utils.graph.operations import is_norm
 from utils.graph.tracing import trace
@@ -67,6 +67,8 @@ def redraw_low_layers(model, original, data, sample, kept, *, passes, device, am
             _measure_norms(observed, low.values(), data, sample, device)
         if _logit_error(observed, data, sample, kept, goals, device, amp) <= MOST_ERROR:
             break
+    else:
+        warn("the kept logits did not come back after low layers were drawn anew: kept heads may have lost; audit them")
     for parameter, flag in zip(model.parameters(), wanted, strict=True):
         parameter.requires_grad_(flag)
     if not torch.isfinite(loss):
