@@ -7,11 +7,13 @@ Reads   checkpoints/<run>/original.pth         (step 1, or your own weights by -
 Writes  checkpoints/<run>/pruned_<targets>.pth, or erased_<targets>.pth
         results/results.jsonl                  one line for this run
         results/<run>/<targets>/{pruned,erased}/  before_after.png; with --audit audit_<target>.json and pictures
+        results/<run>/<targets>/report.html       with --audit or --report: everything on one page
 
     python unlearning_multi_celeba_resnet18_unlearning.py --target_class 0
 """
 
 import copy
+from argparse import BooleanOptionalAction
 
 from utils.common import arguments as a
 from utils.common import locks
@@ -40,6 +42,10 @@ def get_args_parser():
     for flag in ("strength", "depth", "graph"):  # what an evaluation alone would pass over
         parser.only_with(flag, "evaluate_only", False)
     add("--audit", choices=["quick", "full"], default=None, help="attack the features and give a verdict")
+    text = "write report.html, one page of everything known of this run; without a word where an audit runs"
+    add("--report", action=BooleanOptionalAction, default=None, help=text)
+    text = "photographs in that page; without a word those of drawn faces only"
+    add("--faces", action=BooleanOptionalAction, default=None, help=text)
     add("--evaluate_only", action="store_true", help="evaluate the checkpoint of this method that is there")
 
     a.add_network_arguments(parser)
@@ -51,14 +57,14 @@ def get_args_parser():
 @locks.one_at_a_time
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
-    from tools.audit import audit_networks  # one block, here, so that --help answers at once
-    from tools.choose_strength import choose_settings
+    from tools import audit, choose_strength  # one block, here, so that --help answers at once
     from utils.common import run
     from utils.datasets.task import open_task
     from utils.erasure.erasure import erase
     from utils.evaluation.predict import evaluate
     from utils.graph.dataflow import trace_dataflow
     from utils.pruning.channels import read_nodes, zero_channels
+    from utils.page.step import report_unlearning
     from utils.report import outputs, run_record
 
     task = open_task(**vars(args))
@@ -78,7 +84,7 @@ def main(args):
         with watch("prune"):
             zero_channels(network.model, method["pruned"], trace_dataflow(network.model).batch_norm)
     elif not args.evaluate_only:
-        settings = choose_settings(args.strength, networks, data, task, folder, depth=args.depth, seed=args.seed)
+        settings = choose_strength.choose_settings(args.strength, networks, data, task, folder, depth=args.depth, seed=args.seed)
         with watch("erase"):
             method |= vars(settings) | erase(network.model, data, task.forgotten, settings, device=task.device)
     after = evaluate(network.model, data, **test)
@@ -87,8 +93,8 @@ def main(args):
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device, "method": line["method"]}
-        line = audit_networks(networks, data, task.forgotten, folder, **options) | line
-    run_record.report_unlearning(line, folder, args.results, vars(args))
+        line = audit.audit_networks(networks, data, task.forgotten, folder, **options) | line
+    report_unlearning(line, task, networks, data, folder, vars(args))
 
 
 if __name__ == "__main__":

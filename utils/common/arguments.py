@@ -27,7 +27,8 @@ IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")
 # where things lie and what computes them: files carry none of it, so they are equal wherever they are made
 NOT_RECORDED = (
     "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
-    "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name"
+    "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name "
+    "report faces"
 ).split()
 SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
 LABELS = "attributes, one head each, in head order"

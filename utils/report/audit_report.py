@@ -52,18 +52,24 @@ def _draw_audit(folder, result):
 
 
 def _cells(record, stages):
-    """{(row, column): (gap, whether it is clear)} for `draw_attacks`.
+    """{(row, column): (gap, whether it is clear)} for `draw_attacks`."""
+    clear, cells, gaps = found_in(record), {}, record["gaps"]["attacks"]
+    for attack, place in ((attack, place) for attack, places in gaps.items() for place in places):
+        cells[table_place(attack, place, stages)] = gaps[attack][place]["value"], (attack, place) in clear
+    return cells
+
+
+def table_place(attack, place, stages):
+    """(row, column) of an attack at a place in a table of attacks by stage.
 
     "kept_labels" at "linear layer4" is a cell of row "kept labels: linear" in column "layer4"; a place that names no
     stage is one of the whole network.
+
+    Args: stages: names of the columns
     """
-    clear, cells, gaps = found_in(record), {}, record["gaps"]["attacks"]
-    for attack, place in ((attack, place) for attack, places in gaps.items() for place in places):
-        kind, _, stage = place.rpartition(" ")
-        kind, stage = (kind, stage) if stage in stages else (place, WHOLE)
-        row = f"{readable(attack)}: {readable(kind)}" if kind else readable(attack)
-        cells[row, stage] = gaps[attack][place]["value"], (attack, place) in clear
-    return cells
+    kind, _, stage = place.rpartition(" ")
+    kind, stage = (kind, stage) if stage in stages else (place, WHOLE)
+    return f"{readable(attack)}: {readable(kind)}" if kind else readable(attack), stage
 
 
 def _triple(figure):

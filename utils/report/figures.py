@@ -86,7 +86,7 @@ def draw_cam_sheet(path, images, cams, title="", *, forgotten=(), captions=None)
     for attribute, maps in cams.items():
         if len(maps) != count:
             raise ValueError(f"{len(maps)} maps of {attribute} for {count} images")
-        rows.append(np.stack([_overlay(image, cam) for image, cam in zip(images, maps, strict=True)]))
+        rows.append(np.stack([overlay_heat(image, cam) for image, cam in zip(images, maps, strict=True)]))
     gap = max(1, width // 32)
     sheet = np.full((len(rows) * (height + gap) - gap, count * (width + gap) - gap, 3), 255, dtype=np.uint8)
     for r, row in enumerate(rows):
@@ -110,8 +110,11 @@ def draw_cam_sheet(path, images, cams, title="", *, forgotten=(), captions=None)
         bar.set_label("evidence for the attribute", labelpad=-8)
 
 
-def _overlay(image, cam):
-    """(H, W, 3) uint8: the picture in grey under the heat map, so that colour always means the map."""
+def overlay_heat(image, cam):
+    """(H, W, 3) uint8: the picture in grey under the heat map, so that colour always means the map.
+
+    Args: image: (H, W, 3) uint8; cam: (h, w) in [0, 1], enlarged to the image's size
+    """
     height, width = image.shape[:2]
     cam = np.nan_to_num(np.asarray(cam, dtype=np.float32))
     cam = np.asarray(Image.fromarray(cam).resize((width, height), Image.Resampling.BILINEAR)).clip(0, 1)

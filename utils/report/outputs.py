@@ -29,6 +29,7 @@ def unlearned_outputs(task, flags):
     path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
     seen = [f"audit_{targets_name([target])}.json" for target in task.forgotten if flags["audit"]]
     results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
+    results += [folder / "page.json", folder.parent / "report.html"] if flags["audit"] or flags["report"] else []
     if not known:
         _check_parent(path, task.network, flags["weights"])
     inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}

@@ -11,7 +11,6 @@ from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 from utils.network.tensor_files import sha256_of
 from utils.report.figures import draw_before_after
-from utils.report.next_steps import after_audit, after_unlearning
 from utils.report.tables import before_after_table, forgetting_sentence
 
 
@@ -226,11 +225,10 @@ def warn_of_base_rates(before, network):
     return before
 
 
-@distributed.by_first
-def report_unlearning(line, folder, results, flags):
-    """Append the line of a run to the results, draw before against after, print both in words, what to do next last.
+def report_unlearning(line, folder, results):
+    """Append the line of a run to the results, draw before against after, print both in words.
 
-    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines; flags: {flag: value}
+    Args: line: of `unlearning_line`; folder: of the picture; results: the file of JSON lines
     """
     heads, forgotten, verdicts = line["heads"], line["forgotten"], line.get("verdict", {})
     picture = folder / "before_after.png"
@@ -242,4 +240,3 @@ def report_unlearning(line, folder, results, flags):
     finally:  # the figures are told even where they cannot be kept
         print(before_after_table(heads, forgotten))
         print(*(forgetting_sentence(target, **heads[target], audited=bool(verdicts)) for target in forgotten), sep="\n")
-    print(after_audit(folder, verdicts, flags) if verdicts else after_unlearning(folder, flags))

@@ -1,0 +1,1 @@
+"""One HTML file that says what was forgotten, what it cost, where in the network, and whether to believe it."""

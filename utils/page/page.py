@@ -1,0 +1,149 @@
+"""The page: everything that a folder of results holds, in one HTML file that asks for nothing from anywhere."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from utils.common.errors import printable
+from utils.common.paths import write_atomically
+from utils.graph.selection import CONTROLS
+from utils.page.charts import relearning_charts, roc_chart, strength_chart, trade_chart
+from utils.page.graph_data import graph_data, has_all_scores, nodes_at
+from utils.page.methods import compared_networks
+from utils.page.overlays import cam_rows
+from utils.page.reading import read_results
+from utils.page.sources import about, limits_of, sources_of
+from utils.page.tables import attack_table, heads_table, heads_without_audit, network_kind
+from utils.page.words import make_commands, numbers_without_audit, three_numbers, verdicts_of
+from utils.report import style
+
+PAGE = "report.html"
+MOST_BYTES = 3_000_000
+AGAINST = {"oracle": "oracle", "random": "untrained network", None: "reference"}
+CONTENTS = {
+    "verdict": "Verdict",
+    "numbers": "Forgotten, kept, price",
+    "heads": "Heads",
+    "attacks": "Attacks",
+    "curves": "Curves",
+    "cams": "Grad-CAM",
+    "graph": "Graph",
+    "methods": "Methods",
+    "limits": "Limits",
+    "commands": "Commands",
+}
+PALETTE = {
+    **{name: look[0] for name, look in style.NETWORK_STYLES.items() if " " not in name},
+    **{"random": style.GREY, "other": style.SPARE_STYLES[1][0], "green": style.KEPT_COLOURS[1], "pale": style.PALE},
+    **{"forgotten": style.FORGOTTEN, "kept": style.KEPT, "shared": style.SHARED},
+}
+
+
+def write_page(folder, results=None, graph=None, out=None, faces=True):
+    """Write the page of a results/<run>/<targets> folder.
+
+    Args:
+        results, graph: as `read_results`; out: the file, None: report.html in the folder
+        faces: show the images that step 3 kept; False: heat maps alone
+    Returns: the path
+    Raises: InputError if there is nothing to report on
+    """
+    found = read_results(folder, results, graph)
+    path = Path(out or Path(folder) / PAGE)
+    return write_atomically(path, make_page(found, faces))
+
+
+def make_page(found, faces=True):
+    """HTML text of a `ResultsFolder`, at most `MOST_BYTES` long: without Grad-CAM or graph where it would be longer."""
+    view = _view(found, faces)
+    for left_out in ([], ["cams"], ["cams", "graph"]):
+        view |= dict.fromkeys(left_out)
+        text = _environment().get_template("page.html").render(view)
+        if len(text.encode()) <= MOST_BYTES:
+            break
+    return text
+
+
+def _view(found, faces):
+    """What the template shows: {name: value}."""
+    audits = [audit for methods in found.audits.values() for audit in methods.values()]
+    references = [audit["nets"]["unlearned"]["gaps"]["reference"] for audit in audits]
+    drawn = any(record["cams"] and record["cams"]["images"] for record in found.kept.values())
+    kept = found.kept if faces else {name: _without_images(record) for name, record in found.kept.items()}
+    scored = bool(found.graph) and has_all_scores(found.graph)
+    graph = graph_data(found.graph) if scored else None
+    gone = nodes_at(found.graph, graph["proportion"], graph["balance"]) if graph else {}
+    return {
+        "title": f"What is left of {', '.join(map(style.readable, found.forgotten))}? {found.run}",
+        "palette": PALETTE,
+        "contents": CONTENTS.items(),
+        "found": found,
+        "about": about(found),
+        "several": len(found.forgotten) > 1,
+        "targets": [_target_view(found, target, index) for index, target in enumerate(found.forgotten)],
+        "audited": bool(audits),
+        "lacks_oracle": bool(audits) and "oracle" not in references,
+        "reference": references[0] if references else None,
+        "commands": make_commands(found),
+        "strength": next((strength_chart(sweep) for sweep in found.strengths.values()), None),
+        "cams": cam_rows(kept),
+        "drawn": drawn,
+        "scored": scored,
+        "graph": graph,
+        "gone": sum(map(len, gone.values())),
+        "total": sum(found.graph.layers.values()) if found.graph else 0,
+        "control": bool(found.graph) and found.graph.rule in CONTROLS,
+        "limits": limits_of(found, drawn),
+        "sources": sources_of(found),
+    }
+
+
+def _target_view(found, target, index):
+    """What there is to show of one target; empty where no audit was made of it."""
+    methods = {method: found.audits.get(target, {}).get(method) for method in found.methods}
+    methods = {method: audit for method, audit in methods.items() if audit}
+    lines = {method: line for method, line in found.lines.items() if method not in methods}
+    by_lines = heads_without_audit(found.lines, found.forgotten) if found.lines else []
+    return {
+        "target": target,
+        "index": index,
+        "verdicts": verdicts_of(methods),
+        "numbers": three_numbers(methods, found.lines) if methods else [],
+        "plain_numbers": {method: numbers_without_audit(target, line) for method, line in lines.items()},
+        "heads": heads_table(methods, found.forgotten) if methods else by_lines,
+        "attacks": {method: attack_table(audit, method) for method, audit in methods.items()},
+        "roc": roc_chart(methods) if methods else None,
+        "relearning": relearning_charts(methods) if methods else [],
+        "compared": compared_networks(methods) if methods else {},
+        "trade": trade_chart(methods) if methods else None,
+    }
+
+
+def _without_images(record):
+    return record | {"cams": record["cams"] and record["cams"] | {"images": None}}
+
+
+def _environment():
+    """Jinja2 with autoescape for every template, and the filters that turn figures into words."""
+    options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), **options)
+    environment.filters |= {
+        "readable": lambda name: style.plain(printable(str(name).replace("_", " ")), most=60),
+        "kind": network_kind,
+        "against": lambda reference: AGAINST[reference],
+        "digits": lambda value: _in_digits(value, ".3f"),
+        "gap": lambda value: _in_digits(value, "+.3f"),
+        "share": lambda value: _in_digits(value, "+.2f"),
+        "percent": lambda value: "–" if value is None else f"{100 * value:.1f} %",
+        "points": lambda value: _in_digits(value and 100 * value, "+.1f"),
+        "minus": lambda text: str(text).replace("-", "−"),
+    }
+    return environment
+
+
+def _in_digits(value, digits):
+    """A figure as text with a real minus sign, "–" where it is undefined; no zero with a minus."""
+    if value is None:
+        return "–"
+    text = format(value, digits)
+    return (text.replace("-", "+" if "+" in digits else "") if float(text) == 0 else text).replace("-", "−")

@@ -1,0 +1,144 @@
+"""What a folder of results holds: audits, lines of results, the graph, a strength sweep, what step 3 kept for the page."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.common.errors import InputError
+from utils.common.paths import GRAPHS, graph_file, targets_name
+from utils.datasets.task import UNLEARNED
+from utils.datasets.text import shown
+from utils.graph.essential_graph import EssentialGraph, read_graph
+from utils.page.audit_files import LARGEST, is_number_or_none, read_audit
+from utils.page.kept_record import KEPT_FILE, check_kept
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """Everything that the page is made of; what is absent is empty.
+
+    run, targets: names of the two folders; audits: {target: {method: audit}}, methods as their folders are called
+    lines: {method: its last line of results}; strengths: {method: sweep}; kept: {method: record, see `kept_record`}
+    graph: `EssentialGraph` or None; notes: sentences on files that could not be used
+    """
+
+    run: str
+    targets: str
+    audits: dict = field(default_factory=dict)
+    lines: dict = field(default_factory=dict)
+    strengths: dict = field(default_factory=dict)
+    kept: dict = field(default_factory=dict)
+    graph: EssentialGraph | None = None
+    notes: list = field(default_factory=list)
+
+    @property
+    def methods(self):
+        """Names of the methods that were run here, in a fixed order."""
+        audited = [method for methods in self.audits.values() for method in methods]
+        return sorted({*audited, *self.lines, *self.kept}, reverse=True)
+
+    @property
+    def forgotten(self):
+        """Names of the targets, in head order as far as a file tells it."""
+        for names in [self.graph and self.graph.forgotten, *(line["forgotten"] for line in self.lines.values())]:
+            if names:
+                return list(names)
+        return list(self.audits)
+
+    @property
+    def attributes(self):
+        """Names of the heads, in order."""
+        for names in [self.graph and self.graph.attributes, *(line["attributes"] for line in self.lines.values())]:
+            if names:
+                return list(names)
+        audits = [audit for methods in self.audits.values() for audit in methods.values()]
+        return list(dict.fromkeys(name for audit in audits for name in audit.get("attributes") or audit["kept"]))
+
+
+def read_results(folder, results=None, graph=None):
+    """Read a results/<run>/<targets> folder; a file that cannot be used gets a note and is left out.
+
+    Args:
+        results: the file of JSON lines; None: results.jsonl beside the folder of the run
+        graph: file of the essential graph; None: where step 2 writes it
+    Returns: ResultsFolder
+    Raises: InputError if there is nothing that a page could show
+    """
+    folder = Path(folder).absolute()
+    run, targets, notes = folder.parent.name, folder.name, []
+    audits, strengths, kept = {}, {}, {}
+    for path in sorted(folder.glob("*/audit_*.json")):
+        with _noting(notes):
+            audit = read_audit(path)
+            audits.setdefault(audit["target"], {})[path.parent.name] = audit
+    for name, table, check in (("strength.json", strengths, _check_sweep), (KEPT_FILE, kept, check_kept)):
+        for path in sorted(folder.glob(f"*/{name}")):
+            with _noting(notes):
+                table[path.parent.name] = _read_json(path, check)
+    lines = _last_lines(Path(results or folder.parent.parent / "results.jsonl"), run, targets)
+    if not audits and not lines:
+        cure = "run step 3 first, or pass --results for another file of lines"
+        raise InputError(f"nothing to report on in {folder}: no audit, and no line of this run; {cure}")
+    path, essential = Path(graph or graph_file(GRAPHS, run, targets)), None
+    if path.suffix == ".json" and path.exists():
+        with _noting(notes):
+            essential = read_graph(path)
+    return ResultsFolder(run, targets, audits, lines, strengths, kept, essential, notes)
+
+
+class _noting(suppress):
+    """Passes over an InputError, whose line becomes a note."""
+
+    def __init__(self, notes):
+        super().__init__(InputError)
+        self.notes = notes
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, InputError):
+            self.notes.append(shown(error))
+        return super().__exit__(kind, error, trace)
+
+
+def _read_json(path, check):
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            raise ValueError("no file, or too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        check(content)
+        return content
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} cannot be used ({type(error).__name__}): make it again") from None
+
+
+def _check_sweep(sweep):
+    for point in [sweep["original"], *sweep["points"]]:
+        if not is_number_or_none(point["worst_gap"]):
+            raise ValueError("worst_gap")
+    for point in sweep["points"]:
+        if not is_number_or_none(point["kept_loss"]) or not point["strength"] > 0:
+            raise ValueError("a point")
+    if not sweep["chosen"] > 0 or not isinstance(sweep["reached"], bool):
+        raise ValueError("the choice")
+
+
+def _last_lines(path, run, targets):
+    """{method: the last line of results of a run and its targets}, methods as their folders are called."""
+    found = {}
+    if not path.is_file():
+        return found
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for text in file:
+            with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                line = json.loads(text)
+                method = UNLEARNED[line["arguments"]["method"]]  # lines of tools.audit have none
+                if line["run"] == run and targets_name(line["forgotten"]) == targets and _is_whole(line):
+                    found[method] = line
+    return found
+
+
+def _is_whole(line):
+    texts = [line["command"], line["method"], line["model"], *line["attributes"], *line["forgotten"]]
+    sides = [side for head in line["heads"].values() for side in (head["before"], head["after"])]
+    numbers = [side.get(measure) for side in sides for measure in ("auc", "accuracy", "tpr", "n")]
+    return all(isinstance(text, str) for text in texts) and all(map(is_number_or_none, numbers))

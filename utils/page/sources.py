@@ -1,0 +1,96 @@
+"""Where the figures of the page come from, and what they do not show."""
+
+from utils.page.graph_data import proportion_of
+from utils.report.style import readable
+
+DIGITS = 16  # of a sha256
+
+
+def sources_of(found):
+    """[{"title", "command" or None, "facts": [(what, text)]}]: the steps behind a `ResultsFolder`, in their order."""
+    parts = []
+    kept = next(iter(found.kept.values()), None)
+    if kept:
+        facts = [("flags", _flags(kept["training"])), ("oracle, sha256", _short(kept["oracle_sha256"]))]
+        parts.append({"title": "Step 1: the original", "command": None, "facts": _known(facts)})
+    if found.graph:
+        made_by = found.graph.made_by
+        facts = [("flags", _flags(made_by.get("arguments", {}))), ("seed", made_by.get("seed"))]
+        facts += [("original, sha256", _short(made_by.get("parent_sha256"))), ("rule", found.graph.rule)]
+        facts += [("proportion", proportion_of(found.graph)), ("versions", _versions(made_by.get("versions")))]
+        parts.append({"title": "Step 2: the essential graph", "command": None, "facts": _known(facts)})
+    for method, line in found.lines.items():
+        facts = [("date", line.get("date")), ("seed", line.get("seed")), ("method", line["method"])]
+        facts += [("original, sha256", _short(line.get("parent_sha256")))]
+        facts += [(f"{method}, sha256", _short(line.get("checkpoint_sha256"))), ("commit", line.get("commit"))]
+        facts += [("versions", _versions(line.get("versions"))), ("hardware", line.get("hardware"))]
+        parts.append({"title": f"Step 3: {method}", "command": line["command"], "facts": _known(facts)})
+    return parts
+
+
+def limits_of(found, drawn):
+    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its faces were drawn."""
+    audits = [audit for methods in found.audits.values() for audit in methods.values()]
+    said = ["An audit certifies nothing: it says what its attacks found. Another attack may find more."]
+    if any(_level(audit) == "quick" for audit in audits):
+        said.append("These audits are quick ones: level full also fine-tunes the whole network.")
+    if audits and any("oracle" not in audit["nets"] for audit in audits):
+        said.append("Without an oracle nobody knows how much a network that never saw the target would tell.")
+    if len({line.get("seed") for line in found.lines.values()}) <= 1:
+        said.append("This is one seed: intervals are over test images, not over trainings.")
+    said.append("Grad-CAM shows what moves a head, not what the features hold. A dark map is no proof of forgetting.")
+    if found.graph:
+        said.append("The graph says which channels would go, not what would be forgotten: that is measured above.")
+    parents = {line.get("parent_sha256") for line in found.lines.values()}
+    if found.graph and parents and found.graph.made_by.get("parent_sha256") not in parents:
+        said.append("The graph was made from another original than the one that was unlearned here.")
+    if drawn:
+        said.append("The faces are drawn, not photographed: figures on photographs will differ.")
+    notes = [note for audit in audits for note in audit.get("notes", [])]
+    return said + [f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(notes)]
+
+
+def about(found):
+    """[words] on a `ResultsFolder`: network, data, images, level, date."""
+    line = next(iter(found.lines.values()), {})
+    audit = next((audit for methods in found.audits.values() for audit in methods.values()), None)
+    words = [f"{line['model']} at {line.get('img_size')} px"] if line else []
+    words += [f"data set {readable(line['dataset'])}"] if line.get("dataset") else []
+    counts = (audit or {}).get("n", {})
+    if counts.get("test"):
+        some = f", {counts['test_positive']:,} of them with the target" if counts.get("test_positive") else ""
+        words.append(f"{counts['test']:,} test images{some}")
+    words += [f"audit {_level(audit)}"] if audit and _level(audit) else []
+    words += [str(line["date"])[:10]] if line.get("date") else []
+    return words
+
+
+def _level(audit):
+    return (audit.get("level") or {}).get("name")
+
+
+def _flags(flags):
+    """Recorded flags in one line, those left out that were not given."""
+    return " ".join(f"--{name} {_value(value)}" for name, value in sorted(flags.items()) if _says(name, value))
+
+
+def _says(name, value):
+    return value is not None and value is not False and name not in ("training_part", "unlearning", "given")
+
+
+def _value(value):
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return "" if value is True else str(value)
+
+
+def _versions(versions):
+    return " ".join(f"{package} {version}" for package, version in (versions or {}).items())
+
+
+def _short(digest):
+    return digest and f"{str(digest)[:DIGITS]}…"
+
+
+def _known(facts):
+    return [(what, str(value)) for what, value in facts if value not in (None, "")]

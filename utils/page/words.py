@@ -1,0 +1,128 @@
+"""What figures mean in words: verdicts, the three numbers, the commands that fill a gap."""
+
+import shlex
+
+from utils.audit.verdict import NEXT_STEPS, UNTRAINED_ERASED
+from utils.common.paths import SCRIPT
+from utils.page.methods import compared_networks
+from utils.report.next_steps import TASK
+
+IN_WORDS = {
+    "ERASED": "The head guesses, and no attack finds more of it in the features than in a network that never saw it. "
+    "The kept heads are unharmed.",
+    UNTRAINED_ERASED: "The head guesses, and no attack finds more of it than in a network that was never trained. "
+    "Whether a network that never saw it would know less, only an oracle tells.",
+    "SILENCED": "The head no longer answers, but the features still hold it: a new head brings it back.",
+    "NOT FORGOTTEN": "The head still tells who has it and who has not.",
+    "INVERTED": "The head knows it and says the opposite: read upside down, it still answers.",
+    "DAMAGED": "A kept head lost more than is allowed, so this forgetting costs too much.",
+    "UNDECIDED": "The figures cannot tell yet; the reason says what is missing.",
+}
+KINDS = {"ERASED": "good", UNTRAINED_ERASED: "good", "SILENCED": "half", "DAMAGED": "bad", "NOT FORGOTTEN": "bad"}
+KINDS |= {"INVERTED": "bad"}
+
+
+def verdicts_of(methods):
+    """[{"method", "word", "kind", "qualifier", "sentence", "reason", "next"}] of {method: audit} on one target."""
+    return [
+        {
+            "method": method,
+            "named": audit.get("method") or method,
+            "word": audit["verdict"]["word"],
+            "kind": KINDS.get(audit["verdict"]["word"], "open"),
+            "qualifier": audit["verdict"]["qualifier"],
+            "sentence": IN_WORDS.get(audit["verdict"]["word"], ""),
+            "reason": audit["verdict"]["reason"],
+            "next": NEXT_STEPS.get(audit["verdict"]["word"], ""),
+        }
+        for method, audit in methods.items()
+    ]
+
+
+def three_numbers(methods, lines):
+    """Forgotten, kept and price of each method on one target, against the oracle.
+
+    Args: methods: {method: audit}; lines: {method: line of results}
+    Returns: [{"method", "reference", "forgotten": {"value", "attack", "original"}, "kept": {"value", "oracle",
+        "original"}, "price": {"value", "head", "auc", "seconds", "channels"}}], fractions, None where undefined
+    """
+    networks = compared_networks(methods)
+    original, oracle = networks.get("original", {}), networks.get("oracle", {})
+    rows = []
+    for method, audit in methods.items():
+        own, line = networks[method], lines.get(method, {})
+        accuracy, auc = own["changes"]["accuracy"], own["changes"]["auc"]
+        spent = {phase: seconds for phase, seconds in line.get("seconds", {}).items() if phase in ("prune", "erase")}
+        rows.append(
+            {
+                "method": method,
+                "reference": audit["nets"]["unlearned"]["gaps"]["reference"],
+                "forgotten": {"value": own["gap"], "attack": own["attack"], "original": original.get("gap")},
+                "kept": {"value": own["kept"], "oracle": oracle.get("kept"), "original": original.get("kept")},
+                "price": {
+                    "value": accuracy and accuracy[0],
+                    "head": accuracy and accuracy[1],
+                    "auc": auc and auc[0],
+                    "since": audit["nets"]["unlearned"]["kept_changes"]["since"],
+                    "seconds": sum(spent.values()) if spent else None,
+                    "channels": sum(line.get("pruned", {}).values()) or None,
+                },
+            }
+        )
+    return rows
+
+
+def numbers_without_audit(target, line):
+    """What a line of results alone tells of one target: {"before", "after": AUC of its head, "kept": worst accuracy,
+    "price": its worst change with its head}, None where undefined."""
+    heads = line["heads"]
+    kept = {name: sides for name, sides in heads.items() if name not in line["forgotten"]}
+    pairs = {name: (sides["before"].get("accuracy"), sides["after"].get("accuracy")) for name, sides in kept.items()}
+    known = {name: pair for name, pair in pairs.items() if None not in pair}
+    changes = [(after - before, name) for name, (before, after) in known.items()]
+    sides = heads.get(target, {"before": {}, "after": {}})
+    return {
+        "before": sides["before"].get("auc"),
+        "after": sides["after"].get("auc"),
+        "kept": min((after for _, after in known.values()), default=None),
+        "price": min(changes, default=None),
+    }
+
+
+def make_commands(found):
+    """{what is missing: the command that makes it}, with the flags of the task that a recorded command has.
+
+    Args: found: `ResultsFolder`
+    """
+    line = next(iter(found.lines.values()), None)
+    task = _task_words(shlex.split(line["command"])) if line else []
+    if not task:
+        task = ["--task_labels", *found.attributes, "--data_path", "DIR"]
+    target = [] if "--setting" in task else ["--target_class", *found.forgotten]
+    method = "erase" if "erased" not in found.methods else "prune"
+    commands = {
+        "audit": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick"],
+        "oracle": [f"{SCRIPT}_original.py", *task, "--leave_out", *found.forgotten],
+        "graph": [f"{SCRIPT}_generate_graph.py", *task, *target],
+        "strength": ["-m", "tools.choose_strength", *task, *target],
+        "cams": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick", "--evaluate_only"],
+        "method": [f"{SCRIPT}_unlearning.py", *task, *target, "--method", method, "--audit", "quick"],
+        "full": [f"{SCRIPT}_unlearning.py", *task, *target, "--evaluate_only", "--audit", "full"],
+        "page": ["-m", "tools.report", f"results/{found.run}/{found.targets}"],
+    }
+    if found.methods == ["erased"]:
+        for name in ("audit", "cams", "full"):
+            commands[name] += ["--method", "erase"]
+    return {name: f"python {shlex.join(words)}" for name, words in commands.items()}
+
+
+def _task_words(words):
+    """The flags of a task, with their values, among the words of a recorded command."""
+    known = {f"--{name}" for name in TASK} | {"--task", "--no-allow_missing"}
+    taken, taking = [], False
+    for word in words:
+        if word.startswith("--"):
+            taking = word.partition("=")[0] in known
+        if taking:
+            taken.append(word)
+    return taken
