@@ -57,14 +57,15 @@ def get_args_parser():
 @locks.one_at_a_time
 def main(args):
     """Evaluate, set the graph's nodes to zero (or erase), evaluate again, save."""
-    from tools import audit, choose_strength  # one block, here, so that --help answers at once
+    from tools.audit import audit_networks  # one block, here, so that --help answers at once
+    from tools.choose_strength import choose_settings
     from utils.common import run
     from utils.datasets.task import open_task
     from utils.erasure.erasure import erase
     from utils.evaluation.predict import evaluate
     from utils.graph.dataflow import trace_dataflow
+    from utils.page.page import finish_unlearning
     from utils.pruning.channels import read_nodes, zero_channels
-    from utils.page.step import report_unlearning
     from utils.report import outputs, run_record
 
     task = open_task(**vars(args))
@@ -84,17 +85,16 @@ def main(args):
         with watch("prune"):
             zero_channels(network.model, method["pruned"], trace_dataflow(network.model).batch_norm)
     elif not args.evaluate_only:
-        settings = choose_strength.choose_settings(args.strength, networks, data, task, folder, depth=args.depth, seed=args.seed)
+        settings = choose_settings(args.strength, networks, data, task, folder, depth=args.depth, seed=args.seed)
         with watch("erase"):
             method |= vars(settings) | erase(network.model, data, task.forgotten, settings, device=task.device)
     after = evaluate(network.model, data, **test)
-    if not args.evaluate_only:
-        run_record.save_unlearned(path, network, method, vars(args))
+    run_record.save_unlearned(path, network, method, vars(args))
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
         options = {"level": args.audit, "seed": args.seed, "device": task.device, "method": line["method"]}
-        line = audit.audit_networks(networks, data, task.forgotten, folder, **options) | line
-    report_unlearning(line, task, networks, data, folder, vars(args))
+        line = audit_networks(networks, data, task.forgotten, folder, **options) | line
+    finish_unlearning(line, task, networks, data, folder, vars(args))
 
 
 if __name__ == "__main__":

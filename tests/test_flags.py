@@ -16,6 +16,7 @@ SCRIPTS = (
     "tools.export",
     "tools.shrink",
     "tools.compare",
+    "tools.report",
 )
 BY_THE_PARSER = {"help", "setting"}
 # step 1 appends no line, the audit names its files: they take these so that one list of flags goes with every command

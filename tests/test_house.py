@@ -22,6 +22,7 @@ LAYERS = [
     ["utils/attacks"],
     ["utils/audit"],
     ["utils/report"],
+    ["utils/page"],
     ["tools"],
     ["scripts", "benchmarks"],
 ]

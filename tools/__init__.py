@@ -1,1 +1,1 @@
-"""Scripts beside the three: python -m tools.audit, tools.choose_strength, tools.compare, tools.export, tools.shrink."""
+"""Scripts beside the three: python -m tools.audit, choose_strength, compare, export, report, shrink."""

@@ -25,12 +25,11 @@ from utils.erasure.erasure import DEPTHS, ErasureSettings
 from utils.erasure.strength import BEGUN, STRENGTHS
 from utils.report.next_steps import command
 from utils.report.run_record import describe_task
-from utils.report.style import FORGOTTEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
+from utils.report.style import FORGOTTEN, GREEN, GREY, INK, KEPT, KEPT_COLOURS, legend_below, number, picture, readable
 from utils.report.tables import format_figure
 
 COLUMNS = ["strength", "head AUC", "worst gap", "kept loss", "seconds", "verdict"]
 LOSS = 100 * max(ALLOWED_LOSS.values())  # hundredths: points of accuracy, or of AUC times 100
-GREEN = "#009e73"
 REFERENCES = {"oracle": "oracle's", "random": "random network's (no oracle at hand)"}
 
 

@@ -1,29 +1,31 @@
-"""Set the methods of one run side by side: what each forgot and what it cost, in one table.
+"""Set the methods of one run, or of several, side by side: what each forgot and what it cost, in one table.
 
 Reads   results/<run>/<targets>/*/audit_<target>.json    (step 3 with --audit, once for each method)
-Writes  comparison_<target>.png in that folder; the table goes to the terminal
+Writes  comparison_<target>.png in that folder; of several folders also comparison.png above them, all in one picture;
+        the tables go to the terminal
 
     python -m tools.compare results/Bald_Mouth_Slightly_Open/Bald
 """
 
-import json
 import math
+import os
 import sys
 import textwrap
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
+from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.common import arguments as a
 from utils.common.errors import InputError, printable
-from utils.common.parser import one_line
 from utils.common.paths import check_outputs, targets_name
 from utils.common.run import table
-from utils.report.style import network_styles, number, picture, plain, readable
-from utils.report.tables import format_figure, found_in, worst_change, worst_places
+from utils.page.audit_files import REFERENCES, read_audit
+from utils.page.methods import compared_networks, network_records, worst_attack
+from utils.page.page import PAGE
+from utils.report.style import GREEN, legend_below, network_styles, number, picture, plain, readable
+from utils.report.tables import format_figure, worst_change
 
-LARGEST = 64 << 20  # bytes of an audit; those of 40 heads have less than one MB
-REFERENCES = {"oracle": "the oracle's", "random": "a random initialisation's", None: "nothing, there is no reference"}
 MEASURES = ("rate", "head", "gap", "kept")  # a panel each
 WIDEST_GAP = 0.3  # of AUC, that fits into its panel; larger ones widen it
 
@@ -31,52 +33,49 @@ WIDEST_GAP = 0.3  # of AUC, that fits into its panel; larger ones widen it
 def get_args_parser():
     """The flags of the comparison."""
     parser = a.Parser(description=__doc__, prog="compare")
-    parser.add_argument("folder", metavar="DIR", help="results/<run>/<targets> of step 3")
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="results/<run>/<targets> of step 3, one or several")
     return parser
 
 
 def main(args):
     """Read the audits, print a table for each target and what to look at."""
+    found = {Path(folder): _read_audits(Path(folder)) for folder in dict.fromkeys(args.folders)}
+    files = {
+        (folder, target): folder / f"comparison_{targets_name([target])}.png"
+        for folder, audits in found.items()
+        for target in audits
+    }
+    above = Path(os.path.commonpath([folder.absolute() for folder in found])) / "comparison.png"
+    several = [above] if len(found) > 1 else []
+    check_outputs(vars(args), {"folder": "DIR"}, folder=[*files.values(), *several])
+    points = {}
+    for (folder, target), file in files.items():
+        methods, networks = found[folder][target], compared_networks(found[folder][target])
+        reference = REFERENCES[next(iter(methods.values()))["nets"]["unlearned"]["gaps"]["reference"]]
+        attacks = f"worst attack: AUC above {reference}; the lower, the more is forgotten"
+        where = f"{folder}: " if several else ""
+        print(printable(f"{where}forget {target} ({attacks})"))
+        print(comparison_table(methods))
+        draw_comparison(file, networks, target, reference, f"{target}: what is silenced, what is erased")
+        points |= {f"{name}, {folder.parent.name}, {target}": own for name, own in networks.items()}
+    if several:
+        draw_runs(above, points, "Forgotten against kept: the lower, the more is forgotten")
+    print("what to look at:")
+    pictures = [*several, *(path for folder in found for path in sorted(folder.rglob("*.png")))]
+    pages = [folder / PAGE for folder in found if (folder / PAGE).is_file()]
+    print(*(printable(f"  {path}") for path in [*pictures, *pages]), sep="\n")
+
+
+def _read_audits(folder):
+    """{target: {method: audit}} of a folder of results, methods in the order in which they are shown."""
     audits = {}
-    for path in sorted(Path(args.folder).glob("*/audit_*.json")):
-        audit = _read(path)
+    for path in sorted(folder.glob("*/audit_*.json")):
+        audit = read_audit(path)
         strength = str(audit.get("method")).partition("erase")[2]  # of "erase, strength 2"
         audits.setdefault(audit["target"], {})[path.parent.name + strength] = audit
     if not audits:
-        raise InputError(f"no audit in {args.folder}: run step 3 with --audit quick first, once for each method")
-    files = {target: Path(args.folder) / f"comparison_{targets_name([target])}.png" for target in audits}
-    check_outputs(vars(args), {"folder": "DIR"}, folder=list(files.values()))
-    for target, methods in audits.items():
-        reference = REFERENCES[next(iter(methods.values()))["nets"]["unlearned"]["gaps"]["reference"]]
-        attacks = f"worst attack: AUC above {reference}; the lower, the more is forgotten"
-        print(printable(f"forget {target} ({attacks})"))
-        methods = {method: methods[method] for method in sorted(methods, reverse=True)}
-        print(comparison_table(methods))
-        title = f"{target}: what is silenced, what is erased"
-        draw_comparison(files[target], compared_networks(methods), target, reference, title)
-    print("what to look at:")
-    print(*(printable(f"  {path}") for path in sorted(Path(args.folder).rglob("*.png"))), sep="\n")
-
-
-def _read(path):
-    """An audit, with all that is shown of it."""
-    try:
-        if not path.is_file():
-            raise ValueError("a folder, a pipe or a device")
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"more than {LARGEST >> 20} MB")
-        audit = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(audit["target"], str):
-            raise ValueError("its target has no name")
-        if "attacks" not in audit["nets"]["unlearned"]:
-            raise ValueError("of an earlier version, without attacks")
-        REFERENCES[audit["nets"]["unlearned"]["gaps"]["reference"]], comparison_table({"unlearned": audit})
-        for figures in compared_networks({"unlearned": audit}).values():
-            plain(figures["verdict"]), plain(figures["attack"]), [number(figures[measure]) for measure in MEASURES]
-        return audit
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"[:120]
-        raise InputError(f"{path} is no audit ({one_line(reason)}): run step 3 with --audit again") from None
+        raise InputError(f"no audit in {folder}: run step 3 with --audit quick first, once for each method")
+    return {target: dict(sorted(methods.items(), reverse=True)) for target, methods in audits.items()}
 
 
 def comparison_table(audits):
@@ -85,55 +84,14 @@ def comparison_table(audits):
     Args: audits: {method: audit as `utils.audit.audit.audit` returns it}, all of one original
     """
     rows = []
-    for name, record in _records(audits).items():
+    for name, record in network_records(audits).items():
         head = format_figure(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
-        gap, attack = _worst_attack(record)
+        gap, attack = worst_attack(record)
         worst = "-" if gap is None else f"{gap:+.3f} {attack}".rstrip()
         verdict = record["verdict"]["word"] if name in audits else "-"
         rows.append([name, head, worst, *_kept_changes(record), verdict])
     columns = ["network", "head AUC", "worst attack", "kept: accuracy, points", "kept: AUC", "verdict"]
     return table(rows, columns)
-
-
-def compared_networks(audits):
-    """{network: figures} for `draw_comparison`; `audits` as for `comparison_table`."""
-    audit = next(iter(audits.values()))
-    found = {}
-    for name, record in _records(audits).items():
-        kept = [record["heads"][head]["accuracy"] for head in audit["kept"] if head in record["heads"]]
-        gap, attack = _worst_attack(record)
-        found[name] = {
-            "rate": record["heads"].get(audit["target"], {}).get("tpr"),
-            "head": record["shipped"]["value"] if record["shipped"]["has_head"] else None,
-            "gap": gap,
-            "attack": attack,
-            "kept": min((value for value in kept if value is not None), default=None),
-            "verdict": record["verdict"]["word"] if name in audits else "",
-        }
-    return found
-
-
-def _records(audits):
-    """{"original", each method, "oracle": what an audit says of that network}; those that none has are left out."""
-    first = next(iter(audits.values()))["nets"]
-    networks = {
-        "original": first.get("original"),
-        **{name: audit["nets"]["unlearned"] for name, audit in audits.items()},
-    }
-    networks["oracle"] = first.get("oracle")
-    return {name: record for name, record in networks.items() if record}
-
-
-def _worst_attack(record):
-    """(largest gap of an attack to the reference's, "attack at place"); None and "" where nothing is compared.
-
-    Of the attacks that found the target beyond chance, if any did. The reference itself has no worst attack.
-    """
-    gaps, found = record["gaps"]["attacks"], set(found_in(record))
-    worst = [(gaps[attack][place]["value"], attack, place) for attack, place in worst_places(record).items() if gaps]
-    worst = [entry for entry in worst if entry[1:] in found] or worst
-    gap, attack, place = max(worst, default=(None, "", ""))
-    return gap, f"{attack} at {place}" if any(value for value, *_ in worst) else ""
 
 
 def _kept_changes(record):
@@ -176,6 +134,31 @@ def draw_comparison(path, networks, target, reference, title=""):
         verdicts = [textwrap.fill(plain(networks[name]["verdict"], 60), 24) for name in names]
         words = [f"{plain(name)}\n{verdict}".strip() for name, verdict in zip(names, verdicts, strict=True)]
         panels[0].set_yticks(range(len(names)), words)
+
+
+def draw_runs(path, networks, title=""):
+    """Networks of several runs in one panel: what the worst attack finds over what the worst kept head lost.
+
+    Args: path: the PNG; networks: {"method, run, target": figures as of `compared_networks`}. The oracle finds nothing
+        more than itself, the original lost nothing; what has no figure is left out
+    """
+    styles = network_styles(networks)
+    with picture(path, 7.2, 5.4, title) as figure:
+        panel, shown = figure.subplots(), {}
+        for name, own in networks.items():
+            kind, change = name.partition(", ")[0], own["changes"]["accuracy"]
+            loss = 0.0 if kind == "original" else 100 * number(change and change[0])
+            gap = 0.0 if kind == "oracle" else number(own["gap"])
+            colour, _, marker = styles[name]
+            (shown[kind],) = panel.plot(
+                [loss], [gap], marker=marker, markersize=7, color=colour, linestyle="", alpha=0.8
+            )
+        panel.margins(0.12)
+        panel.axhline(GAP_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
+        panel.axvline(-100 * ALLOWED_LOSS["accuracy"], color=GREEN, linewidth=1.0, linestyle="--")
+        panel.set(xlabel="kept: worst change of a kept head, points of accuracy (allowed right of the line)")
+        panel.set(ylabel="forgotten: worst attack, AUC beyond the reference (allowed below)")
+        legend_below(figure, list(shown.values()), list(shown), columns=5)
 
 
 def _words(measure, value, attack):

@@ -15,10 +15,10 @@ from PIL import Image
 from utils.report import style
 from utils.report.audit_figures import draw_attacks, draw_kept_changes, draw_relearning, draw_roc
 from utils.report.figures import (
-    overlay_heat,
     draw_before_after,
     draw_cam_sheet,
     draw_importance_curve,
+    overlay_heat,
 )
 from utils.report.graph_figure import draw_graph
 
@@ -290,5 +290,7 @@ def test_a_network_looks_the_same_whatever_stands_beside_it():
 def test_theoverlay_heat_is_the_heat_map_over_grey():
     image = np.full((4, 4, 3), 100, dtype=np.uint8)
     black = np.array(matplotlib.colormaps["inferno"](0.0)[:3])  # no evidence: almost black
-    assert overlay_heat(image, np.zeros((2, 2)))[0, 0] == pytest.approx(255 * (0.45 * 100 / 255 + 0.55 * black), abs=0.5)
+    assert overlay_heat(image, np.zeros((2, 2)))[0, 0] == pytest.approx(
+        255 * (0.45 * 100 / 255 + 0.55 * black), abs=0.5
+    )
     assert np.array_equal(overlay_heat(image, np.full((2, 2), np.nan)), overlay_heat(image, np.zeros((2, 2))))

@@ -7,7 +7,7 @@ import pytest
 from conftest import STEP_1, STEP_2, STEP_3
 
 from utils.audit.verdict import NEXT_STEPS, WORDS
-from utils.report import next_steps, run_record
+from utils.report import next_steps
 
 
 def flags_of(script, *words):
@@ -105,30 +105,3 @@ def test_a_verdict_of_other_files_is_followed_by_words_alone():
     verdicts = {"Bald": {"word": "SILENCED", "reason": "so"}, "Young": {"word": "ERASED", "reason": "so"}}
     lines = next_steps.after_audit("x", verdicts).splitlines()[3:]
     assert lines == [f"next: {NEXT_STEPS['SILENCED']}", f"next: {NEXT_STEPS['ERASED']}"]
-
-
-@pytest.mark.parametrize("full", [False, True])
-def test_the_verdict_and_what_follows_from_it_come_last_and_figures_are_told_even_where_they_cannot_be_kept(
-    full, tmp_path, monkeypatch, capsys
-):
-    figures = {"n": 9, "tpr": 0.5, "auc": 0.5, "tpr_all_positive": 0.5, "accuracy": 0.5, "balanced_accuracy": 0.5}
-    line = {"heads": {"Bald": {"before": figures, "after": figures}}, "forgotten": ["Bald"], "model": "m"}
-    line |= {"method": "erase", "verdict": {"Bald": {"word": "UNDECIDED", "reason": "too few images"}}}
-    results = tmp_path / "r.jsonl"
-    if full:
-        results.mkdir()
-        with pytest.raises(OSError):
-            run_record.report_unlearning(line, tmp_path, results, {})
-        assert "Bald (forgotten)" in capsys.readouterr().out
-        return
-    run_record.report_unlearning(line, tmp_path, results, {})
-    said = capsys.readouterr().out
-    assert said.splitlines()[-3:] == [
-        f"look at {tmp_path}",
-        "verdict on Bald: UNDECIDED: too few images",
-        f"next: {NEXT_STEPS['UNDECIDED']}",
-    ]
-    assert "takes an audit" not in said
-    run_record.report_unlearning({**line, "verdict": {}}, tmp_path, results, {})
-    said = capsys.readouterr().out
-    assert "takes an audit" in said and said.splitlines()[-1].endswith("--audit quick")

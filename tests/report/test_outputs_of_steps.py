@@ -28,7 +28,7 @@ def task(folder, parent):
 def flags(folder, **changes):
     """Flags of steps 2 and 3 that their outputs depend on."""
     given = {"method": "erase", "evaluate_only": False, "audit": None, "weights": None, "released_txt": False}
-    given |= {"show_cams": None, "importance_curve": False, "results": str(folder / "results.jsonl")}
+    given |= {"show_cams": None, "importance_curve": False, "report": None, "results": str(folder / "results.jsonl")}
     return given | {"save_path": str(folder), "graphs": str(folder)} | changes
 
 

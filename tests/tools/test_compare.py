@@ -13,30 +13,30 @@ from utils.report import style
 
 def test_a_folder_without_audits_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="run step 3 with --audit quick first"):
-        main(SimpleNamespace(folder=str(tmp_path)))
+        main(SimpleNamespace(folders=[str(tmp_path)]))
 
 
 def test_a_picture_that_cannot_be_written_names_the_folder_not_a_flag(tmp_path, monkeypatch):
-    monkeypatch.setattr("tools.compare._read", lambda path: {"target": "Bald", "method": "prune"})
+    monkeypatch.setattr("tools.compare.read_audit", lambda path: {"target": "Bald", "method": "prune"})
     (tmp_path / "pruned").mkdir()
     (tmp_path / "pruned" / "audit_Bald.json").touch()
     (tmp_path / "comparison_Bald.png").mkdir()
     with pytest.raises(InputError, match="^DIR: can't write .*comparison_Bald.png: a folder or a device stands there"):
-        main(SimpleNamespace(folder=str(tmp_path)))
+        main(SimpleNamespace(folders=[str(tmp_path)]))
 
 
 def test_a_damaged_audit_is_named(tmp_path):
     (tmp_path / "erased").mkdir()
     (tmp_path / "erased" / "audit_Bald.json").write_text('{"nets": {', encoding="utf-8")
     with pytest.raises(InputError, match="audit_Bald.json is no audit"):
-        main(SimpleNamespace(folder=str(tmp_path)))
+        main(SimpleNamespace(folders=[str(tmp_path)]))
 
 
 def test_a_pipe_is_no_audit_and_nobody_waits_for_it(tmp_path):
     (tmp_path / "erased").mkdir()
     os.mkfifo(tmp_path / "erased" / "audit_Bald.json")
     with pytest.raises(InputError, match="audit_Bald.json is no audit"):
-        main(SimpleNamespace(folder=str(tmp_path)))
+        main(SimpleNamespace(folders=[str(tmp_path)]))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def compared(tmp_path, monkeypatch, capsys):
         figures = []
         save = style.Figure.savefig
         monkeypatch.setattr(style.Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
-        main(SimpleNamespace(folder=str(tmp_path)))
+        main(SimpleNamespace(folders=[str(tmp_path)]))
         heading, _, _, *rows = capsys.readouterr().out.splitlines()
         cells = [[cell.strip() for cell in row.split("|")] for row in rows]
         words = "\n".join(text.get_text() for text in figures[0].findobj(Text))
@@ -103,4 +103,19 @@ def test_an_audit_of_an_earlier_version_is_refused_in_a_line(tmp_path):
     (tmp_path / "erased").mkdir()
     (tmp_path / "erased" / "audit_Bald.json").write_text(json.dumps(audit))
     with pytest.raises(InputError, match="^[^\n]*audit_Bald.json is no audit .*of an earlier version.*run step 3 with"):
-        main(SimpleNamespace(folder=str(tmp_path)))
+        main(SimpleNamespace(folders=[str(tmp_path)]))
+
+
+def test_several_runs_come_in_one_picture_and_the_page_is_named_last(tmp_path, capsys):
+    audit = json.dumps(audit_of("SILENCED", [("linear", "layer4")]))
+    for run in ("one", "two"):
+        (tmp_path / run / "Bald" / "pruned").mkdir(parents=True)
+        (tmp_path / run / "Bald" / "pruned" / "audit_Bald.json").write_text(audit)
+    (tmp_path / "two" / "Bald" / "report.html").touch()
+    main(SimpleNamespace(folders=[str(tmp_path / run / "Bald") for run in ("one", "two")]))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(": forget Bald")[0] for line in said if "forget Bald" in line] == [
+        str(tmp_path / run / "Bald") for run in ("one", "two")
+    ]
+    assert said[-1] == f"  {tmp_path / 'two' / 'Bald' / 'report.html'}" and f"  {tmp_path / 'comparison.png'}" in said
+    assert (tmp_path / "comparison.png").stat().st_size > 10_000

@@ -6,7 +6,7 @@ from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.page.methods import compared_networks, network_records
 from utils.report.audit_report import NAMES
 
-WIDTH, HEIGHT = 420, 300
+WIDTH, HEIGHT = 360, 270
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 46
 MOST_POINTS = 240  # of a curve
 TICKS = (1, 2, 2.5, 5, 10)
@@ -68,7 +68,8 @@ def strength_chart(sweep):
     xs, ys = ([point[i] for one in lines for point in one["points"]] for i in range(2))
     limits = (100 * max(ALLOWED_LOSS.values()), GAP_TOLERANCE)
     axes = ("worst loss of a kept head, points", "worst attack, AUC beyond the reference")
-    chosen = "reaches a verdict of ERASED" if sweep["reached"] else "is what the kept heads can afford; none reaches ERASED"
+    afforded = "is what the kept heads can afford; none reaches ERASED"
+    chosen = "is the mildest that reaches ERASED" if sweep["reached"] else afforded
     plot = _chart(lines, _span([*xs, 0, limits[0]]), _span([*ys, 0, limits[1]]), *axes, allowed=limits)
     return plot | {"finding": f"Strength {sweep['chosen']:g} {chosen}."}
 
@@ -122,12 +123,19 @@ def _chart(lines, xs, ys, x_label, y_label, ticks=None, allowed=None):
     for line in lines:
         points = [(place_x(x), place_y(y)) for x, y in line["points"]]
         band = line.get("band", [])
-        edge = [(place_x(x), place_y(high)) for x, _, high in band] + [(place_x(x), place_y(low)) for x, low, _ in band[::-1]]
+        edge = [(place_x(x), place_y(high)) for x, _, high in band] + [
+            (place_x(x), place_y(low)) for x, low, _ in band[::-1]
+        ]
         labels = line.get("labels") or [""] * len(points)
         tips = [f"{line['network']}: {x:.4g}, {y:.3f}" for x, y in line["points"]]
-        marks = [{"x": x, "y": y, "label": label, "tip": tip} for (x, y), label, tip in zip(points, labels, tips, strict=True)]
+        marks = [
+            {"x": x, "y": y, "label": label, "tip": tip}
+            for (x, y), label, tip in zip(points, labels, tips, strict=True)
+        ]
         path, area = (" ".join(f"{x},{y}" for x, y in one) for one in (points, edge))
-        drawn.append({"quiet": False, "note": "", **line, "path": path, "area": area, "marks": marks if len(marks) <= 12 else []})
+        drawn.append(
+            {"quiet": False, "note": "", **line, "path": path, "area": area, "marks": marks if len(marks) <= 12 else []}
+        )
     ticks = _thin_ticks([(place_x(tick), f"{tick:g}") for tick in ticks or nice_ticks(*xs)])
     shaded = None
     if allowed:

@@ -96,9 +96,16 @@ def _short(value):
 
 def _strongest_edges(graph):
     """The strongest connections of all, and of each channel the strongest that enters and leaves it."""
-    places = {layer: i for i, layer in enumerate(graph.layers)}
+    places, heads = ({name: i for i, name in enumerate(names)} for names in (graph.layers, graph.attributes))
     edges = [
-        (places[edge["source"]], source, places[edge["target"]], target, graph.attributes.index(edge["attribute"]), value)
+        (
+            places[edge["source"]],
+            source,
+            places[edge["target"]],
+            target,
+            heads[edge["attribute"]],
+            value,
+        )
         for edge in graph.edges
         for source, target, value in edge["connections"]
     ]

@@ -15,9 +15,11 @@ from utils.graph.importance import maps_and_gradients
 from utils.network.modes import evaluating
 from utils.network.tensor_files import sha256_of
 from utils.page.audit_files import is_number
+from utils.report.figures import overlay_heat
 
 KEPT_FILE = "page.json"
 IMAGES = 8
+SIDE = 96  # pixels of a picture in the page
 LEAST_SIDE = 4  # pixels of a map: less is no picture
 FAINT = 0.05  # of the largest evidence on any image: less than that is not scaled up to full brightness
 
@@ -84,7 +86,8 @@ def _rows_with(data, attributes):
     """Eight test images, ascending: of each attribute the first that have it, then the first of the others."""
     tested = data.rows("test")
     each = -(-IMAGES // len(attributes))
-    own = [data.positives(attribute, "test")[:each] for attribute in attributes]
+    labels = data.labels[tested]
+    own = [tested[labels[:, data.attributes.index(attribute)] == 1][:each] for attribute in attributes]
     chosen = list(dict.fromkeys(np.concatenate([*own, tested]).tolist()))[:IMAGES]
     return np.array(sorted(chosen))
 
@@ -112,7 +115,7 @@ def deepest_map(model, images):
 
 
 def evidence(model, layer, images, attribute):
-    """Grad-CAM before it is scaled: relu(sum_c alpha_c A_c), in logits. Args: images (N, 3, H, W). Returns: (N, h, w)"""
+    """(N, h, w) Grad-CAM before it is scaled: relu(sum_c alpha_c A_c), in logits, of images (N, 3, H, W)."""
     recorded, _ = maps_and_gradients(model, [layer], images, attribute)
     maps, gradient = recorded[layer]
     return (gradient.mean((2, 3), keepdim=True) * maps).sum(1).relu()
@@ -138,7 +141,9 @@ def check_kept(record):
     for network in ("original", "unlearned"):
         for attribute in cams["attributes"]:
             maps = cams["maps"][network][attribute]
-            whole = len(maps) == len(cams["ids"]) and all(is_number(value) for one in maps for row in one for value in row)
+            whole = len(maps) == len(cams["ids"]) and all(
+                is_number(value) for one in maps for row in one for value in row
+            )
             if not whole or {np.asarray(one).ndim for one in maps} != {2}:
                 raise ValueError("a map")
     if cams["images"]:
@@ -155,3 +160,37 @@ def open_jpeg(text):
             return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError) as error:
         raise ValueError("no picture") from error
+
+
+def cam_rows(kept):
+    """Rows of pictures of Grad-CAM before and after, the original's once.
+
+    Args: kept: {method: record of page.json}
+    Returns: {"layer", "count", "faces": whether photographs are in it, "rows": [{"attribute": name, or None for the
+        images alone, "network": name, "pictures": [data URL]}]}; None where nothing was kept. Methods that were shown
+        other images than the first are left out
+    """
+    known = {method: record["cams"] for method, record in kept.items() if record["cams"]}
+    if not known:
+        return None
+    first = next(iter(known.values()))
+    shared = ("ids", "layer", "attributes")
+    same = {method: cams for method, cams in known.items() if all(cams[key] == first[key] for key in shared)}
+    photographs = [_resized(open_jpeg(text)) for text in first["images"]] if first["images"] else None
+    rows = [{"attribute": None, "network": "image", "pictures": _urls(photographs)}] if photographs else []
+    under = photographs or [np.zeros((SIDE, SIDE, 3), np.uint8)] * len(first["ids"])
+    for attribute in first["attributes"]:
+        heats = {"original": first["maps"]["original"][attribute]}
+        heats |= {method: cams["maps"]["unlearned"][attribute] for method, cams in same.items()}
+        for network, maps in heats.items():
+            tiles = [overlay_heat(image, np.asarray(heat)) for image, heat in zip(under, maps, strict=True)]
+            rows.append({"attribute": attribute, "network": network, "pictures": _urls(tiles)})
+    return {"layer": first["layer"], "count": len(under), "faces": bool(photographs), "rows": rows}
+
+
+def _resized(pixels):
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def _urls(pictures):
+    return [f"data:image/jpeg;base64,{to_jpeg(picture)}" for picture in pictures]

@@ -4,18 +4,20 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from utils.common import distributed
 from utils.common.errors import printable
 from utils.common.paths import write_atomically
 from utils.graph.selection import CONTROLS
 from utils.page.charts import relearning_charts, roc_chart, strength_chart, trade_chart
 from utils.page.graph_data import graph_data, has_all_scores, nodes_at
+from utils.page.kept_record import cam_rows, keep_record
 from utils.page.methods import compared_networks
-from utils.page.overlays import cam_rows
 from utils.page.reading import read_results
 from utils.page.sources import about, limits_of, sources_of
 from utils.page.tables import attack_table, heads_table, heads_without_audit, network_kind
 from utils.page.words import make_commands, numbers_without_audit, three_numbers, verdicts_of
-from utils.report import style
+from utils.report import run_record, style
+from utils.report.next_steps import after_audit, after_unlearning
 
 PAGE = "report.html"
 MOST_BYTES = 3_000_000
@@ -34,9 +36,25 @@ CONTENTS = {
 }
 PALETTE = {
     **{name: look[0] for name, look in style.NETWORK_STYLES.items() if " " not in name},
-    **{"random": style.GREY, "other": style.SPARE_STYLES[1][0], "green": style.KEPT_COLOURS[1], "pale": style.PALE},
+    **{"random": style.GREY, "other": style.SPARE_STYLES[1][0], "green": style.GREEN, "pale": style.PALE},
     **{"forgotten": style.FORGOTTEN, "kept": style.KEPT, "shared": style.SHARED},
 }
+
+
+@distributed.by_first
+def finish_unlearning(line, task, networks, data, folder, flags):
+    """Append the line of a run, draw and print before against after, write the page, say what to do next.
+
+    Args: line: of `run_record.unlearning_line`; task: `Task`; networks: {"original", "unlearned"} on its device; data:
+        `ImageDataset`; folder: of the method's pictures; flags: {flag: value} of step 3
+    """
+    run_record.report_unlearning(line, folder, flags["results"])
+    verdicts, look = line.get("verdict", {}), folder
+    if bool(flags["audit"]) if flags["report"] is None else flags["report"]:
+        pair = {name: networks[name] for name in ("original", "unlearned")}
+        keep_record(folder, task, pair, data, flags["faces"])
+        look = write_page(folder.parent, flags["results"], flags["graph"] or task.graph_file)
+    print(after_audit(look, verdicts, flags) if verdicts else after_unlearning(look, flags))
 
 
 def write_page(folder, results=None, graph=None, out=None, faces=True):
@@ -54,7 +72,11 @@ def write_page(folder, results=None, graph=None, out=None, faces=True):
 
 
 def make_page(found, faces=True):
-    """HTML text of a `ResultsFolder`, at most `MOST_BYTES` long: without Grad-CAM or graph where it would be longer."""
+    """The page as text, at most `MOST_BYTES` long: without Grad-CAM, then without the graph, where it would be longer.
+
+    Args: found: `ResultsFolder`; faces: as `write_page`
+    Returns: HTML
+    """
     view = _view(found, faces)
     for left_out in ([], ["cams"], ["cams", "graph"]):
         view |= dict.fromkeys(left_out)
@@ -69,7 +91,8 @@ def _view(found, faces):
     audits = [audit for methods in found.audits.values() for audit in methods.values()]
     references = [audit["nets"]["unlearned"]["gaps"]["reference"] for audit in audits]
     drawn = any(record["cams"] and record["cams"]["images"] for record in found.kept.values())
-    kept = found.kept if faces else {name: _without_images(record) for name, record in found.kept.items()}
+    kept = {name: found.kept[name] for name in found.methods if name in found.kept}
+    kept = kept if faces else {name: _without_images(record) for name, record in kept.items()}
     scored = bool(found.graph) and has_all_scores(found.graph)
     graph = graph_data(found.graph) if scored else None
     gone = nodes_at(found.graph, graph["proportion"], graph["balance"]) if graph else {}
@@ -82,7 +105,7 @@ def _view(found, faces):
         "several": len(found.forgotten) > 1,
         "targets": [_target_view(found, target, index) for index, target in enumerate(found.forgotten)],
         "audited": bool(audits),
-        "lacks_oracle": bool(audits) and "oracle" not in references,
+        "lacks_oracle": bool(audits) and not all("oracle" in audit["nets"] for audit in audits),
         "reference": references[0] if references else None,
         "commands": make_commands(found),
         "strength": next((strength_chart(sweep) for sweep in found.strengths.values()), None),
@@ -126,9 +149,10 @@ def _without_images(record):
 def _environment():
     """Jinja2 with autoescape for every template, and the filters that turn figures into words."""
     options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    options["finalize"] = lambda value: printable(value) if type(value) is str else value  # no sign that turns a line
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), **options)
     environment.filters |= {
-        "readable": lambda name: style.plain(printable(str(name).replace("_", " ")), most=60),
+        "readable": lambda name: style.plain(str(name).replace("_", " "), most=60),
         "kind": network_kind,
         "against": lambda reference: AGAINST[reference],
         "digits": lambda value: _in_digits(value, ".3f"),

@@ -1,6 +1,7 @@
-"""What a folder of results holds: audits, lines of results, the graph, a strength sweep, what step 3 kept for the page."""
+"""What a folder of results holds: audits, lines of results, the graph, a sweep of strengths, what step 3 kept."""
 
 import json
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,7 @@ def _check_sweep(sweep):
 
 
 def _last_lines(path, run, targets):
-    """{method: the last line of results of a run and its targets}, methods as their folders are called."""
+    """{method: the last line that made it}, of a run and its targets, methods as their folders are called."""
     found = {}
     if not path.is_file():
         return found
@@ -133,12 +134,21 @@ def _last_lines(path, run, targets):
                 line = json.loads(text)
                 method = UNLEARNED[line["arguments"]["method"]]  # lines of tools.audit have none
                 if line["run"] == run and targets_name(line["forgotten"]) == targets and _is_whole(line):
-                    found[method] = line
+                    if not _evaluates(line, found.get(method)):
+                        found[method] = line
     return found
 
 
+def _evaluates(line, before):
+    """Whether a line is of an evaluation alone of what an earlier line made: that one says how it was made."""
+    same = before and before["checkpoint_sha256"] == line["checkpoint_sha256"]
+    return bool(same and before["seconds"] and not line["seconds"])
+
+
 def _is_whole(line):
+    shlex.split(line["command"])  # or a ValueError
     texts = [line["command"], line["method"], line["model"], *line["attributes"], *line["forgotten"]]
     sides = [side for head in line["heads"].values() for side in (head["before"], head["after"])]
     numbers = [side.get(measure) for side in sides for measure in ("auc", "accuracy", "tpr", "n")]
+    numbers += [*line["seconds"].values(), *line["pruned"].values()]
     return all(isinstance(text, str) for text in texts) and all(map(is_number_or_none, numbers))

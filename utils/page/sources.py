@@ -70,18 +70,18 @@ def _level(audit):
 
 
 def _flags(flags):
-    """Recorded flags in one line, those left out that were not given."""
-    return " ".join(f"--{name} {_value(value)}" for name, value in sorted(flags.items()) if _says(name, value))
+    """Recorded flags in one line; without those that had no value, and records that are no flags."""
+    return " · ".join(f"{name} {_value(value)}" for name, value in sorted(flags.items()) if _says(name, value))
 
 
 def _says(name, value):
-    return value is not None and value is not False and name not in ("training_part", "unlearning", "given")
+    return value not in (None, [], {}) and name not in ("training_part", "unlearning")
 
 
 def _value(value):
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value))
-    return "" if value is True else str(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _versions(versions):

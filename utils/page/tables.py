@@ -82,7 +82,8 @@ def attack_table(audit, method):
 
     Args: audit: as `utils.audit.audit.audit` returns it; method: what the unlearned network is called
     Returns: {"reference", "columns": [name], "rows": [{"attack", "decides", "cells": [cell or None]}], "cells": [what
-        `_details` says of each]}, a cell being {"index", "gap", "information", "shade": -1 to 1, "beyond_chance"}, "found": cells beyond chance; None without a reference
+        `_details` says of each], "found": how many are beyond chance}, a cell being {"index", "gap", "information",
+        "shade": -1 to 1, "beyond_chance"}; None without a reference
     """
     record = audit["nets"]["unlearned"]
     gaps, clear, stages = record["gaps"]["attacks"], set(found_in(record)), audit.get("stages", [])
@@ -118,7 +119,7 @@ def attack_table(audit, method):
 
 
 def _details(audit, method, attack, place, clear):
-    """{"title", "sentence", "facts": [text], "figures": [{"network", "kind", "value", "low", "high"}], "curve": bool}"""
+    """{"title", "sentence", "facts": [text], "figures": [{"network", "kind", "value", "low", "high"}], "curve"}."""
     record = audit["nets"]["unlearned"]
     gap = record["gaps"]["attacks"][attack][place]
     reference = record["gaps"]["reference"]
@@ -144,7 +145,7 @@ def _cell_sentence(gap, clear, against):
     if gap["value"] is None:
         return "This attack could not be run here: too few images, or nothing to fit."
     if clear:
-        return f"This attack finds more than in the {against}, beyond chance over all attacks: the target is still here."
+        return f"This attack finds more than in the {against}, beyond chance over all attacks: it is still here."
     if gap["value"] > GAP_TOLERANCE:
         return f"This attack finds more than in the {against}, but not beyond chance."
     return f"This attack finds no more than in the {against}."

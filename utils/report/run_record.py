@@ -131,10 +131,12 @@ def original_checkpoint(model, epoch, kind, data, flags):
 
 
 def save_unlearned(path, network, method, flags):
-    """Write the unlearned checkpoint of a `LoadedNetwork`.
+    """Write the unlearned checkpoint of a `LoadedNetwork`, unless the flags evaluate alone what is there.
 
     Args: method: what made it, JSON-ready, see `utils.pruning.channels` and `ErasureSettings`; flags: {flag: value}
     """
+    if flags.get("evaluate_only"):
+        return
     asked = {flag: value for flag, value in recorded_flags(flags).items() if value is not None}
     before = network.arguments.get("unlearning")  # of an earlier unlearning that this one goes on from
     checkpoint = Checkpoint(

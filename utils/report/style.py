@@ -14,7 +14,8 @@ from utils.common.paths import write_atomically
 # Okabe and Ito's palette (2008): distinct with any common colour blindness
 INK, GREY, PALE = "#222222", "#8c8c8c", "#d9d9d9"
 FORGOTTEN, KEPT, SHARED = "#d55e00", "#0072b2", "#e69f00"
-KEPT_COLOURS = (KEPT, "#009e73", "#56b4e9", "#cc79a7", "#8a7f00", SHARED)
+GREEN = "#009e73"  # what a verdict allows
+KEPT_COLOURS = (KEPT, GREEN, "#56b4e9", "#cc79a7", "#8a7f00", SHARED)
 NETWORK_STYLES = {  # colour, line, marker: a network looks the same in every picture
     "original": (INK, "-", "o"),
     "unlearned": (FORGOTTEN, "-", "s"),

@@ -1,0 +1,96 @@
+import pytest
+from small_audit import small_audit
+
+from utils.page import charts
+from utils.page.reading import ResultsFolder
+from utils.page.tables import attack_table, heads_table
+from utils.page.words import make_commands, three_numbers
+
+
+def test_the_three_numbers_are_the_worst_attack_the_worst_head_and_what_it_lost():
+    audit = small_audit()
+    for name, accuracy in (("original", 0.95), ("unlearned", 0.9), ("oracle", 0.94)):
+        audit["nets"][name]["heads"]["Smiling"]["accuracy"] = accuracy
+    line = {"seconds": {"erase": 2.0, "score": 9.0}, "pruned": {}}
+    (row,) = three_numbers({"erased": audit}, {"erased": line})
+    assert row["forgotten"] == {"value": pytest.approx(0.01), "attack": "linear at layer4", "original": 0.19}
+    assert row["kept"] == {"value": 0.9, "oracle": 0.94, "original": 0.95}
+    assert (row["price"]["value"], row["price"]["head"], row["price"]["auc"]) == (0.001, "Smiling", -0.01)
+    assert row["price"]["seconds"] == 2.0 and row["price"]["channels"] is None
+
+
+def test_a_loss_is_marked_only_if_it_is_larger_than_allowed_and_beyond_chance():
+    audit = small_audit()
+    change = audit["nets"]["unlearned"]["kept_changes"]["heads"]["Smiling"]
+    change["auc"] |= {"value": -0.01, "interval": [-0.02, -0.001]}
+
+    def lost():
+        heads = heads_table({"erased": audit}, ["Bald"])
+        assert [head["head"] for head in heads] == ["Bald", "Smiling"] and heads[0]["forgotten"]
+        return next(row for row in heads[1]["rows"] if row["network"] == "erased")["auc"]["lost"]
+
+    assert lost()
+    change["auc"]["interval"] = [-0.02, 0.001]
+    assert not lost()
+
+
+def test_a_cell_says_what_was_found_and_an_undefined_one_says_so():
+    table = attack_table(small_audit(), "erased")
+    assert table["columns"] == ["layer3", "layer4", "features", "whole network"] and table["found"] == 2
+    rows = {row["attack"]: row["cells"] for row in table["rows"]}
+    assert [cell and cell["gap"] for cell in rows["linear"]] == [-0.04, 0.01, -0.01, None]
+    assert rows["linear"][1]["beyond_chance"] and rows["linear"][1]["shade"] == pytest.approx(0.1)
+    assert "it is still here" in table["cells"][rows["linear"][1]["index"]]["sentence"]
+    undefined = rows["quadratic"][1]
+    assert undefined["gap"] is None and "could not be run" in table["cells"][undefined["index"]]["sentence"]
+    figures = table["cells"][rows["linear"][1]["index"]]["figures"]
+    assert {one["network"]: one["value"] for one in figures} == {"original": 0.98, "erased": 0.81, "oracle": 0.8}
+
+
+def test_without_a_reference_there_is_no_table_and_no_trade():
+    audit = small_audit()
+    audit["nets"] = {"unlearned": audit["nets"]["unlearned"]}
+    audit["nets"]["unlearned"]["gaps"] = {"reference": None, "attacks": {}}
+    assert attack_table(audit, "erased") is None and charts.trade_chart({"erased": audit}) is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "ticks"),
+    [((0, 1), [0, 0.2, 0.4, 0.6, 0.8, 1]), ((-0.03, 0.2), [0, 0.05, 0.1, 0.15, 0.2]), ((5, 5), [5])],
+)
+def test_ticks_are_round_numbers(ends, ticks):
+    assert charts.nice_ticks(*ends) == pytest.approx(ticks)
+
+
+def test_a_curve_of_many_points_keeps_its_ends_and_stays_short():
+    thin = charts._thinned([(i, i) for i in range(10_000)])
+    assert thin[0] == (0, 0) and thin[-1] == (9999, 9999) and len(thin) <= charts.MOST_POINTS + 1
+
+
+def test_relearning_is_drawn_over_the_logarithm_of_the_images():
+    audit = small_audit()
+    for value, record in zip((0.5, 0.6, 0.7), audit["nets"].values(), strict=True):
+        points = [{"n": n, "value": value, "interval": None} for n in (16, 64, 256)]
+        record["relearning"]["head"]["curve"] = points
+    ((_, plot),) = charts.relearning_charts({"erased": audit})
+    xs = [float(point.split(",")[0]) for point in plot["lines"][0]["path"].split()]
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2)
+    assert plot["finding"] == "AUC after 256 labelled images: original 0.600, erased 0.700, oracle 0.500."
+
+
+def test_a_strength_sweep_marks_what_was_chosen():
+    points = [{"strength": s, "worst_gap": g, "kept_loss": loss} for s, g, loss in ((0.5, 0.1, 0), (1, 0.01, 0.002))]
+    sweep = {"original": {"worst_gap": 0.4}, "points": points, "chosen": 1, "reached": True}
+    plot = charts.strength_chart(sweep)
+    assert plot["finding"] == "Strength 1 is the mildest that reaches ERASED."
+    assert [mark["label"] for mark in plot["lines"][1]["marks"]] == ["0.5", "1 (chosen)"]
+    assert charts.strength_chart(sweep | {"points": []}) is None
+
+
+def test_commands_take_the_flags_of_the_task_from_the_recorded_command():
+    words = "python x.py --setting I --data_path 'my faces' --batch_size 7 --method erase --run_name=own --audit quick"
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"]}
+    commands = make_commands(ResultsFolder("own", "Bald", lines={"erased": line}))
+    expected = "python -m tools.choose_strength --setting I --data_path 'my faces' --run_name=own"
+    assert commands["strength"] == expected
+    assert commands["audit"].endswith("--run_name=own --audit quick --method erase")
