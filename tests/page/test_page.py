@@ -160,3 +160,9 @@ def test_several_targets_each_have_their_part(tmp_path):
     found = read_results(folder, graph=graph)
     assert sorted(found.audits) == ["Bald", "Young"]
     assert Outline(make_page(found)).text.count("SILENCED") >= 3
+
+
+def test_a_folder_of_the_audit_tool_has_a_page_too(tmp_path):
+    (tmp_path / "audit_Bald.json").write_text(json.dumps(small_audit()), encoding="utf-8")
+    text = Outline(write_page(tmp_path).read_text(encoding="utf-8")).text
+    assert "SILENCED" in text and "There is no essential graph" in text and "Grad-CAM before and after was not" in text

@@ -58,7 +58,7 @@ class ResultsFolder:
 
 
 def read_results(folder, results=None, graph=None):
-    """Read a results/<run>/<targets> folder; a file that cannot be used gets a note and is left out.
+    """Read a results/<run>/<targets> folder, or one of `tools.audit`; a file that cannot be used gets a note and is left out.
 
     Args:
         results: the file of JSON lines; None: results.jsonl beside the folder of the run
@@ -69,10 +69,10 @@ def read_results(folder, results=None, graph=None):
     folder = Path(folder).absolute()
     run, targets, notes = folder.parent.name, folder.name, []
     audits, strengths, kept = {}, {}, {}
-    for path in sorted(folder.glob("*/audit_*.json")):
+    for path in sorted([*folder.glob("audit_*.json"), *folder.glob("*/audit_*.json")]):
         with _noting(notes):
-            audit = read_audit(path)
-            audits.setdefault(audit["target"], {})[path.parent.name] = audit
+            audit, method = read_audit(path), path.parent.name
+            audits.setdefault(audit["target"], {})["unlearned" if path.parent == folder else method] = audit
     for name, table, check in (("strength.json", strengths, _check_sweep), (KEPT_FILE, kept, check_kept)):
         for path in sorted(folder.glob(f"*/{name}")):
             with _noting(notes):

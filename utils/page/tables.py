@@ -16,7 +16,7 @@ def network_kind(network):
     """How a network is drawn: "erased, strength 2" as "erased"; "other" for one without colours of its own."""
     kind = str(network).partition(",")[0]
     kind = "random" if kind == NAMES["random"] else kind
-    return kind if kind in ("original", "pruned", "erased", "oracle", "random", "chance") else "other"
+    return kind if kind in ("original", "unlearned", "pruned", "erased", "oracle", "random", "chance") else "other"
 
 
 def heads_table(methods, forgotten):
