@@ -124,7 +124,7 @@ def test_the_layers_searched_for_stay_and_a_channel_lights_its_paths(visit):
     page.locator("[data-search]").fill("")
     page.locator("svg.network circle.target").first.click()
     assert page.locator(".paths path").count() > 0 and page.locator("svg.network.lit circle.on").count() > 1
-    page.locator("[data-clear]").click()
+    page.get_by_role("button", name="Clear paths").click()
     assert page.locator(".paths path").count() == 0
 
 

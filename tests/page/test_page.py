@@ -57,8 +57,8 @@ def test_the_page_says_the_verdict_first_and_then_every_part_in_order(page):
     assert headings == "verdict numbers heads attacks curves cams graph methods limits commands".split()
     words = Outline(page).text
     assert "What is left of Bald ?" in words and "SILENCED" in words
-    assert "+0.010 of AUC that the worst attack finds beyond the oracle (linear at layer4)" in words
-    assert "the original gives away +0.190" in words  # of kept labels, 0.99 less the oracle's 0.8
+    assert "95 % of what the original gives away." in words  # 0.01 of 0.19 is left
+    assert "The worst attack (linear at layer4) finds +0.010 of AUC beyond the oracle, in the original +0.190." in words
     assert "-1.0" not in words and "+0.1" in words  # minus signs are real ones
     assert "2 of 7 cells find more of it than the oracle holds, beyond chance." in words
 

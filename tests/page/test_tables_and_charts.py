@@ -13,7 +13,9 @@ def test_the_three_numbers_are_the_worst_attack_the_worst_head_and_what_it_lost(
         audit["nets"][name]["heads"]["Smiling"]["accuracy"] = accuracy
     line = {"seconds": {"erase": 2.0, "score": 9.0}, "pruned": {}}
     (row,) = three_numbers({"erased": audit}, {"erased": line})
-    assert row["forgotten"] == {"value": pytest.approx(0.01), "attack": "linear at layer4", "original": 0.19}
+    assert (
+        row["forgotten"]["share"] == pytest.approx(1 - 0.01 / 0.19) and row["forgotten"]["attack"] == "linear at layer4"
+    )
     assert row["kept"] == {"value": 0.9, "oracle": 0.94, "original": 0.95}
     assert (row["price"]["value"], row["price"]["head"], row["price"]["auc"]) == (0.001, "Smiling", -0.01)
     assert row["price"]["seconds"] == 2.0 and row["price"]["channels"] is None

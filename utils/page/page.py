@@ -159,6 +159,7 @@ def _environment():
         "gap": lambda value: _in_digits(value, "+.3f"),
         "share": lambda value: _in_digits(value, "+.2f"),
         "percent": lambda value: "–" if value is None else f"{100 * value:.1f} %",
+        "whole_percent": lambda value: f"{100 * value:.0f} %",
         "points": lambda value: _in_digits(value and 100 * value, "+.1f"),
         "minus": lambda text: str(text).replace("-", "−"),
     }

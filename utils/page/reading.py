@@ -58,7 +58,7 @@ class ResultsFolder:
 
 
 def read_results(folder, results=None, graph=None):
-    """Read a results/<run>/<targets> folder, or one of `tools.audit`; a file that cannot be used gets a note and is left out.
+    """Read a results/<run>/<targets> folder, or one of `tools.audit`; what cannot be used gets a note and is left out.
 
     Args:
         results: the file of JSON lines; None: results.jsonl beside the folder of the run

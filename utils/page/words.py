@@ -2,6 +2,7 @@
 
 import shlex
 
+from utils.audit.gaps import LEAST_KNOWN
 from utils.audit.verdict import NEXT_STEPS, UNTRAINED_ERASED
 from utils.common.paths import SCRIPT
 from utils.page.methods import compared_networks
@@ -43,8 +44,9 @@ def three_numbers(methods, lines):
     """Forgotten, kept and price of each method on one target, against the oracle.
 
     Args: methods: {method: audit}; lines: {method: line of results}
-    Returns: [{"method", "reference", "forgotten": {"value", "attack", "original"}, "kept": {"value", "oracle",
-        "original"}, "price": {"value", "head", "auc", "seconds", "channels"}}], fractions, None where undefined
+    Returns: [{"method", "reference", "forgotten": {"share": of what the worst attack finds in the original, "gap",
+        "attack", "original"}, "kept": {"value", "oracle", "original"}, "price": {"value", "head", "auc", "seconds",
+        "channels"}}], fractions, None where undefined
     """
     networks = compared_networks(methods)
     original, oracle = networks.get("original", {}), networks.get("oracle", {})
@@ -57,7 +59,8 @@ def three_numbers(methods, lines):
             {
                 "method": method,
                 "reference": audit["nets"]["unlearned"]["gaps"]["reference"],
-                "forgotten": {"value": own["gap"], "attack": own["attack"], "original": original.get("gap")},
+                "forgotten": {"share": _forgotten(own["gap"], original.get("gap"))}
+                | {"gap": own["gap"], "attack": own["attack"], "original": original.get("gap")},
                 "kept": {"value": own["kept"], "oracle": oracle.get("kept"), "original": original.get("kept")},
                 "price": {
                     "value": accuracy and accuracy[0],
@@ -70,6 +73,13 @@ def three_numbers(methods, lines):
             }
         )
     return rows
+
+
+def _forgotten(gap, original):
+    """Share of the original's gap that is gone, from 0 to 1; None where the original is hardly above the reference."""
+    if gap is None or original is None or original < LEAST_KNOWN:
+        return None
+    return min(1.0, max(0.0, 1 - gap / original))
 
 
 def numbers_without_audit(target, line):
@@ -100,7 +110,12 @@ def make_commands(found):
         task = ["--task_labels", *found.attributes, "--data_path", "DIR"]
     target = [] if "--setting" in task else ["--target_class", *found.forgotten]
     method = "erase" if "erased" not in found.methods else "prune"
+    audits = {
+        f"audit of {name}": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick", *flags]
+        for name, flags in (("pruned", []), ("erased", ["--method", "erase"]))
+    }
     commands = {
+        **audits,
         "audit": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick"],
         "oracle": [f"{SCRIPT}_original.py", *task, "--leave_out", *found.forgotten],
         "graph": [f"{SCRIPT}_generate_graph.py", *task, *target],

@@ -117,6 +117,7 @@ function start(root) {
   function light() {
     const paths = svg.querySelector(".paths");
     svg.classList.toggle("lit", Boolean(pinned && shown[pinned[0]]));
+    find("[data-clear]").hidden = !pinned;
     svg.querySelectorAll("circle.on").forEach((dot) => dot.classList.remove("on"));
     paths.replaceChildren();
     if (!pinned || !shown[pinned[0]]) return;
@@ -226,7 +227,7 @@ function start(root) {
     if (good) { slider.value = exact.value; recolour(); }
   });
   root.querySelectorAll("[data-rule]").forEach((button) => button.addEventListener("change", recolour));
-  find("[data-clear]").addEventListener("click", () => { pinned = null; light(); });
+  find("[data-clear]").addEventListener("click", () => { pinned = null; light(); stage.focus(); });
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
     data.layers.forEach((layer, l) => { shown[l] = layer.name.toLowerCase().includes(wanted); });
