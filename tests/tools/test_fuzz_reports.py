@@ -8,9 +8,12 @@ import pytest
 from fuzz_rules import ends_in_one_line, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
+from small_audit import small_audit
 
 from results.make_tables import make_tables
 from tools import compare
+from utils.page import audit_files
+from utils.page.page import write_page
 
 WORDS = st.sampled_from(["", "a|b", "<script>", "`x`", "=1+1", "../x", "\x1b[31m", "caf\udce9", "\u2028", "Bald"])
 LEAVES = st.one_of(
@@ -19,15 +22,6 @@ LEAVES = st.one_of(
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3))
 HEAD = {"n": 9, "n_all_positive": 2, "tpr": 0.5, "tpr_all_positive": 0.5, "accuracy": 0.9, "auc": None}
 CHANGES = {"Smiling": {"accuracy": {"value": -0.01}, "auc": {"value": 0.0}}}
-RECORD = {
-    "heads": {"Bald": HEAD, "Smiling": HEAD},
-    "shipped": {"value": 0.9, "has_head": True},
-    "attacks": {"linear": {"layer1": {"value": 0.9}}},
-    "verdict": {"word": "ERASED", "numbers": {"found": [{"attack": "linear", "place": "layer1"}]}},
-    "gaps": {"reference": "oracle", "attacks": {"linear": {"layer1": {"value": 0.1}}, "mlp": {"top": {"value": None}}}},
-    "kept_changes": {"heads": CHANGES},
-}
-AUDIT = {"kept": ["Smiling"], "target": "Bald", "nets": dict.fromkeys(("original", "unlearned", "oracle"), RECORD)}
 NETWORK = {
     "head_auc": {"value": 0.9},
     "attacks": {"linear": {"layer1": {"value": 0.5}}, "mlp": {"top": {"value": 0.5}}},
@@ -87,13 +81,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-@fuzz(0.15)
-@given(content=contents(AUDIT))
+@fuzz(0.1)
+@given(content=contents(small_audit()))
 def test_any_audit_is_compared_or_refused(content, folder):
     (folder / "erased" / "audit_Bald.json").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "draw_comparison", lambda *_: None)  # what is drawn is read before
-        ends_in_one_line(lambda: compare.main(SimpleNamespace(folder=str(folder))), folder)
+        ends_in_one_line(lambda: compare.main(SimpleNamespace(folders=[str(folder)])), folder)
+
+
+@fuzz(0.01)
+@given(content=contents(small_audit()))
+def test_any_audit_is_on_a_page_or_left_out(content, folder):
+    (folder / "erased" / "audit_Bald.json").write_bytes(content)
+    ends_in_one_line(lambda: write_page(folder), folder)
 
 
 @fuzz(0.02)
@@ -110,11 +111,11 @@ def test_any_line_of_results_becomes_a_row_or_is_refused(lines, whole, folder):
 
 
 def test_a_deep_and_a_large_audit_are_refused(folder, monkeypatch):
-    for content in ("[" * 100_000, json.dumps(AUDIT)):
+    for content in ("[" * 100_000, json.dumps(small_audit())):
         (folder / "erased" / "audit_Bald.json").write_text(content)
-        error = ends_in_one_line(lambda: compare.main(SimpleNamespace(folder=str(folder))), folder)
+        error = ends_in_one_line(lambda: compare.main(SimpleNamespace(folders=[str(folder)])), folder)
         assert "audit_Bald.json is no audit" in str(error)
-        monkeypatch.setattr(compare, "LARGEST", 100)
+        monkeypatch.setattr(audit_files, "LARGEST", 100)
 
 
 def test_a_data_set_that_is_no_text_names_its_table_all_the_same(folder):

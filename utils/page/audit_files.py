@@ -48,6 +48,8 @@ def _check_audit(audit):
     _require(reference is None or reference in REFERENCES, "the reference")
     for names in (audit["kept"], audit.get("stages", []), audit.get("notes", [])):
         _require(isinstance(names, list) and all(isinstance(name, str) for name in names), "a list of names")
+    counts, level = audit.get("n") or {}, audit.get("level") or {}
+    _require(all(map(is_number, counts.values())) and isinstance(level, dict), "the numbers of images")
     _check_verdict(audit["verdict"])
     for record in networks.values():
         _check_network(record)
@@ -87,7 +89,9 @@ def _check_verdict(verdict):
 
 
 def _check_figure(figure):
-    _require(is_number_or_none(figure["value"]) and _is_interval(figure.get("interval")), "a figure")
+    interval = figure.get("interval")
+    good = interval is None or (_is_interval(interval) and None not in interval)
+    _require(is_number_or_none(figure["value"]) and good, "a figure")
 
 
 def is_number(value):

@@ -141,10 +141,9 @@ def check_kept(record):
     for network in ("original", "unlearned"):
         for attribute in cams["attributes"]:
             maps = cams["maps"][network][attribute]
-            whole = len(maps) == len(cams["ids"]) and all(
-                is_number(value) for one in maps for row in one for value in row
-            )
-            if not whole or {np.asarray(one).ndim for one in maps} != {2}:
+            shares = [value for one in maps for row in one for value in row]
+            whole = all(is_number(share) and 0 <= share <= 1 for share in shares)
+            if len(maps) != len(cams["ids"]) or not whole or {np.asarray(one).ndim for one in maps} != {2}:
                 raise ValueError("a map")
     if cams["images"]:
         for text in cams["images"]:

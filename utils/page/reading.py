@@ -146,7 +146,7 @@ def _evaluates(line, before):
 
 
 def _is_whole(line):
-    shlex.split(line["command"])  # or a ValueError
+    shlex.split(line["command"]), dict(line.get("versions") or {})  # or an error
     texts = [line["command"], line["method"], line["model"], *line["attributes"], *line["forgotten"]]
     sides = [side for head in line["heads"].values() for side in (head["before"], head["after"])]
     numbers = [side.get(measure) for side in sides for measure in ("auc", "accuracy", "tpr", "n")]

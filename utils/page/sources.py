@@ -36,12 +36,12 @@ def limits_of(found, drawn):
         said.append("These audits are quick ones: level full also fine-tunes the whole network.")
     if audits and any("oracle" not in audit["nets"] for audit in audits):
         said.append("Without an oracle nobody knows how much a network that never saw the target would tell.")
-    if len({line.get("seed") for line in found.lines.values()}) <= 1:
+    if len({str(line.get("seed")) for line in found.lines.values()}) <= 1:
         said.append("This is one seed: intervals are over test images, not over trainings.")
     said.append("Grad-CAM shows what moves a head, not what the features hold. A dark map is no proof of forgetting.")
     if found.graph:
         said.append("The graph says which channels would go, not what would be forgotten: that is measured above.")
-    parents = {line.get("parent_sha256") for line in found.lines.values()}
+    parents = {str(line.get("parent_sha256")) for line in found.lines.values()}
     if found.graph and parents and found.graph.made_by.get("parent_sha256") not in parents:
         said.append("The graph was made from another original than the one that was unlearned here.")
     if drawn:
@@ -85,7 +85,7 @@ def _value(value):
 
 
 def _versions(versions):
-    return " ".join(f"{package} {version}" for package, version in (versions or {}).items())
+    return " ".join(f"{package} {version}" for package, version in dict(versions or {}).items())
 
 
 def _short(digest):
