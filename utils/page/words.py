@@ -13,7 +13,7 @@ IN_WORDS = {
     "The kept heads are unharmed.",
     UNTRAINED_ERASED: "The head guesses, and no attack finds more of it than in a network that was never trained. "
     "Whether a network that never saw it would know less, only an oracle tells.",
-    "SILENCED": "The head no longer answers, but the features still hold it: a new head brings it back.",
+    "SILENCED": "The head no longer answers, but attacks on the features still find it: it is not gone.",
     "NOT FORGOTTEN": "The head still tells who has it and who has not.",
     "INVERTED": "The head knows it and says the opposite: read upside down, it still answers.",
     "DAMAGED": "A kept head lost more than is allowed, so this forgetting costs too much.",
