@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, STEP_1, STEP_2, STEP_3, run_here
 
 SCRIPTS = (STEP_1, STEP_2, STEP_3)
-# every one is read by somebody; a network of one's own needs --mean, --std and --allow_missing, a page --report and --faces
+# a network of one's own needs --mean, --std and --allow_missing beside the 20, the page --report and --faces
 MOST_FLAGS_OF_STEP_3 = 26
 
 
