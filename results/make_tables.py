@@ -67,6 +67,7 @@ def place(line, file):
     title = f"{dataset}, {line.get('model')}, {line.get('img_size')} px" if "run" in line else dataset
     title += f", the first {arguments['limit']} images" if arguments.get("limit") else ""
     run = re.sub(rf"[-_](?:seed|s)[-_]?{re.escape(str(seed))}(?!\w)", "", line.get("run", ""))
+    run += ", level full" if "full" in (arguments.get("audit"), arguments.get("level")) else ""
     method, proportion = line.get("method", ""), line.get("proportion", arguments.get("proportion"))
     method += "" if proportion is None else f", p = {proportion:g}"
     names = {"run": run, "method": method, "forgotten": " and ".join(line.get("forgotten", []))}

@@ -1,8 +1,9 @@
 """Each step gives on a GPU what it gives on the CPU, up to rounding; without a GPU the same code compares two CPU runs.
 
 TF32 is off, so both sides compute in float32. How far rounding carries was measured: on the CPU weights that differ by
-1e-7 of themselves change the logits after an erasure by up to 0.04, and an H200 against its host's CPU by up to 0.13
-(0.001 on average), where the erasure changes a kept head's by 2 to 3.
+2e-7 of themselves change the logits after an erasure by 0.003 to 0.007 on average and by 0.13 at the 99th percentile
+(by 0.8 at most), and an H200 against its host's CPU by 0.003 and by 0.7 at most, where the erasure changes a kept
+head's by up to 19.
 """
 
 import ast
@@ -135,7 +136,8 @@ def test_erasing_edits_the_same_sites_as_strongly_and_gives_the_same_network(dev
     untouched = predict(wide, data, data.rows("test"), 128, "cpu")[0]
     kept = NAMES.index("Smiling")
     assert (logits[0] - untouched)[:, kept].abs().max() > 2
-    assert (logits[0] - logits[1]).abs().max() < 0.25 and (logits[0] - logits[1]).abs().mean() < 0.003
+    differences = (logits[0] - logits[1]).abs()
+    assert differences.mean() < 0.02 and differences.flatten().quantile(0.99) < 0.3
 
 
 @on_two_devices

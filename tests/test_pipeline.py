@@ -193,7 +193,7 @@ def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba
     assert done.returncode == 0, done.stderr
     assert "the head ranks no better than chance" in done.stdout
     line = json.loads((trained / "results" / "results.jsonl").read_text().splitlines()[-1])
-    assert line["method"] == "erase, activations only, strength 2"
+    assert line["method"] == "erase, strength 2"
     assert line["graph"]["images"] == 1792 and line["pruned"] == {}
     assert line["heads"]["Bald"]["after"]["auc"] == 0.5 and line["seconds"]["erase"] > 0
     first = (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes()

@@ -88,7 +88,7 @@ def test_step_3_prunes_those_channels_and_nothing_else(folder, task):
 
 def test_erasing_makes_the_head_say_nothing(folder, task):
     lines = [json.loads(line) for line in (folder / "results" / "results.jsonl").read_text().splitlines()]
-    assert [line["method"] for line in lines] == ["prune", "erase, activations only"]
+    assert [line["method"] for line in lines] == ["prune", "erase"]
     assert lines[1]["heads"][task[0]]["after"]["auc"] == 0.5
     assert (folder / "checkpoints" / run_name(task) / f"erased_{targets_name(task[:1])}.pth").is_file()
 

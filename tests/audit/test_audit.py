@@ -2,13 +2,14 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
-from utils.audit.audit import audit
+from utils.audit.audit import _missed_places, audit
 from utils.audit.verdict import UNTRAINED_ERASED
 from utils.common.errors import InputError
 from utils.probes import setup
@@ -70,6 +71,15 @@ def test_the_oracle_against_itself_is_erased():
 def test_a_network_without_the_target_in_its_features_is_erased(of_erased):
     assert of_erased["verdict"]["word"] == "ERASED"
     assert abs(of_erased["nets"]["unlearned"]["shipped"]["value"] - 0.5) < 0.05
+
+
+def test_places_that_the_unlearned_network_lacks_are_named(of_erased):
+    attacks = {"linear": {"layer1": 0.5, "layer2": 0.5}, "stitching": {"layer1": 0.5}}
+    own = {"linear": {"layer2": 0.5}}
+    readouts = {"oracle": attacks, "unlearned": own, "original": attacks}
+    found = _missed_places({name: SimpleNamespace(record={"attacks": of}) for name, of in readouts.items()})
+    assert len(found) == 1 and "2 places" in found[0] and "linear at layer1" in found[0]
+    assert not any("lacks" in note for note in of_erased["notes"])
 
 
 def test_the_original_against_the_oracle_is_not_forgotten():

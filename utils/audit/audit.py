@@ -85,7 +85,7 @@ def _run_audit(networks, setup, forgotten, stages, progress):
         "nets": {name: own.record for name, own in readouts.items()},
         "kept_labels": _kept_labels(setup, kept),
         "verdict": readouts["unlearned"].record["verdict"],
-        "notes": _remarks(networks, setup),
+        "notes": _remarks(networks, setup) + _missed_places(readouts),
         "timing": {"seconds": watch.seconds, "peak_rss_bytes": peak_rss_bytes()},
     }
 
@@ -161,6 +161,17 @@ def _kept_labels(setup, kept):
     train, columns = setup.data.labels[setup.data.rows("train")], setup.columns(kept)
     scores = kept_label_scores(train[:, columns], train[:, setup.target_column], setup.test_labels[:, columns])
     return score_figure(scores, setup)
+
+
+def _missed_places(readouts):
+    """A sentence on the places that the verdict says nothing of: the unlearned network has none of these names."""
+    own, missed = readouts["unlearned"].record["attacks"], []
+    for name in ("oracle", "original"):
+        others = readouts[name].record["attacks"] if name in readouts else {}
+        missed += [f"{one} at {place}" for one in others for place in others[one] if place not in own.get(one, {})]
+    missed = list(dict.fromkeys(missed))
+    text = f"{len(missed)} places were not attacked in the unlearned network, which lacks them (first: "
+    return [f"{text}{missed[0]}): the verdict says nothing of them"] if missed else []
 
 
 def _counts(setup):

@@ -159,7 +159,7 @@ def save_unlearned(path, network, method, flags):
 def method_name(method):
     """The method in words: "prune" or "erase", and what differs from its defaults."""
     if method["rule"] == "erase":
-        strength, words = method["strength"], ["erase"] + ["activations only"] * (method.get("depth") == "activations")
+        strength, words = method["strength"], ["erase"] + ["weights"] * (method.get("depth") == "weights")
         return ", ".join(words + [f"strength {strength if strength == 'auto' else f'{strength:g}'}"] * (strength != 1))
     if method["rule"] in CONTROLS:
         return f"control, {method['rule']} channels"
