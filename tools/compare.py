@@ -45,7 +45,7 @@ def main(args):
         for folder, audits in found.items()
         for target in audits
     }
-    above = Path(os.path.commonpath([folder.absolute() for folder in found])) / "comparison.png"
+    above = Path(os.path.commonpath([folder.resolve() for folder in found])) / "comparison.png"
     several = [above] if len(found) > 1 else []
     check_outputs(vars(args), {"folder": "DIR"}, folder=[*files.values(), *several])
     points = {}

@@ -85,7 +85,7 @@ def test_a_strength_sweep_marks_what_was_chosen():
     sweep = {"original": {"worst_gap": 0.4}, "points": points, "chosen": 1, "reached": True}
     plot = charts.strength_chart(sweep)
     assert plot["finding"] == "Strength 1 is the mildest that reaches ERASED."
-    assert [mark["label"] for mark in plot["lines"][1]["marks"]] == ["0.5", "1 (chosen)"]
+    assert [mark["label"] for mark in plot["lines"][1]["marks"]] == ["0.5", "1 ★"]
     assert charts.strength_chart(sweep | {"points": []}) is None
 
 

@@ -7,8 +7,9 @@ from utils.page.methods import compared_networks, network_records
 from utils.report.audit_report import NAMES
 
 WIDTH, HEIGHT = 360, 270
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 60, 14, 12, 46
 MOST_POINTS = 240  # of a curve
+MOST_MARKS = 12  # on one: more would cover it
 TICKS = (1, 2, 2.5, 5, 10)
 
 
@@ -61,7 +62,7 @@ def strength_chart(sweep):
     if not points:
         return None
     line = {"network": "erased", "points": [(100 * p["kept_loss"], p["worst_gap"]) for p in points]}
-    line["labels"] = [f"{p['strength']:g}" + (" (chosen)" if p["strength"] == sweep["chosen"] else "") for p in points]
+    line["labels"] = [f"{p['strength']:g}" + (" ★" if p["strength"] == sweep["chosen"] else "") for p in points]
     lines = [line]
     if sweep["original"]["worst_gap"] is not None:
         lines.insert(0, {"network": "original", "points": [(0, sweep["original"]["worst_gap"])], "labels": [""]})
@@ -119,23 +120,7 @@ def _chart(lines, xs, ys, x_label, y_label, ticks=None, allowed=None):
     def place_y(y):
         return round(HEIGHT - BOTTOM - (y - ys[0]) / ((ys[1] - ys[0]) or 1) * (HEIGHT - TOP - BOTTOM), 1)
 
-    drawn = []
-    for line in lines:
-        points = [(place_x(x), place_y(y)) for x, y in line["points"]]
-        band = line.get("band", [])
-        edge = [(place_x(x), place_y(high)) for x, _, high in band] + [
-            (place_x(x), place_y(low)) for x, low, _ in band[::-1]
-        ]
-        labels = line.get("labels") or [""] * len(points)
-        tips = [f"{line['network']}: {x:.4g}, {y:.3f}" for x, y in line["points"]]
-        marks = [
-            {"x": x, "y": y, "label": label, "tip": tip}
-            for (x, y), label, tip in zip(points, labels, tips, strict=True)
-        ]
-        path, area = (" ".join(f"{x},{y}" for x, y in one) for one in (points, edge))
-        drawn.append(
-            {"quiet": False, "note": "", **line, "path": path, "area": area, "marks": marks if len(marks) <= 12 else []}
-        )
+    drawn = [_draw_line(line, place_x, place_y) for line in lines]
     ticks = _thin_ticks([(place_x(tick), f"{tick:g}") for tick in ticks or nice_ticks(*xs)])
     shaded = None
     if allowed:
@@ -154,6 +139,21 @@ def _chart(lines, xs, ys, x_label, y_label, ticks=None, allowed=None):
         "y_label": y_label,
         "shaded": shaded,
     }
+
+
+def _draw_line(line, place_x, place_y):
+    """A line of `_chart` with its path, the area of its band, and its marks with their labels, in pixels."""
+    points = [(place_x(x), place_y(y)) for x, y in line["points"]]
+    edge = [(place_x(x), place_y(high)) for x, _, high in line.get("band", [])]
+    edge += [(place_x(x), place_y(low)) for x, low, _ in line.get("band", [])[::-1]]
+    labels, marks = line.get("labels") or [""] * len(points), []
+    for i, ((x, y), label, (value, height)) in enumerate(zip(points, labels, line["points"], strict=True)):
+        tip = f"{line['network']}: {value:.4g}, {height:.3f}"
+        label_y = y - 8 if i % 2 == 0 else y + 17  # neighbours often lie on one another
+        marks.append({"x": x, "y": y, "label": label, "label_y": label_y, "tip": tip})
+    path, area = (" ".join(f"{x},{y}" for x, y in one) for one in (points, edge))
+    marks = marks if len(marks) <= MOST_MARKS else []
+    return {"quiet": False, "note": "", **line, "path": path, "area": area, "marks": marks}
 
 
 def _thin_ticks(ticks):
