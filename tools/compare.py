@@ -23,7 +23,7 @@ from utils.common.run import table
 from utils.page.audit_files import REFERENCES, read_audit
 from utils.page.methods import compared_networks, network_records, worst_attack
 from utils.page.page import PAGE
-from utils.report.style import GREEN, legend_below, network_styles, number, picture, plain, readable
+from utils.report.style import GREEN, GREY, legend_below, network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure, worst_change
 
 MEASURES = ("rate", "head", "gap", "kept")  # a panel each
@@ -57,12 +57,12 @@ def main(args):
         print(printable(f"{where}forget {target} ({attacks})"))
         print(comparison_table(methods))
         draw_comparison(file, networks, target, reference, f"{target}: what is silenced, what is erased")
-        points |= {f"{name}, {folder.parent.name}, {target}": own for name, own in networks.items()}
+        points |= {(name, folder, target): own for name, own in networks.items()}
     if several:
-        draw_runs(above, points, "Forgotten against kept: the lower, the more is forgotten")
+        draw_runs(above, points, "Forgotten against kept: bottom right is best")
     print("what to look at:")
     pictures = [*several, *(path for folder in found for path in sorted(folder.rglob("*.png")))]
-    pages = [folder / PAGE for folder in found if (folder / PAGE).is_file()]
+    pages = [f"{folder / PAGE}   everything on one page" for folder in found if (folder / PAGE).is_file()]
     print(*(printable(f"  {path}") for path in [*pictures, *pages]), sep="\n")
 
 
@@ -139,20 +139,22 @@ def draw_comparison(path, networks, target, reference, title=""):
 def draw_runs(path, networks, title=""):
     """Networks of several runs in one panel: what the worst attack finds over what the worst kept head lost.
 
-    Args: path: the PNG; networks: {"method, run, target": figures as of `compared_networks`}. The oracle finds nothing
-        more than itself, the original lost nothing; what has no figure is left out
+    Args: path: the PNG; networks: {(method, folder, target): figures as of `compared_networks`}. The oracle finds
+        nothing more than itself, the original lost nothing; what has no figure is left out
     """
-    styles = network_styles(networks)
+    styles = network_styles({name for name, *_ in networks})
     with picture(path, 7.2, 5.4, title) as figure:
         panel, shown = figure.subplots(), {}
-        for name, own in networks.items():
+        for (name, folder, target), own in networks.items():
             kind, change = name.partition(", ")[0], own["changes"]["accuracy"]
             loss = 0.0 if kind == "original" else 100 * number(change and change[0])
             gap = 0.0 if kind == "oracle" else number(own["gap"])
             colour, _, marker = styles[name]
-            (shown[kind],) = panel.plot(
-                [loss], [gap], marker=marker, markersize=7, color=colour, linestyle="", alpha=0.8
-            )
+            look = {"marker": marker, "markersize": 7, "color": colour, "linestyle": "", "alpha": 0.8}
+            (shown[kind],) = panel.plot([loss], [gap], **look)
+            if kind not in ("original", "oracle") and not math.isnan(loss + gap):
+                how = {"xytext": (6, 5), "textcoords": "offset points", "fontsize": 7.5, "color": GREY}
+                panel.annotate(plain(f"{folder.parent.name}, {target}", 28), (loss, gap), **how)
         panel.margins(0.12)
         panel.axhline(GAP_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
         panel.axvline(-100 * ALLOWED_LOSS["accuracy"], color=GREEN, linewidth=1.0, linestyle="--")

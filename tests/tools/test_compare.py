@@ -117,5 +117,8 @@ def test_several_runs_come_in_one_picture_and_the_page_is_named_last(tmp_path, c
     assert [line.partition(": forget Bald")[0] for line in said if "forget Bald" in line] == [
         str(tmp_path / run / "Bald") for run in ("one", "two")
     ]
-    assert said[-1] == f"  {tmp_path / 'two' / 'Bald' / 'report.html'}" and f"  {tmp_path / 'comparison.png'}" in said
+    assert (
+        said[-1] == f"  {tmp_path / 'two' / 'Bald' / 'report.html'}   everything on one page"
+        and f"  {tmp_path / 'comparison.png'}" in said
+    )
     assert (tmp_path / "comparison.png").stat().st_size > 10_000

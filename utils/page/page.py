@@ -53,7 +53,8 @@ def finish_unlearning(line, task, networks, data, folder, flags):
     if bool(flags["audit"]) if flags["report"] is None else flags["report"]:
         pair = {name: networks[name] for name in ("original", "unlearned")}
         keep_record(folder, task, pair, data, flags["faces"])
-        look = write_page(folder.parent, flags["results"], flags["graph"] or task.graph_file)
+        graph, faces = flags["graph"] or task.graph_file, flags["faces"] is not False
+        look = write_page(folder.parent, flags["results"], graph, faces=faces)
     print(after_audit(look, verdicts, flags) if verdicts else after_unlearning(look, flags))
 
 
@@ -96,6 +97,7 @@ def _view(found, faces):
     scored = bool(found.graph) and has_all_scores(found.graph)
     graph = graph_data(found.graph) if scored else None
     gone = nodes_at(found.graph, graph["proportion"], graph["balance"]) if graph else {}
+    targets = [_target_view(found, target, index) for index, target in enumerate(found.forgotten)]
     return {
         "title": f"What is left of {', '.join(map(style.readable, found.forgotten))}? {found.run}",
         "palette": PALETTE,
@@ -103,7 +105,8 @@ def _view(found, faces):
         "found": found,
         "about": about(found),
         "several": len(found.forgotten) > 1,
-        "targets": [_target_view(found, target, index) for index, target in enumerate(found.forgotten)],
+        "targets": targets,
+        "unaudited": [method for method in found.methods if any(method in part["plain_numbers"] for part in targets)],
         "audited": bool(audits),
         "lacks_oracle": bool(audits) and not all("oracle" in audit["nets"] for audit in audits),
         "reference": references[0] if references else None,

@@ -58,7 +58,8 @@ def about(found):
     words += [f"data set {readable(line['dataset'])}"] if line.get("dataset") else []
     counts = (audit or {}).get("n", {})
     if counts.get("test"):
-        some = f", {counts['test_positive']:,} of them with the target" if counts.get("test_positive") else ""
+        told = counts.get("test_positive") and len(found.forgotten) == 1
+        some = f", {counts['test_positive']:,} of them with the target" if told else ""
         words.append(f"{counts['test']:,} test images{some}")
     words += [f"audit {_level(audit)}"] if audit and _level(audit) else []
     words += [str(line["date"])[:10]] if line.get("date") else []
