@@ -5,7 +5,7 @@ import house_rules as rules
 import pytest
 from conftest import ROOT
 
-from data.synthetic_attributes import ATTRIBUTES as DRAWN
+from data.synthetic.faces.attributes import ATTRIBUTES as DRAWN
 from utils.datasets.layouts import ATTRIBUTES as READ
 
 #: a folder imports what stands above it, not its neighbours on the line

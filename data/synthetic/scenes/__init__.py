@@ -1,0 +1,1 @@
+"""Scenes of objects with boxes."""
