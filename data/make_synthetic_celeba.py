@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.synthetic.faces.attributes import ATTRIBUTES, check_rates, draw_labels  # noqa: E402
 from data.synthetic.faces.face import draw_face  # noqa: E402
-from data.synthetic.flags import Collect, make_parser, parse_shares, prepare_process, run_generator  # noqa: E402
+from data.synthetic.flags import make_parser, parse_shares, prepare_process, run_generator  # noqa: E402
 from data.synthetic.making import check_counts, draw_all, make_set, write_lines  # noqa: E402
 from utils.common.errors import InputError  # noqa: E402
 
@@ -96,7 +96,7 @@ def get_args_parser():
     description = "Draw faces that show all 40 CelebA attributes, in CelebA's layout"
     parser = make_parser(description, "data/synthetic_celeba", 6000, "faces")
     parser.add_argument("--correlation", type=float, default=1.0, help="0 (independent) to 1 (as in CelebA)")
-    parser.add_argument("--rate", nargs="+", action=Collect, default=[], metavar="ATTR=SHARE",
+    parser.add_argument("--rate", nargs="+", action="extend", default=[], metavar="ATTR=SHARE",
                         help="share of the faces that have an attribute, in (0, 1), as in Bald=0.2")  # fmt: skip
     return parser
 

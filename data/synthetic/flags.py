@@ -1,6 +1,5 @@
 """The command line that the scripts data/make_synthetic_*.py share."""
 
-import argparse
 import os
 import signal
 import sys
@@ -15,14 +14,6 @@ class _Parser(Parser):
 
     def error(self, message):
         raise InputError(" ".join(str(message).split()))
-
-
-class Collect(argparse.Action):
-    """Values of a flag that may come more than once, all in one list, whatever stood there before."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        before = getattr(namespace, self.dest, None)
-        setattr(namespace, self.dest, [*(before if isinstance(before, list) else []), *values])
 
 
 def make_parser(description, out, num_images, noun):
