@@ -29,18 +29,18 @@ def make_parser(description, out, num_images, noun):
     return parser
 
 
-def parse_shares(flag, texts, example):
+def parse_shares(flag, texts, example, sign="="):
     """{"Bald": 0.2} of ["Bald=0.2"]; raises InputError where a text is no NAME=SHARE or a name comes twice.
 
-    Args: flag: such as "--rate"; example: such as "Bald=0.2", for the message
+    Args: flag: such as "--rate"; example: such as "Bald=0.2", for the message; sign: what stands before the share
     """
     shares = {}
     for text in texts:
-        name, _, share = text.rpartition("=")
+        name, _, share = text.rpartition(sign)
         try:
             value = float(share)
         except ValueError:
-            raise InputError(f"{flag} {text}: expected NAME=SHARE, as in {example}") from None
+            raise InputError(f"{flag} {text}: expected NAME{sign}SHARE, as in {example}") from None
         if name in shares:
             raise InputError(f"{flag} {name} is given twice: keep one of {shares[name]} and {value}")
         shares[name] = value

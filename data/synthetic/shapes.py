@@ -1,5 +1,7 @@
 """Colours and outlines that every drawing uses: shares of two colours, ellipses, curves, mirrored points."""
 
+from functools import cache
+
 import numpy as np
 
 
@@ -10,8 +12,15 @@ def mix(first, second, share):
 
 def ellipse(x, y, radius_x, radius_y, count=24):
     """Points (count, 2) of an upright ellipse round (x, y)."""
+    cosine, sine = _circle(count)
+    return np.stack([x + radius_x * cosine, y + radius_y * sine], axis=1)
+
+
+@cache
+def _circle(count):
+    """Cosines and sines of `count` even steps of a turn."""
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack([x + radius_x * np.cos(turn), y + radius_y * np.sin(turn)], axis=1)
+    return np.cos(turn), np.sin(turn)
 
 
 def curve(left, right, bend, count=13):

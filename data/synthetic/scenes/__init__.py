@@ -1,1 +1,1 @@
-"""Scenes of objects with boxes."""
+"""Scenes: which kinds, where, on what ground; their boxes and VOC's files."""
