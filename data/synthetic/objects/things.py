@@ -68,13 +68,15 @@ def _draw_tennis_ball(sketch):
 
 
 def _draw_banded_ball(sketch):
-    """One colour, a band of another and a star's dot."""
+    """One colour, a band of another with dots in it."""
     first, second = (BRIGHT[number] for number in sketch.rng.permutation(len(BRIGHT))[:2])
     sketch.oval(0, -50, 50, 50, first)
     along = np.linspace(-1, 1, 13)
     upper = np.stack([along * 48, -58 - 12 * (1 - along**2)], 1)
     lower = np.stack([along * 48, -42 - 12 * (1 - along**2)], 1)
     sketch.fill([*upper, *lower[::-1]], second)
+    for x in (-26, 0, 26):
+        sketch.oval(x, -60 + abs(x) * 0.16, 5, 5, first)
 
 
 def draw_tree(sketch):

@@ -112,7 +112,7 @@ def _choose_light(rng):
     direction = rng.uniform(0, 2 * np.pi)
     across = np.linspace(-1, 1, WIDTH, dtype=np.float32) * np.float32(np.cos(direction))
     down = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None] * np.float32(np.sin(direction))
-    light = rng.uniform(0.62, 1.12) + rng.uniform(0, 0.16) * (across + down)
+    light = rng.uniform(0.68, 1.12) + rng.uniform(0, 0.16) * (across + down)
     warmth = 1 + rng.uniform(-0.1, 0.1) * np.array([1, 0, -1])
     noise = rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32) * np.float32(rng.uniform(1, 9))
     return (light[..., None] * warmth).astype(np.float32), noise
