@@ -53,7 +53,7 @@ def paint_backdrop(rng):
     _paint_ground(pen, rng, shore, ground)
     image = image.reduce(FINE).filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0)))
     pixels = np.asarray(image, dtype=np.float32)
-    for _ in range(rng.integers(0, 5)):
+    for _ in range(rng.integers(0, 4)):
         paint_over(pixels, _draw_distractor(rng, shore, ground, light))
     return Backdrop(pixels, horizon, shore, light)
 

@@ -18,20 +18,20 @@ from data.synthetic.scenes.kinds import KINDS, MOST
 
 #: {kind: (who draws it, pixels that 100 units take at the front: smallest and largest)}
 DRAWN = {
-    "person": (draw_person, 52, 92),
-    "dog": (draw_dog, 42, 70),
-    "cat": (draw_cat, 42, 66),
-    "car": (draw_car, 66, 108),
-    "bicycle": (draw_bicycle, 52, 84),
-    "ball": (draw_ball, 15, 27),
-    "tree": (draw_tree, 66, 112),
-    "house": (draw_house, 74, 122),
-    "bird": (draw_bird, 32, 54),
-    "boat": (draw_boat, 62, 100),
+    "person": (draw_person, 68, 104),
+    "dog": (draw_dog, 60, 94),
+    "cat": (draw_cat, 62, 96),
+    "car": (draw_car, 74, 114),
+    "bicycle": (draw_bicycle, 64, 100),
+    "ball": (draw_ball, 25, 42),
+    "tree": (draw_tree, 70, 112),
+    "house": (draw_house, 78, 120),
+    "bird": (draw_bird, 52, 84),
+    "boat": (draw_boat, 68, 106),
 }
-FAR = 0.5  # size at the horizon, as a share of that at the front
+FAR = 0.65  # size at the horizon, as a share of that at the front
 TRIES = 40
-LEAST_SEEN, LEAST_INSIDE = 0.15, 0.4  # of every object: what others leave of it, what the frame leaves of it
+LEAST_SEEN, LEAST_INSIDE = 0.2, 0.5  # of every object: what others leave of it, what the frame leaves of it
 DIFFICULT_SEEN, DIFFICULT_PIXELS = 0.3, 60  # below: few people would name it
 
 
@@ -44,6 +44,17 @@ class Box:
     truncated: bool  # a part lies outside the frame
     occluded: bool  # a part is hidden by another object
     difficult: bool  # little of it is seen
+
+
+@dataclass(frozen=True)
+class _Sketched:
+    """An object with its place in depth, before it has one from left to right."""
+
+    kind: str
+    sketch: Sketch
+    rng: np.random.Generator
+    depth: float  # the row of the ground where it stands, or over which it flies
+    height: float  # pixels above the ground
 
 
 @dataclass
@@ -83,12 +94,12 @@ def plan_scene(labels, rng):
     sketched = [_sketch_object(kind, backdrop, stream) for kind, stream in zip(kinds, streams, strict=False)]
     shadows = Image.new("L", (WIDTH, HEIGHT), 0)
     seen = []  # [(pixels of an object in the frame, what of them is seen (120, 160))]
-    for depth, kind, sketch, height, standing, stream in sorted(sketched, key=lambda one: one[0]):
-        layer, seen, foot, scale = _place(kind, sketch, (depth, height), backdrop, seen, stream)
-        scene.kinds.append(kind)
+    for item in sorted(sketched, key=lambda one: one.depth):
+        layer, seen, foot, scale = _place(item, backdrop, seen)
+        scene.kinds.append(item.kind)
         scene.layers.append(layer)
-        if standing:
-            _draw_shadow(shadows, sketch, foot, scale, backdrop.light)
+        if item.height == 0:
+            _draw_shadow(shadows, item.sketch, foot, scale, backdrop.light)
     soft = np.asarray(shadows.filter(ImageFilter.GaussianBlur(1.4)), dtype=np.float32)[..., None] / 255
     scene.ground *= 1 - 0.5 * soft
     return scene
@@ -114,7 +125,7 @@ def _choose_light(rng):
     down = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None] * np.float32(np.sin(direction))
     light = rng.uniform(0.68, 1.12) + rng.uniform(0, 0.16) * (across + down)
     warmth = 1 + rng.uniform(-0.1, 0.1) * np.array([1, 0, -1])
-    noise = rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32) * np.float32(rng.uniform(1, 9))
+    noise = rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32) * np.float32(rng.uniform(1, 7))
     return (light[..., None] * warmth).astype(np.float32), noise
 
 
@@ -128,42 +139,40 @@ def _add_copies(kinds, rng):
 
 
 def _sketch_object(kind, backdrop, rng):
-    """(depth, kind, sketch, height above the ground, whether it stands on it, rng); depth is a row of the ground."""
+    """Draw an object and choose where it stands; boats lie on the water if there is some. Returns: _Sketched"""
     sketch = Sketch(rng)
-    draw, _, _ = DRAWN[kind]
-    flies = draw(sketch) or (kind == "ball" and rng.random() < 0.25)
+    flies = DRAWN[kind][0](sketch) or (kind == "ball" and rng.random() < 0.25)
     low = backdrop.shore + 3
-    share = rng.random() ** (1.5 if kind in ("tree", "house") else 0.8)
-    depth = low + (HEIGHT - 3 - low) * share
+    depth = low + (HEIGHT - 3 - low) * rng.random() ** (1.5 if kind in ("tree", "house") else 0.8)
     if kind == "boat" and backdrop.shore > backdrop.horizon:
-        return rng.uniform(backdrop.horizon + 4, backdrop.shore), kind, sketch, 0.0, True, rng
-    return depth, kind, sketch, rng.uniform(0.15, 0.9) * depth if flies else 0.0, not flies, rng
+        depth = rng.uniform(backdrop.horizon + 4, backdrop.shore)
+    return _Sketched(kind, sketch, rng, depth, rng.uniform(0.15, 0.75) * depth if flies else 0.0)
 
 
-def _place(kind, sketch, position, backdrop, seen, rng):
+def _place(item, backdrop, seen):
     """Try places until enough is seen of this object and of those behind it; each try is a little smaller.
 
-    Args: position: (depth, height above the ground); seen: [(pixels in the frame, what of them is seen)] of the others
+    Args: item: _Sketched; seen: [(pixels in the frame, what of them is seen)] of the others
     Returns: (Layer, `seen` with this one, foot (x, y), scale)
     """
-    depth, height = position
-    _, smallest, largest = DRAWN[kind]
-    near = (depth - backdrop.horizon) / (HEIGHT - backdrop.horizon)
-    scale = rng.uniform(smallest, largest) / 100 * (FAR + (1 - FAR) * near)
-    mirror, tilt = rng.choice((-1, 1)), rng.normal(0, 0.035)
+    _, smallest, largest = DRAWN[item.kind]
+    near = (item.depth - backdrop.horizon) / (HEIGHT - backdrop.horizon)
+    scale = item.rng.uniform(smallest, largest) / 100 * (FAR + (1 - FAR) * near)
+    if item.height == 0:  # what stands has its head in the frame
+        scale = min(scale, (item.depth + 3) / -item.sketch.bounds()[1])
+    mirror, tilt = item.rng.choice((-1, 1)), item.rng.normal(0, 0.035)
     best = None
     for attempt in range(TRIES):
         size = scale * 0.97**attempt
-        foot = (rng.uniform(-0.04, 1.04) * WIDTH, depth - height)
-        layer = sketch.render(foot, size, mirror, tilt, backdrop.light)
+        foot = (item.rng.uniform(-0.04, 1.04) * WIDTH, item.depth - item.height)
+        layer = item.sketch.render(foot, size, mirror, tilt, backdrop.light)
         own = paint_over(np.zeros((HEIGHT, WIDTH, 3), np.float32), layer)
         others = [(whole, left * (1 - own)) for whole, left in seen]
         enough = [own.sum() / layer.pixels[..., 3].sum() / LEAST_INSIDE]
         enough += [left.sum() / whole / LEAST_SEEN for whole, left in others]
-        worst = min(enough)
-        if best is None or worst > best[0]:
-            best = worst, (layer, [*others, (own.sum(), own)], foot, size)
-        if worst >= 1:
+        if best is None or min(enough) > best[0]:
+            best = min(enough), (layer, [*others, (own.sum(), own)], foot, size)
+        if min(enough) >= 1:
             break
     return best[1]
 
