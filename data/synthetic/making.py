@@ -67,13 +67,13 @@ def draw_all(draw, items, workers, progress, what):
 
     Args: draw: picklable; items: a sized iterable; progress: whether a terminal shows a bar
     """
-    with tqdm(total=len(items), desc=f"drawing {what}", unit="image", disable=None if progress else True) as bar:
-        if workers == 1:
-            return [draw(item) for item in items if bar.update() or True]
-        # fresh processes: a forked one may inherit a lock that a thread of this one holds, and wait for it forever
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(items)), mp_context=fresh) as pool:
-            return [result for result in pool.map(draw, items, chunksize=16) if bar.update() or True]
+    bar = {"total": len(items), "desc": f"drawing {what}", "unit": "image", "disable": None if progress else True}
+    if workers == 1:
+        return list(tqdm(map(draw, items), **bar))
+    # fresh processes: a forked one may inherit a lock that a thread of this one holds, and wait for it forever
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(items)), mp_context=fresh) as pool:
+        return list(tqdm(pool.map(draw, items, chunksize=16), **bar))
 
 
 def write_lines(path, lines):
