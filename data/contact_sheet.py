@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.common import arguments
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
-from utils.datasets.folders import find_image_folder
-from utils.datasets.layouts import read_attribute_table
+from utils.layouts.celeba import read_attribute_table
+from utils.layouts.folders import find_image_folder
 
 THUMB = (57, 70)
 GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2

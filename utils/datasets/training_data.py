@@ -1,9 +1,11 @@
 """The images that step 1 trains and evaluates on."""
 
+from utils.common.arguments import ALL
 from utils.common.errors import warn
 from utils.common.normalisation import HALF, normalisation_from_flags
 from utils.datasets.dataset import open_dataset
 from utils.datasets.task import recorded_options
+from utils.layouts.reading import read_folder, reading_options
 from utils.network.loading import SPLIT_FLAGS, load_network
 
 
@@ -50,11 +52,19 @@ def _warn_of_missing_classes(data):
                 warn(f"{which} of the {len(rows):,} {part} images have {head}: figures such as its AUC are '-'")
 
 
-def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **_):
+def name_attributes(*, task_labels, data_path, **flags):
+    """The names of --task_labels, [str]; for "all" every one of the data set, by its flags of these names."""
+    if list(task_labels) != [ALL]:
+        return task_labels
+    return list(read_folder(data_path, **reading_options(**flags)).names)
+
+
+def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **flags):
     """Keyword arguments of `open_dataset` by flags of these names that have defaults; other flags are not looked at.
 
     Raises: InputError if mean and std make no sense
     """
     normalisation = normalisation_from_flags(mean, std) or HALF
     options = {"data_path": data_path, "img_size": img_size, "split": split, "allow_missing": allow_missing}
-    return options | {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
+    options |= {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
+    return options | reading_options(**flags)
