@@ -8,19 +8,22 @@ from utils.layouts.celeba import TABLE_FILES, read_attribute_table
 from utils.layouts.class_folders import find_classes, read_class_folders
 from utils.layouts.csv_files import find_csvs, read_csv
 from utils.layouts.folders import IMAGES, check_folder, find_files, list_images
+from utils.layouts.voc import ANNOTATIONS, find_years, read_voc
 
 CSV_FLAGS = ("table", "image_column", "names_column", "names_separator")
 READERS = {
     "celeba": lambda folder, **_: read_attribute_table(folder),
     "csv": read_csv,
+    "voc": read_voc,
     "folders": read_class_folders,
 }
 IN_WORDS = {
     "celeba": "CelebA's layout",
     "csv": "a table of one's own",
+    "voc": "PASCAL VOC's layout",
     "folders": "class folders",
 }
-LOOKED_FOR = "a .csv with a column of image files, two folders of images or more"
+LOOKED_FOR = "Annotations/*.xml, a .csv with a column of image files, two folders of images or more"
 
 
 def reading_options(
@@ -51,6 +54,8 @@ def read_folder(folder, **options):
     stray = next((flag for flag in CSV_FLAGS if layout != "csv" and flag in options), None)
     if stray is not None:
         raise InputError(f"--{stray} is for {IN_WORDS['csv']}, {folder} is read as {IN_WORDS[layout]}: leave it out")
+    if layout != "voc" and "difficult" in options:
+        raise InputError(f"--difficult is for {IN_WORDS['voc']}, {folder} is read as {IN_WORDS[layout]}: leave it out")
     return READERS[layout](folder, **{flag: value for flag, value in options.items() if flag != "layout"})
 
 
@@ -63,9 +68,11 @@ def recognise(folder, options=()):
     if celeba or find_files(folder, TABLE_FILES):
         return "celeba"
     found = {}
+    if years := find_years(folder):
+        found["voc"] = name_some([str(year / ANNOTATIONS) for year in years])
     if tables := find_csvs(folder):
         found["csv"] = name_some(tables)
-    if "voc" not in found and "coco" not in found:
+    if "voc" not in found:
         classes = sorted({name for _, name, _ in find_classes(list_images(folder))})
         if len(classes) > 1:
             found["folders"] = f"{name_some(classes[:5])}{', …' if len(classes) > 5 else ''}"
