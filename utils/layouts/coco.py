@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError, no_memory
-from utils.layouts.attribute_table import NO_PART, PART_WORDS, AttributeTable, check_size, name_some, shuffled
+from utils.layouts.attribute_table import NO_PART, PART_WORDS, AttributeTable, check_size, shuffled
 from utils.layouts.folders import ImageFinder, safe_paths
 from utils.layouts.text import shown
 
 ANNOTATIONS, PATTERN = "annotations", "instances_*.json"
 MOST_JSON = 1 << 31  # bytes of one file
+OUTLINE = re.compile(rb'"segmentation"\s*:\s*\[[][\s\d.,eE+-]*\]')  # most of a file, and not asked for
 PART = re.compile("instances_((train|minitrain|valid|val|minival|testdev|test|[a-z]+).*)", re.IGNORECASE)
 WORDS = PART_WORDS | {"minitrain": 0, "minival": 1, "testdev": 2}
 
@@ -53,7 +54,9 @@ def read_coco(folder, **_):
         whole, word = PART.fullmatch(path.stem).groups()
         found.append(finder.find(ids, path, (whole, f"images/{whole}", "images", word, f"images/{word}", "")))
         parts.append(np.full(len(ids), WORDS.get(word.lower(), NO_PART), np.int8))
-    ids = np.concatenate([np.where(there == "", given, there) for there, (given, _, _) in zip(found, read, strict=True)])
+    ids = np.concatenate(
+        [np.where(there == "", given, there) for there, (given, _, _) in zip(found, read, strict=True)]
+    )
     _check_once(folder, ids)
     parts = np.concatenate(parts)
     kept = {"folder": folder.resolve(), "files": np.concatenate(found)}
@@ -66,9 +69,24 @@ def _check_once(folder, ids):
     names, counts = np.unique(ids, return_counts=True)
     if len(names) < len(ids):
         first = shown(names[counts.argmax()])
-        raise InputError(f"{folder / ANNOTATIONS} has {first} more than once: leave it in one file, or move one file away")
+        raise InputError(
+            f"{folder / ANNOTATIONS} has {first} more than once: leave it in one file, or move one file away"
+        )
 
 
+@contextmanager
+def _without_collection():
+    """Leave out the search for circles while millions of objects are made, which takes most of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collection()
 def read_instances(path):
     """What a file of annotations says.
 
@@ -93,12 +111,13 @@ def read_instances(path):
     rows = {one: row for row, one in enumerate(images)}
     columns = {one: column for column, one in enumerate(categories)}
     try:
-        at = np.array([(rows[image], columns[category]) for image, category in pairs], np.int64).reshape(-1, 2)
+        at = np.fromiter((rows[image] for image, _ in pairs), np.int64, len(pairs))
+        of = np.fromiter((columns[category] for _, category in pairs), np.int64, len(pairs))
     except (KeyError, TypeError) as error:
         what = f"an annotation of the image or category {shown(error)}"
         raise InputError(f"{path} has {what}, which it does not list: list it, or take it out") from None
     has = np.zeros((len(images), len(categories)), bool)
-    has[at[:, 0], at[:, 1]] = True
+    has[at, of] = True
     return np.array(ids, np.str_), names, has
 
 
@@ -107,9 +126,8 @@ def _load(path):
         size = path.stat().st_size
         if size > MOST_JSON:
             raise InputError(f"{path} has {size / 1e6:,.0f} MB, at most {MOST_JSON / 1e6:,.0f}: leave out the outlines")
-        text = path.read_bytes()
-        with _without_collection():
-            return json.loads(text.decode("utf-8-sig"))
+        text = OUTLINE.sub(b'"segmentation":0', path.read_bytes())
+        return json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         if no_memory(error):
             raise
@@ -117,15 +135,3 @@ def _load(path):
         raise InputError(f"{path} is no JSON ({reason}): fetch it again, or save it as UTF-8") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
-
-
-@contextmanager
-def _without_collection():
-    """Leave out the search for circles while millions of objects are made, which takes most of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -6,6 +6,7 @@ from utils.common.errors import InputError
 from utils.layouts.attribute_table import name_some
 from utils.layouts.celeba import TABLE_FILES, read_attribute_table
 from utils.layouts.class_folders import find_classes, read_class_folders
+from utils.layouts.coco import find_instances, read_coco
 from utils.layouts.csv_files import find_csvs, read_csv
 from utils.layouts.folders import IMAGES, check_folder, find_files, list_images
 from utils.layouts.voc import ANNOTATIONS, find_years, read_voc
@@ -15,15 +16,17 @@ READERS = {
     "celeba": lambda folder, **_: read_attribute_table(folder),
     "csv": read_csv,
     "voc": read_voc,
+    "coco": read_coco,
     "folders": read_class_folders,
 }
 IN_WORDS = {
     "celeba": "CelebA's layout",
     "csv": "a table of one's own",
     "voc": "PASCAL VOC's layout",
+    "coco": "COCO's layout",
     "folders": "class folders",
 }
-LOOKED_FOR = "Annotations/*.xml, a .csv with a column of image files, two folders of images or more"
+LOOKED_FOR = "Annotations/*.xml, annotations/instances_*.json, a .csv with a column of image files, two folders of images or more"
 
 
 def reading_options(
@@ -70,9 +73,11 @@ def recognise(folder, options=()):
     found = {}
     if years := find_years(folder):
         found["voc"] = name_some([str(year / ANNOTATIONS) for year in years])
+    if instances := find_instances(folder):
+        found["coco"] = name_some([path.name for path in instances])
     if tables := find_csvs(folder):
         found["csv"] = name_some(tables)
-    if "voc" not in found:
+    if not found.keys() & {"voc", "coco"}:
         classes = sorted({name for _, name, _ in find_classes(list_images(folder))})
         if len(classes) > 1:
             found["folders"] = f"{name_some(classes[:5])}{', …' if len(classes) > 5 else ''}"
