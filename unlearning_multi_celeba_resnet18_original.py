@@ -70,12 +70,12 @@ def main(args):
     heads, left_out = a.leave_out_heads(name_attributes(**flags), args.leave_out)
     files = outputs.training_outputs(flags, left_out)
     if args.evaluate_only:
-        network, data = open_trained(files.last, heads, **flags | {"device": device})
+        network, data = open_trained(files.last, heads, left_out, **flags | {"device": device})
         run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))
         print(tables.heads_table(evaluate(network.model, data, data.rows("test"), args.batch_size, device)))
     else:
         settings, augment = recipe.settings_from_flags(**flags), recipe.augmentation_from_flags(**flags)
-        data = open_training_data(heads, **flags)
+        data = open_training_data(heads, left_out, **flags)
         fixed = settings.fixed(device, **resume.what_decides(flags, left_out, data))
         kept = resume.KeptTraining(files, fixed, args.epoch, resume=args.resume, force=args.force)
         dry_pass.check_training(args.model, heads, args.img_size, data.rows("train"), settings, device)

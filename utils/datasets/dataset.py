@@ -35,6 +35,7 @@ def open_dataset(
     std=HALF.std,
     note=print,
     unknown_labels="error",
+    also_known=(),
     **reading,
 ):
     """Open a folder in any layout. The table and a listing of the images are read, no image is.
@@ -53,6 +54,7 @@ def open_dataset(
         mean, std: of the images, three numbers each, see `utils.common.normalisation`
         note: called with lines that the user should see
         unknown_labels: "error", or "skip" to leave out rows that lack a label of one of the attributes
+        also_known: names whose labels are to be known, too: an oracle is of the same rows as its original
         reading: see `utils.layouts.reading.read_folder`
     Returns: ImageDataset
     Raises: InputError for everything that is wrong with the folder, the table or what is asked of it
@@ -62,13 +64,14 @@ def open_dataset(
     if img_size < 1 or (limit is not None and limit < 1):
         raise InputError(f"image size and limit must be at least 1, got {img_size} and {limit}")
     table = read_folder(data_path, **reading)
-    skip_unknown, split = unknown_labels == "skip", split or table.own_split
-    table.columns(attributes, skip_unknown)  # a misspelt name is reported before anything else is looked at
+    split, skip_unknown = split or table.own_split, unknown_labels == "skip"
+    needed = (*attributes, *also_known) if skip_unknown else tuple(attributes)
+    table.columns(attributes, skip_unknown=True)  # a misspelt name is reported before anything else is looked at
     if limit is not None:
         table = table.rows(slice(limit))
-    known = (table.columns(attributes, skip_unknown) != UNKNOWN).all(1)
+    known = (table.columns(needed, skip_unknown) != UNKNOWN).all(1)
     if not known.all():
-        note(f"left out {(~known).sum():,} of {len(known):,} table rows, which lack a label of {' '.join(attributes)}")
+        note(f"left out {(~known).sum():,} of {len(known):,} table rows, which lack a label of {' '.join(needed)}")
         table = table.rows(known)
     table = table.located()
     present = table.files != ""

@@ -22,7 +22,6 @@ from utils.layouts.text import shown
 ANNOTATIONS, PATTERN = "annotations", "instances_*.json"
 MOST_JSON = 1 << 31  # bytes of one file
 OUTLINE = re.compile(rb'"segmentation"\s*:\s*\[[][\s\d.,eE+-]*\]')  # most of a file, and not asked for
-PART = re.compile("instances_((train|minitrain|valid|val|minival|testdev|test|[a-z]+).*)", re.IGNORECASE)
 WORDS = PART_WORDS | {"minitrain": 0, "minival": 1, "testdev": 2}
 
 
@@ -51,15 +50,14 @@ def read_coco(folder, **_):
         labels[-1][:, columns] = has
     found, parts = [], []
     for path, (ids, _, _) in zip(files, read, strict=True):
-        whole, word = PART.fullmatch(path.stem).groups()
+        whole = path.stem.partition("_")[2]
+        word = re.match("[A-Za-z]*", whole)[0]
         found.append(finder.find(ids, path, (whole, f"images/{whole}", "images", word, f"images/{word}", "")))
         parts.append(np.full(len(ids), WORDS.get(word.lower(), NO_PART), np.int8))
-    ids = np.concatenate(
-        [np.where(there == "", given, there) for there, (given, _, _) in zip(found, read, strict=True)]
-    )
+    ids, there, parts = np.concatenate([ids for ids, _, _ in read]), np.concatenate(found), np.concatenate(parts)
+    ids = np.where(there == "", ids, there)
     _check_once(folder, ids)
-    parts = np.concatenate(parts)
-    kept = {"folder": folder.resolve(), "files": np.concatenate(found)}
+    kept = {"folder": folder.resolve(), "files": there}
     kept["parts"] = parts if (parts != NO_PART).any() else None
     table = AttributeTable(ids, tuple(names), np.concatenate(labels), str(folder / ANNOTATIONS), "coco", **kept)
     return table.rows(shuffled(len(ids)))
@@ -69,9 +67,7 @@ def _check_once(folder, ids):
     names, counts = np.unique(ids, return_counts=True)
     if len(names) < len(ids):
         first = shown(names[counts.argmax()])
-        raise InputError(
-            f"{folder / ANNOTATIONS} has {first} more than once: leave it in one file, or move one file away"
-        )
+        raise InputError(f"{folder / ANNOTATIONS} has {first} more than once: leave it in one of the files")
 
 
 @contextmanager
@@ -90,7 +86,7 @@ def _without_collection():
 def read_instances(path):
     """What a file of annotations says.
 
-    Returns: names of the images (N,) str array; of the M categories, [str]; whether an image has a category, (N, M) bool
+    Returns: names of the images (N,) str array; of the M categories, [str]; whether an image has one, (N, M) bool
     Raises: InputError if it is no such file
     """
     content = _load(path)

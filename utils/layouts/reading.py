@@ -26,7 +26,7 @@ IN_WORDS = {
     "coco": "COCO's layout",
     "folders": "class folders",
 }
-LOOKED_FOR = "Annotations/*.xml, annotations/instances_*.json, a .csv with a column of image files, two folders of images or more"
+LOOKED_FOR = "Annotations/*.xml, annotations/instances_*.json, a .csv with image files, two folders of images or more"
 
 
 def reading_options(
