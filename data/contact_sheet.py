@@ -1,11 +1,10 @@
-"""One picture that shows, for every label of a data set in CelebA's or PASCAL VOC's layout, some images that have it.
+"""One picture that shows, for every label of a data set, some images that have it.
 
 python data/contact_sheet.py --data_path data/synthetic_celeba --out faces.png
 """
 
 import io
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.common import arguments
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
-from utils.datasets.folders import find_image_folder
-from utils.datasets.layouts import read_attribute_table
-from utils.datasets.text import shown
+from utils.layouts.reading import read_folder
 
-FACE, PHOTO = (57, 70), (94, 70)  # size of a small image in CelebA's layout, in VOC's
+FACE, PHOTO = (57, 70), (94, 70)  # size of a small image in CelebA's layout, in any other
 GAP, WIDTH, LABEL, HEADER, COLUMNS = 2, 600, 120, 8, 2
 KINDS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 INK, PAPER, RULE = (34, 38, 46), (255, 255, 255), (226, 229, 234)
@@ -30,15 +27,15 @@ def draw_contact_sheet(folder, out_png):
     """Draw a sheet with as many images of each label as a line holds, about 1200 pixels wide.
 
     Args:
-        folder: in CelebA's or VOC's layout
+        folder: in any layout that step 1 reads
         out_png: picture to write; .png (a palette of 224 colours, to stay small), .jpg or .jpeg
     Returns: Path of the picture
     Raises: InputError where the folder, one of the images or the file name will not do
     """
-    out, lists = check_name(out_png), find_lists(folder)
-    size = PHOTO if lists else FACE
+    out, table = check_name(out_png), read_folder(folder).located()
+    size = FACE if table.layout == "celeba" else PHOTO
     count = (WIDTH - LABEL) // (size[0] + GAP)
-    chosen = _choose_photos(lists, count) if lists else _choose_faces(folder, count)
+    chosen = _choose_images(table, count)
     cell = (LABEL + count * (size[0] + GAP) + 8, size[1] + 3)
     lines = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * cell[0], 2 * HEADER + lines * cell[1]), PAPER)
@@ -77,44 +74,18 @@ def check_name(path, folder=None):
     return path
 
 
-def _choose_faces(folder, count):
-    """{attribute: up to `count` paths of images with it}, sharp faces first, each attribute from another place on."""
-    table, images = read_attribute_table(folder), find_image_folder(folder)
+def _choose_images(table, count):
+    """{label: up to `count` paths of images with it}: first sharp faces, or images with few labels."""
     arguments.check_names(table.names)
-    rows, chosen = np.arange(len(table.image_ids)), {}
-    blurred = table.columns(["Blurry"])[:, 0] if "Blurry" in table.names else np.zeros_like(rows)
+    rows, having_all, chosen = np.arange(len(table.image_ids)), table.labels == 1, {}
+    last = having_all[:, table.names.index("Blurry")] if "Blurry" in table.names else having_all.sum(axis=1)
+    files = table.image_ids if table.files is None else np.where(table.files == "", table.image_ids, table.files)
     for number, name in enumerate(table.names):
         having = np.roll(rows, -(number * len(rows) // len(table.names)))
-        having = having[table.labels[having, number] == 1]
-        having = having[np.argsort(blurred[having], kind="stable")]  # the order stays within sharp and blurred
-        chosen[name] = [images / image_id for image_id in table.image_ids[having[:count]].tolist()]
+        having = having[having_all[having, number]]
+        having = having[np.argsort(last[having], kind="stable")]  # the order stays within equal ones
+        chosen[name] = [table.folder / file for file in files[having[:count]].tolist()]
     return chosen
-
-
-def find_lists(folder):
-    """The folder ImageSets/Main of a data set in VOC's layout, at most two folders below `folder`; None without one."""
-    found = [path for below in ("", "*/", "*/*/") for path in sorted(Path(folder).glob(f"{below}ImageSets/Main"))]
-    return found[0] if found else None
-
-
-def _choose_photos(lists, count):
-    """{kind: up to `count` paths of images that hold it} by VOC's lists of each kind; first those with few other kinds.
-
-    Raises: InputError where there are no such lists, or one names a path
-    """
-    having = {}
-    for path in sorted([*lists.glob("*_trainval.txt"), *lists.glob("*_test.txt")]):
-        words = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-        names = [pair[0] for pair in words if len(pair) == 2 and pair[1] == "1"]
-        if strange := next((name for name in names if Path(name).name != name), None):
-            raise InputError(f"{path} names {shown(strange)}: expected the name of an image, no path")
-        having.setdefault(path.stem.rpartition("_")[0], []).extend(names)
-    if not having:
-        raise InputError(f"no lists of kinds such as person_trainval.txt in {lists}: copy VOC's ImageSets/Main there")
-    kinds = Counter(name for names in having.values() for name in names)
-    images = lists.parents[1] / "JPEGImages"
-    chosen = {kind: sorted(names, key=kinds.__getitem__)[:count] for kind, names in sorted(having.items())}
-    return {kind: [images / f"{name}.jpg" for name in names] for kind, names in chosen.items()}
 
 
 def _open_image(path):
@@ -140,7 +111,7 @@ def _wrap(text):
 def get_args_parser():
     """The flags of the sheet."""
     parser = arguments.Parser(description=__doc__, prog="contact_sheet")
-    text = "folder in CelebA's or PASCAL VOC's layout"
+    text = "folder in any layout that step 1 reads"
     parser.add_argument("--data_path", default="data/synthetic_celeba", metavar="DIR", help=text)
     parser.add_argument("--out", default="faces.png", metavar="FILE", help="picture to write: .png or .jpg")
     return parser

@@ -85,24 +85,6 @@ def test_the_contact_sheet_shows_the_kinds_of_the_lists(small_set, tmp_path):
     assert draw_contact_sheet(small_set / "VOC2007", tmp_path / "b.jpg").read_bytes() == sheet.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (None, "no lists of kinds such as person_trainval.txt"),
-        ("../../x 1\n", r"names ../../x: expected the name of an image"),
-        ("x  1\n", "unreadable image .*x.jpg"),
-    ],
-)
-def test_lists_that_name_no_image_are_refused_in_a_line(text, said, tmp_path):
-    lists = tmp_path / "VOC2012/ImageSets/Main"
-    lists.mkdir(parents=True)
-    if text:
-        (lists / "cat_test.txt").write_text(text)
-    with pytest.raises(InputError, match=said) as raised:
-        draw_contact_sheet(tmp_path, tmp_path / "a.png")
-    assert "\n" not in str(raised.value) and not (tmp_path / "a.png").exists()
-
-
 def test_an_equal_set_is_used_again_and_a_set_of_another_script_is_never_replaced(small_set, tmp_path):
     said = []
     assert make_dataset(small_set, COUNT, seed=2, workers=2, note=said.append) == small_set
