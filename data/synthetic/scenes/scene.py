@@ -18,21 +18,21 @@ from data.synthetic.scenes.kinds import KINDS, MOST
 
 #: {kind: (who draws it, pixels that 100 units take at the front: smallest and largest)}
 DRAWN = {
-    "person": (draw_person, 68, 104),
-    "dog": (draw_dog, 60, 94),
-    "cat": (draw_cat, 62, 96),
-    "car": (draw_car, 74, 114),
-    "bicycle": (draw_bicycle, 64, 100),
-    "ball": (draw_ball, 25, 42),
-    "tree": (draw_tree, 70, 112),
-    "house": (draw_house, 78, 120),
-    "bird": (draw_bird, 52, 84),
-    "boat": (draw_boat, 68, 106),
+    "person": (draw_person, 80, 112),
+    "dog": (draw_dog, 72, 108),
+    "cat": (draw_cat, 76, 110),
+    "car": (draw_car, 84, 122),
+    "bicycle": (draw_bicycle, 76, 110),
+    "ball": (draw_ball, 34, 56),
+    "tree": (draw_tree, 78, 116),
+    "house": (draw_house, 88, 126),
+    "bird": (draw_bird, 68, 104),
+    "boat": (draw_boat, 80, 118),
 }
-FAR = 0.65  # size at the horizon, as a share of that at the front
+FAR = 0.75  # size at the horizon, as a share of that at the front
 TRIES = 40
-LEAST_SEEN, LEAST_INSIDE = 0.2, 0.5  # of every object: what others leave of it, what the frame leaves of it
-DIFFICULT_SEEN, DIFFICULT_PIXELS = 0.3, 60  # below: few people would name it
+LEAST_SEEN, LEAST_INSIDE = 0.3, 0.6  # of every object: what others leave of it, what the frame leaves of it
+DIFFICULT_SEEN, DIFFICULT_PIXELS = 0.4, 60  # below: few people would name it
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def _choose_light(rng):
     direction = rng.uniform(0, 2 * np.pi)
     across = np.linspace(-1, 1, WIDTH, dtype=np.float32) * np.float32(np.cos(direction))
     down = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None] * np.float32(np.sin(direction))
-    light = rng.uniform(0.68, 1.12) + rng.uniform(0, 0.16) * (across + down)
+    light = rng.uniform(0.76, 1.12) + rng.uniform(0, 0.16) * (across + down)
     warmth = 1 + rng.uniform(-0.1, 0.1) * np.array([1, 0, -1])
-    noise = rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32) * np.float32(rng.uniform(1, 7))
+    noise = rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32) * np.float32(rng.uniform(1, 6))
     return (light[..., None] * warmth).astype(np.float32), noise
 
 
