@@ -24,7 +24,7 @@ from utils.layouts.reading import IN_WORDS, read_folder, reading_options  # noqa
 from utils.layouts.text import shown  # noqa: E402
 
 HIGH = 0.5  # correlation that is worth a line
-MOST_PAIRS = 20
+MOST_PAIRS, MOST_PAIRED, CHUNK = 20, 1000, 4096  # pairs that are shown, names that are compared, rows at a time
 MOST_HEADS = 20  # names that the commands take all together
 
 
@@ -77,12 +77,15 @@ def describe_names(table, parts, most):
 
 
 def describe_pairs(table):
-    """Lines on pairs of names that go together, by correlation, the strongest first."""
-    values = (table.labels == 1).astype(np.float32)
-    values -= values.mean(0)
-    spread = np.sqrt((values**2).sum(0))
-    values /= np.where(spread > 0, spread, 1)
-    strength = np.triu(values.T @ values, 1)
+    """Lines on pairs of names that go together, by correlation, the strongest first, of the MOST_PAIRED first names."""
+    labels = table.labels[:, :MOST_PAIRED]
+    together = np.zeros((labels.shape[1],) * 2)
+    for start in range(0, len(labels), CHUNK):
+        has = (labels[start : start + CHUNK] == 1).astype(np.float32)
+        together += has.T @ has
+    rates = np.diag(together) / len(labels)
+    spread = np.sqrt(np.maximum(rates * (1 - rates), 1e-12))
+    strength = np.triu((together / len(labels) - np.outer(rates, rates)) / np.outer(spread, spread), 1)
     found = np.argwhere(np.abs(strength) > HIGH)
     found = found[np.argsort(-np.abs(strength[tuple(found.T)]), kind="stable")]
     lines = [f"pairs    {len(found):,} with a correlation above {HIGH:g}, or below -{HIGH:g}"]
