@@ -1,19 +1,24 @@
 """Folders in other layouts than CelebA's from table to pixels, and what a checkpoint keeps of how it was read."""
 
+import importlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import STEP_1, run_step
+from conftest import STEP_1
 from PIL import Image
 
+from models import build_model
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF
 from utils.datasets.dataset import open_dataset
 from utils.datasets.task import open_task, recorded_options
-from utils.datasets.training_data import name_attributes
+from utils.datasets.training_data import name_attributes, open_training_data
+from utils.network.checkpoint import save_checkpoint
+from utils.report.run_record import original_checkpoint
 
+SMALL = "mobilenet_v3_small"
 ORANGE = (240, 120, 0)
 
 
@@ -131,21 +136,11 @@ def test_step_1_records_how_it_read_the_folder_and_the_later_steps_need_its_path
     rows[0] = rows[0].replace("dog|cat", "")
     (folder / "t.csv").write_text("\n".join(["file,tags,split,copy", *rows]))
     reading = ["--table", "t.csv", "--image_column", "file", "--names_column", "tags"]
-    step_1 = [
-        "--task",
-        "all",
-        "--data_path",
-        folder,
-        "--epoch",
-        1,
-        "--img_size",
-        32,
-        "--batch_size",
-        8,
-        "--device",
-        "cpu",
-    ]
-    run_step(STEP_1, *step_1, *reading)
+    parser = importlib.import_module(STEP_1).get_args_parser()
+    flags = vars(parser.parse_args(["--task", "all", "--data_path", str(folder), "--model", SMALL, *reading]))
+    heads = name_attributes(**flags)
+    made = original_checkpoint(build_model(SMALL, heads), 1, "original", open_training_data(heads, **flags), flags)
+    save_checkpoint(tmp_path / "checkpoints" / "all" / "original.pth", made)
     task = open_task(task_labels=["all"], target_class=["dog"], data_path=folder, device="cpu")
     assert task.run == "all" and task.network.attributes == ("cat", "dog") and task.kept == ["cat"]
     data = task.open_data()
