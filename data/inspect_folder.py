@@ -106,6 +106,14 @@ def choose_heads(table, parts):
     return [table.names[column] for column in order if usable[column]]
 
 
+def describe_lost(table, parts):
+    """A line on the names that could not be trained or measured, if there are some."""
+    kept = set(choose_heads(table, parts))
+    lost = [name for name in table.names if name not in kept]
+    text = f"  of use in neither part, or one only: {name_some(lost[:5])}{f' and {len(lost) - 5:,} more' * (len(lost) > 5)}"
+    return [f"{text} (all or none of its images have them; shuffle a sorted table)"] * bool(lost)
+
+
 def commands(table, parts, data_path, reading):
     """The three commands that go on from here, or the line that says why there are none.
 
@@ -145,7 +153,7 @@ def main(args):
     except InputError as error:  # that there are no parts is a part of the answer
         parts, notes = {"test": np.arange(len(table.image_ids))}, [str(error)]
     lines = [*describe_images(table), describe_split(table, split, parts), *(f"         {note}" for note in notes)]
-    lines += [*describe_names(table, parts, args.most), *describe_pairs(table)]
+    lines += [*describe_names(table, parts, args.most), *describe_lost(table, parts), *describe_pairs(table)]
     lines += commands(table, parts, args.data_path, reading)
     print("\n".join(map(printable, lines)))
 
