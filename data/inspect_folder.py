@@ -110,8 +110,9 @@ def describe_lost(table, parts):
     """A line on the names that could not be trained or measured, if there are some."""
     kept = set(choose_heads(table, parts))
     lost = [name for name in table.names if name not in kept]
-    text = f"  of use in neither part, or one only: {name_some(lost[:5])}{f' and {len(lost) - 5:,} more' * (len(lost) > 5)}"
-    return [f"{text} (all or none of its images have them; shuffle a sorted table)"] * bool(lost)
+    more = f" and {len(lost) - 5:,} more" * (len(lost) > 5)
+    why = "all or none of the train or the test images have them; shuffle a sorted table"
+    return [f"  of no use: {name_some(lost[:5])}{more} ({why})"] * bool(lost)
 
 
 def commands(table, parts, data_path, reading):
