@@ -1,6 +1,6 @@
 """Step 1 of 3: train the original network, one head per attribute.
 
-Reads   --data_path                            CelebA, or the generated set of data/make_synthetic_celeba.py
+Reads   --data_path                            images and labels in any layout of data/README.md; drawn faces unasked
 Writes  checkpoints/<run>/original.pth         (read by steps 2 and 3), original_best.pth and the state for --resume
         checkpoints/<run>/oracle_<targets>.pth with --leave_out: the same recipe without the targets' columns
 

@@ -24,7 +24,7 @@ from utils.layouts.reading import IN_WORDS, read_folder, reading_options  # noqa
 from utils.layouts.text import shown  # noqa: E402
 
 HIGH = 0.5  # correlation that is worth a line
-MOST_PAIRS = 20
+MOST_PAIRS, MOST_PAIRED, CHUNK = 20, 1000, 4096  # pairs that are shown, names that are compared, rows at a time
 MOST_HEADS = 20  # names that the commands take all together
 
 
@@ -77,12 +77,15 @@ def describe_names(table, parts, most):
 
 
 def describe_pairs(table):
-    """Lines on pairs of names that go together, by correlation, the strongest first."""
-    values = (table.labels == 1).astype(np.float32)
-    values -= values.mean(0)
-    spread = np.sqrt((values**2).sum(0))
-    values /= np.where(spread > 0, spread, 1)
-    strength = np.triu(values.T @ values, 1)
+    """Lines on pairs of names that go together, by correlation, the strongest first, of the MOST_PAIRED first names."""
+    labels = table.labels[:, :MOST_PAIRED]
+    together = np.zeros((labels.shape[1],) * 2)
+    for start in range(0, len(labels), CHUNK):
+        has = (labels[start : start + CHUNK] == 1).astype(np.float32)
+        together += has.T @ has
+    rates = np.diag(together) / len(labels)
+    spread = np.sqrt(np.maximum(rates * (1 - rates), 1e-12))
+    strength = np.triu((together / len(labels) - np.outer(rates, rates)) / np.outer(spread, spread), 1)
     found = np.argwhere(np.abs(strength) > HIGH)
     found = found[np.argsort(-np.abs(strength[tuple(found.T)]), kind="stable")]
     lines = [f"pairs    {len(found):,} with a correlation above {HIGH:g}, or below -{HIGH:g}"]
@@ -101,6 +104,15 @@ def choose_heads(table, parts):
     rates = (table.labels == 1).mean(0)
     order = np.argsort(np.abs(rates - 0.5), kind="stable")
     return [table.names[column] for column in order if usable[column]]
+
+
+def describe_lost(table, parts):
+    """A line on the names that could not be trained or measured, if there are some."""
+    kept = set(choose_heads(table, parts))
+    lost = [name for name in table.names if name not in kept]
+    more = f" and {len(lost) - 5:,} more" * (len(lost) > 5)
+    why = "all or none of the train or the test images have them; shuffle a sorted table"
+    return [f"  of no use: {name_some(lost[:5])}{more} ({why})"] * bool(lost)
 
 
 def commands(table, parts, data_path, reading):
@@ -142,7 +154,7 @@ def main(args):
     except InputError as error:  # that there are no parts is a part of the answer
         parts, notes = {"test": np.arange(len(table.image_ids))}, [str(error)]
     lines = [*describe_images(table), describe_split(table, split, parts), *(f"         {note}" for note in notes)]
-    lines += [*describe_names(table, parts, args.most), *describe_pairs(table)]
+    lines += [*describe_names(table, parts, args.most), *describe_lost(table, parts), *describe_pairs(table)]
     lines += commands(table, parts, args.data_path, reading)
     print("\n".join(map(printable, lines)))
 

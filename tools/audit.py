@@ -48,7 +48,7 @@ def get_args_parser():
 def main(args):
     """Load the networks, audit each target, append a results line."""
     device = run.start_run(args.seed, args.device)
-    heads = named_heads(args.task_labels, args.unlearned)
+    heads = named_heads(args.task_labels, None, args.unlearned)
     forgotten = a.resolve_targets(heads, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
     out = [Path(args.out) / f"audit_{paths.targets_name([target])}.json" for target in forgotten]

@@ -61,6 +61,7 @@ def test_names_that_could_not_be_measured_are_not_proposed():
     table = make_table([[1, 0, 1], [0, 0, 0], [1, 1, 1], [1, 0, 0]], ("a", "b", "c"))
     parts = {"train": np.array([0, 1]), "test": np.array([2, 3])}
     assert look.choose_heads(table, parts) == ["c"]  # every test image has a, no training image b
+    assert "of no use: a, b (all or none of the train" in look.describe_lost(table, parts)[0]
     assert "too few names" in look.commands(table, parts, "d", {})[0]
 
 

@@ -1,18 +1,24 @@
 """Folders in other layouts than CelebA's from table to pixels, and what a checkpoint keeps of how it was read."""
 
+import importlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import STEP_1
 from PIL import Image
 
+from models import build_model
 from utils.common.arguments import recorded_flags
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF
 from utils.datasets.dataset import open_dataset
-from utils.datasets.task import recorded_options
-from utils.datasets.training_data import name_attributes
+from utils.datasets.task import open_task, recorded_options
+from utils.datasets.training_data import name_attributes, open_training_data
+from utils.network.checkpoint import save_checkpoint
+from utils.report.run_record import original_checkpoint
 
+SMALL = "mobilenet_v3_small"
 ORANGE = (240, 120, 0)
 
 
@@ -120,6 +126,26 @@ def test_all_stands_for_every_name_of_the_set(tmp_path):
     flags = {"data_path": folder, "layout": None, "table": "t.csv", "seed": 0}
     assert name_attributes(task_labels=["all"], **flags) == ["dog", "cat"]
     assert name_attributes(task_labels=["cat"], **flags) == ["cat"]
+
+
+def test_step_1_records_how_it_read_the_folder_and_the_later_steps_need_its_path_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{n}.jpg,{'dog' if n % 2 else 'dog|cat'},{'test' if n > 7 else 'train'},{n}.jpg" for n in range(10)]
+    folder = make_table(tmp_path / "set", rows, "file,tags,split,copy")
+    (folder / "other.csv").write_text("beside it")
+    rows[0] = rows[0].replace("dog|cat", "")
+    (folder / "t.csv").write_text("\n".join(["file,tags,split,copy", *rows]))
+    reading = ["--table", "t.csv", "--image_column", "file", "--names_column", "tags"]
+    parser = importlib.import_module(STEP_1).get_args_parser()
+    flags = vars(parser.parse_args(["--task", "all", "--data_path", str(folder), "--model", SMALL, *reading]))
+    heads = name_attributes(**flags)
+    made = original_checkpoint(build_model(SMALL, heads), 1, "original", open_training_data(heads, **flags), flags)
+    save_checkpoint(tmp_path / "checkpoints" / "all" / "original.pth", made)
+    task = open_task(task_labels=["all"], target_class=["dog"], data_path=folder, device="cpu")
+    assert task.run == "all" and task.network.attributes == ("cat", "dog") and task.kept == ["cat"]
+    data = task.open_data()
+    assert data.split == task.data_options["split"] == "official" and len(data.rows("train")) == 8
+    assert data.labels[:3].tolist() == [[0, 0], [0, 1], [1, 1]]
 
 
 def test_what_was_recorded_of_the_reading_serves_unless_another_is_named():

@@ -90,6 +90,8 @@ def test_two_layouts_or_none_are_one_line_that_says_what_was_looked_for(tmp_path
         recognise(tmp_path)
     assert read_folder(tmp_path, layout="folders").names == ("images", "more")
     assert recognise(tmp_path, {"table": "labels.csv"}) == "csv"
+    with pytest.raises(InputError, match="unknown layout csw: choose among celeba, csv, voc, coco, folders"):
+        read_folder(tmp_path, layout="csw")
     with pytest.raises(
         InputError, match="--table is for a table of one's own, .* is read as class folders: leave it out"
     ):

@@ -122,7 +122,7 @@ def open_task(
     device = start_run(seed, device)
     run = paths.run_name(task_labels, run_name)
     checkpoint = paths.checkpoint_file(save_path, run, "original")
-    task_labels = named_heads(task_labels, weights or checkpoint)
+    task_labels = named_heads(task_labels, checkpoint, weights)
     forgotten = resolve_targets(task_labels, target_class)
     asked = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
     network = load_network(checkpoint, task_labels, weights=weights, device=device, **asked)

@@ -55,7 +55,7 @@ def read_csv(folder, table=None, image_column=None, names_column=None, names_sep
     parts = None if split is None else _read_parts(path, split, others.pop(split), ids)
     tags = {}
     if names_column is not None:
-        _check_column(path, columns, names_column, "--names_column")
+        _check_column(path, [*others], names_column, "--names_column")
         tags = _read_names(path, names_column, others.pop(names_column), names_separator or "|")
     labels, refused = {}, {}
     for name, column in others.items():

@@ -16,6 +16,7 @@ ENDINGS = frozenset("jpg jpeg jfif png bmp gif tif tiff webp pbm pgm ppm jp2 avi
 SAFE = re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII)  # most names: there is nothing to look at
 NO_IMAGES = {"__MACOSX"}  # beside hidden folders
 MOST_FILES = 20_000_000
+MOST_SIGNS, MOST_BYTES = 1024, 1 << 32  # of a path; of all, as arrays in which each takes what the longest needs
 
 
 def check_folder(folder):
@@ -128,8 +129,11 @@ def safe_paths(names, source):
     """Paths from a stranger's file as "a/b.jpg", below the folder of its data set: [str].
 
     Args: source: the file that names them, for the error
-    Raises: InputError if one is absolute, leads upwards, or is no path at all
+    Raises: InputError if one is absolute, leads upwards, or is no path at all, or if they are too long
     """
+    longest = max(map(len, names), default=0)
+    if longest > MOST_SIGNS or 4 * longest * len(names) > MOST_BYTES:
+        raise InputError(f"{source} names images by up to {longest:,} characters, at most {MOST_SIGNS:,}: is it right?")
     return [name if SAFE.fullmatch(name) else _safe_path(name, source) for name in names]
 
 

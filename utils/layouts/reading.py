@@ -9,6 +9,7 @@ from utils.layouts.class_folders import find_classes, read_class_folders
 from utils.layouts.coco import find_instances, read_coco
 from utils.layouts.csv_files import find_csvs, read_csv
 from utils.layouts.folders import IMAGES, check_folder, find_files, list_images
+from utils.layouts.text import shown
 from utils.layouts.voc import ANNOTATIONS, find_years, read_voc
 
 CSV_FLAGS = ("table", "image_column", "names_column", "names_separator")
@@ -54,6 +55,8 @@ def read_folder(folder, **options):
     Raises: InputError if the layout is not known, or it might be one of two, or for what is wrong with the table
     """
     layout = options.get("layout") or recognise(folder, options)
+    if layout not in READERS:
+        raise InputError(f"unknown layout {shown(layout)}: choose among {', '.join(READERS)}")
     stray = next((flag for flag in CSV_FLAGS if layout != "csv" and flag in options), None)
     if stray is not None:
         raise InputError(f"--{stray} is for {IN_WORDS['csv']}, {folder} is read as {IN_WORDS[layout]}: leave it out")

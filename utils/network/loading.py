@@ -126,9 +126,9 @@ def load_network(
     return LoadedNetwork(model, path=file, sha256=sha256, assumed=assumed, **about)
 
 
-def named_heads(task_labels, file):
-    """The names of some heads, [str]: `task_labels`, or those that a checkpoint `file` holds if they are "all"."""
-    return list(task_labels if list(task_labels) != [EVERY] else load_network(None, weights=file).attributes)
+def named_heads(task_labels, path, weights=None):
+    """Names of heads, [str]: `task_labels`, or if they are "all" those of the network of `path` or `weights`."""
+    return list(task_labels if list(task_labels) != [EVERY] else load_network(path, weights=weights).attributes)
 
 
 def _state_of(file):

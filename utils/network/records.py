@@ -12,7 +12,7 @@ HOLDS = {  # what steps 2 and 3 take from the record of a training, and what it 
     "limit": lambda value: value is None or type(value) is int and value > 0,
     "allow_missing": lambda value: isinstance(value, bool),
     "as_released": lambda value: isinstance(value, bool),
-    **dict.fromkeys(READING, lambda value: value is None or isinstance(value, (str, bool))),
+    **{flag: lambda value, kind=bool if flag == "difficult" else str: isinstance(value, kind) for flag in READING},
     "training_part": lambda value: value is None or isinstance(value, str),
     "unlearning": lambda value: value is None or isinstance(value, Mapping),
 }
