@@ -1,6 +1,6 @@
 """Step 1 of 3: train the original network, one head per attribute.
 
-Reads   --data_path                            CelebA, or the generated set of data/make_synthetic_celeba.py
+Reads   --data_path                            images and labels in any layout of data/README.md; drawn faces unasked
 Writes  checkpoints/<run>/original.pth         (read by steps 2 and 3), original_best.pth and the state for --resume
         checkpoints/<run>/oracle_<targets>.pth with --leave_out: the same recipe without the targets' columns
 
@@ -60,22 +60,22 @@ def main(args):
     """Open the images, build the network, train it epoch by epoch, save."""
     from models import build_model  # one block, here, so that --help answers at once
     from utils.common import distributed, interrupts, run
-    from utils.datasets.training_data import open_trained, open_training_data
+    from utils.datasets.training_data import name_attributes, open_trained, open_training_data
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
     from utils.report import next_steps, outputs, run_record, tables
     from utils.training import dry_pass, loop, recipe, resume
 
     device, flags = run.start_run(args.seed, args.device), vars(args)
-    heads, left_out = a.leave_out_heads(args.task_labels, args.leave_out)
+    heads, left_out = a.leave_out_heads(name_attributes(**flags), args.leave_out)
     files = outputs.training_outputs(flags, left_out)
     if args.evaluate_only:
-        network, data = open_trained(files.last, heads, **flags | {"device": device})
+        network, data = open_trained(files.last, heads, left_out, **flags | {"device": device})
         run.header("step 1: evaluation", run_record.describe_trained(network, data, flags))
         print(tables.heads_table(evaluate(network.model, data, data.rows("test"), args.batch_size, device)))
     else:
         settings, augment = recipe.settings_from_flags(**flags), recipe.augmentation_from_flags(**flags)
-        data = open_training_data(heads, **flags)
+        data = open_training_data(heads, left_out, **flags)
         fixed = settings.fixed(device, **resume.what_decides(flags, left_out, data))
         kept = resume.KeptTraining(files, fixed, args.epoch, resume=args.resume, force=args.force)
         dry_pass.check_training(args.model, heads, args.img_size, data.rows("train"), settings, device)

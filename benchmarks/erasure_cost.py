@@ -49,7 +49,7 @@ def main(args):
     task = open_task(**vars(args))
     network, device, targets = task.network, task.device, task.forgotten
     data = task.open_data()
-    oracle_data = open_dataset(attributes=task.kept, **task.data_options)
+    oracle_data = open_dataset(attributes=task.kept, also_known=task.forgotten, **task.data_options)
     rows = data.prepare(data.rows("train"))
     settings = ErasureSettings(images=args.erase_images, seed=args.seed, depth=args.depth)
     augment = Augmentation(degrees=10.0)

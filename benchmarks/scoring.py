@@ -24,8 +24,8 @@ from benchmarks.scoring_methods import make_methods, prepare_work
 from utils.common import arguments, run
 from utils.common.paths import check_outputs
 from utils.datasets.dataset import open_dataset
-from utils.datasets.layouts import ATTRIBUTES
 from utils.datasets.training_data import dataset_options
+from utils.layouts.celeba import ATTRIBUTES
 from utils.report.run_record import dataset_name
 
 TASK = ["Bald", "Mouth_Slightly_Open"]

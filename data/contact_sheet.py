@@ -1,4 +1,4 @@
-"""One picture that shows, for every attribute of a data set in CelebA's layout, some faces that have it.
+"""One picture that shows, for every label of a data set, some images that have it.
 
 python data/contact_sheet.py --data_path data/synthetic_celeba --out faces.png
 """
@@ -15,38 +15,39 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.common import arguments
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
-from utils.datasets.folders import find_image_folder
-from utils.datasets.layouts import read_attribute_table
+from utils.layouts.reading import read_folder
 
-THUMB = (57, 70)
-GAP, LABEL, HEADER, COLUMNS = 2, 120, 8, 2
+FACE, PHOTO = (57, 70), (94, 70)  # size of a small image in CelebA's layout, in any other
+GAP, WIDTH, LABEL, HEADER, COLUMNS = 2, 600, 120, 8, 2
 KINDS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 INK, PAPER, RULE = (34, 38, 46), (255, 255, 255), (226, 229, 234)
 
 
-def draw_contact_sheet(folder, out_png, per_attribute=8):
-    """Draw a sheet with `per_attribute` faces of each attribute, about 1200 pixels wide.
+def draw_contact_sheet(folder, out_png):
+    """Draw a sheet with as many images of each label as a line holds, about 1200 pixels wide.
 
     Args:
-        folder: in CelebA's layout
+        folder: in any layout that step 1 reads
         out_png: picture to write; .png (a palette of 224 colours, to stay small), .jpg or .jpeg
     Returns: Path of the picture
     Raises: InputError where the folder, one of the images or the file name will not do
     """
-    out = check_name(out_png)
-    chosen, images = _choose_faces(folder, per_attribute), find_image_folder(folder)
-    cell = (LABEL + per_attribute * (THUMB[0] + GAP) + 8, THUMB[1] + 3)
+    out, table = check_name(out_png), read_folder(folder).located()
+    size = FACE if table.layout == "celeba" else PHOTO
+    count = (WIDTH - LABEL) // (size[0] + GAP)
+    chosen = _choose_images(table, count)
+    cell = (LABEL + count * (size[0] + GAP) + 8, size[1] + 3)
     lines = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * cell[0], 2 * HEADER + lines * cell[1]), PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for number, (name, image_ids) in enumerate(chosen.items()):
+    for number, (name, paths) in enumerate(chosen.items()):
         left, top = number // lines * cell[0] + 8, HEADER + number % lines * cell[1]
         pen.line([(left, top + cell[1] - 2), (left + cell[0] - 16, top + cell[1] - 2)], fill=RULE)
         words = "\n".join(_wrap(name.replace("_", " ")))
-        pen.multiline_text((left, top + THUMB[1] / 2), words, fill=INK, font=font, anchor="lm", spacing=3)
-        for place, image_id in enumerate(image_ids):
-            thumb = _open_image(images / image_id).resize(THUMB, Image.Resampling.LANCZOS)
-            sheet.paste(thumb, (left + LABEL - 8 + place * (THUMB[0] + GAP), top))
+        pen.multiline_text((left, top + size[1] / 2), words, fill=INK, font=font, anchor="lm", spacing=3)
+        for place, path in enumerate(paths):
+            thumb = ImageOps.fit(_open_image(path), size, Image.Resampling.LANCZOS)
+            sheet.paste(thumb, (left + LABEL - 8 + place * (size[0] + GAP), top))
     content = io.BytesIO()
     if out.suffix.lower() == ".png":
         sheet.quantize(224, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
@@ -73,17 +74,17 @@ def check_name(path, folder=None):
     return path
 
 
-def _choose_faces(folder, count):
-    """{attribute: up to `count` image ids that have it}; sharp faces first, each attribute from another place on."""
-    table = read_attribute_table(folder)
+def _choose_images(table, count):
+    """{label: up to `count` paths of images with it}: first sharp faces, or images with few labels."""
     arguments.check_names(table.names)
-    rows, chosen = np.arange(len(table.image_ids)), {}
-    blurred = table.columns(["Blurry"])[:, 0] if "Blurry" in table.names else np.zeros_like(rows)
+    rows, having_all, chosen = np.arange(len(table.image_ids)), table.labels == 1, {}
+    last = having_all[:, table.names.index("Blurry")] if "Blurry" in table.names else having_all.sum(axis=1)
+    files = table.image_ids if table.files is None else np.where(table.files == "", table.image_ids, table.files)
     for number, name in enumerate(table.names):
         having = np.roll(rows, -(number * len(rows) // len(table.names)))
-        having = having[table.labels[having, number] == 1]
-        having = having[np.argsort(blurred[having], kind="stable")]  # the order stays within sharp and blurred
-        chosen[name] = table.image_ids[having[:count]].tolist()
+        having = having[having_all[having, number]]
+        having = having[np.argsort(last[having], kind="stable")]  # the order stays within equal ones
+        chosen[name] = [table.folder / file for file in files[having[:count]].tolist()]
     return chosen
 
 
@@ -110,7 +111,7 @@ def _wrap(text):
 def get_args_parser():
     """The flags of the sheet."""
     parser = arguments.Parser(description=__doc__, prog="contact_sheet")
-    text = "folder in CelebA's layout"
+    text = "folder in any layout that step 1 reads"
     parser.add_argument("--data_path", default="data/synthetic_celeba", metavar="DIR", help=text)
     parser.add_argument("--out", default="faces.png", metavar="FILE", help="picture to write: .png or .jpg")
     return parser

@@ -29,20 +29,20 @@ from utils.common.arguments import Parser, run_script  # noqa: E402
 from utils.common.errors import InputError, no_memory  # noqa: E402
 from utils.datasets.cache import clear_caches  # noqa: E402
 from utils.datasets.decoding import load_rgb, run_on_threads  # noqa: E402
-from utils.datasets.folders import (  # noqa: E402
+from utils.layouts.attribute_table import AttributeTable  # noqa: E402
+from utils.layouts.celeba import (  # noqa: E402 (the path above comes first)
+    PARTITION_FILES,
+    read_attribute_table,
+    read_partition,
+    write_tables,
+)
+from utils.layouts.folders import (  # noqa: E402
     IMAGES,
     check_folder,
     find_files,
     find_image_folder,
     find_images,
     missing_images_message,
-)
-from utils.datasets.layouts import (  # noqa: E402 (the path above comes first)
-    PARTITION_FILES,
-    AttributeTable,
-    read_attribute_table,
-    read_partition,
-    write_tables,
 )
 
 BY_HAND = (

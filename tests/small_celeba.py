@@ -4,7 +4,8 @@ import numpy as np
 from PIL import Image
 
 from utils.datasets.dataset import open_dataset
-from utils.datasets.layouts import AttributeTable, write_tables
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.celeba import write_tables
 
 NAMES = ("Bald", "Smiling", "Young")
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1], [1, 1, 1]], np.uint8)

@@ -9,8 +9,9 @@ import torch
 from conftest import STEP_1, STEP_2, STEP_3, erase_with_few_images, run_step
 
 from utils.common.paths import run_name, targets_name
-from utils.datasets.layouts import AttributeTable, read_attribute_table
 from utils.graph.essential_graph import read_graph
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.celeba import read_attribute_table
 from utils.network.checkpoint import load_checkpoint
 
 LIMIT = 64  # images: three quarters train, the others test

@@ -16,7 +16,7 @@ from utils.common import arguments as a
 from utils.common import paths, run
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
-from utils.network.loading import says_how
+from utils.network.loading import named_heads, says_how
 from utils.report.audit_report import results_line, summary, write_audit
 from utils.report.next_steps import after_audit
 from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates
@@ -48,11 +48,14 @@ def get_args_parser():
 def main(args):
     """Load the networks, audit each target, append a results line."""
     device = run.start_run(args.seed, args.device)
-    forgotten = a.resolve_targets(args.task_labels, args.target_class)
+    heads = named_heads(args.task_labels, None, args.unlearned)
+    forgotten = a.resolve_targets(heads, args.target_class)
     files = {"unlearned": args.unlearned, "original": args.original, "oracle": args.oracle}
     out = [Path(args.out) / f"audit_{paths.targets_name([target])}.json" for target in forgotten]
     check_outputs(vars(args), out=out, results=args.results)
-    network, networks, data, used = open_networks(files, forgotten, **{**vars(args), "device": device})
+    network, networks, data, used = open_networks(
+        files, forgotten, **{**vars(args), "device": device, "task_labels": heads}
+    )
     facts = {"networks": ", ".join(networks), "model": f"{network.name} at {network.img_size} px"}
     run.header(
         "audit", {**facts, **describe_network(network, data), "forgotten": " ".join(forgotten), "level": args.level}
@@ -64,7 +67,7 @@ def main(args):
     warn_of_base_rates({head: sides["before"] for head, sides in line["heads"].items()}, network)
     line |= {"run": paths.run_name(args.task_labels, args.run_name), "dataset": dataset_name(args.data_path)}
     line |= {"method": options["method"], "model": network.name, "seed": args.seed}
-    line |= {"attributes": list(args.task_labels), "forgotten": forgotten, "img_size": network.img_size}
+    line |= {"attributes": heads, "forgotten": forgotten, "img_size": network.img_size}
     run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args) | used)})
     print(after_audit(args.out, line["verdict"]))
 

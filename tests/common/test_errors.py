@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from utils.common.errors import LESS, InputError, explain, printable
-from utils.datasets import text as text_of_tables
 from utils.graph import graph_format
+from utils.layouts import text as text_of_tables
 
 USED_UP = f"out of memory: {LESS}"
 

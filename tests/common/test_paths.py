@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from utils.common import paths
 from utils.common.errors import InputError
-from utils.datasets.layouts import ATTRIBUTES
+from utils.layouts.celeba import ATTRIBUTES
 
 
 def test_a_run_is_named_by_its_attributes_in_order_unless_the_user_names_it():

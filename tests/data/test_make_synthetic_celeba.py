@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from data.contact_sheet import draw_contact_sheet
-from data.make_synthetic_celeba import main, make_dataset, parse_rates
-from data.synthetic_attributes import (
+from data.make_synthetic_celeba import main, make_dataset
+from data.synthetic.faces.attributes import (
     ATTRIBUTES,
     MODEL,
     draw_labels,
 )
+from data.synthetic.flags import parse_shares
 from utils.common.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,7 +212,7 @@ def test_a_run_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     ("flags", "text"),
     [
         (["--rate", "Smilling=0.2"], "did you mean Smiling"),
-        (["--rate", "Bald"], "expected ATTR=SHARE"),
+        (["--rate", "Bald"], "expected NAME=SHARE"),
         (["--rate", "Bald=0.2", "--rate", "Bald=0.3"], "given twice"),
         (["--num_images", "many"], "num_images"),
         (["--correlation", "-1"], "correlation -1.0"),
@@ -243,7 +244,7 @@ def test_the_script_runs_from_the_repository_root_without_torch(tmp_path):
 
 
 def test_rates_are_read_from_the_command_line():
-    assert parse_rates(["Bald=0.2", "Smiling=.4"]) == {"Bald": 0.2, "Smiling": 0.4}
+    assert parse_shares("--rate", ["Bald=0.2", "Smiling=.4"], "Bald=0.2") == {"Bald": 0.2, "Smiling": 0.4}
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):

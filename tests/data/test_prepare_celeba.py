@@ -17,7 +17,8 @@ from PIL import Image
 from data.prepare_celeba import download, get_args_parser, main, unzip_images, verify, write_subset
 from utils.common.errors import InputError
 from utils.datasets.dataset import open_dataset
-from utils.datasets.layouts import AttributeTable, read_attribute_table, read_partition, write_tables
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.celeba import read_attribute_table, read_partition, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = np.array([[0, 1], [1, 0], [1, 1], [0, 0], [1, 1], [0, 1]], np.uint8)

@@ -11,7 +11,8 @@ from small_celeba import LABELS, make_folder, open_small
 
 from utils.common.errors import InputError
 from utils.datasets.dataset import open_dataset
-from utils.datasets.layouts import ATTRIBUTES, AttributeTable, write_tables
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.celeba import ATTRIBUTES, write_tables
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "celeba_5k"
 

@@ -14,7 +14,8 @@ from data.unpacking import unpack_images
 from utils.common.errors import InputError
 from utils.datasets.cache import ImageCache
 from utils.datasets.decoding import decode, load_resized, load_rgb
-from utils.datasets.layouts import AttributeTable, read_attribute_table, read_partition
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.celeba import read_attribute_table, read_partition
 
 IDS = np.array(["000001.jpg", "000002.jpg", "b c.jpg"])
 OFFICIAL = b"3\nBald Young\n000001.jpg -1  1\n000002.jpg  1 -1\nb c.jpg  1  1\n"

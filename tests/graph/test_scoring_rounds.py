@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from conftest import stir_batch_norms
 from torch import nn
 
-from data.synthetic_attributes import ATTRIBUTES, draw_labels
+from data.synthetic.faces.attributes import ATTRIBUTES, draw_labels
 from models import build_model
 from models.heads import AttributeHeads
 from utils.graph.dataflow import Link, trace_dataflow

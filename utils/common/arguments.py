@@ -30,8 +30,11 @@ NOT_RECORDED = (
     "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name "
     "report faces"
 ).split()
+READING = "layout table image_column names_column names_separator difficult unknown_labels".split()  # of a folder
+LAYOUTS = ("celeba", "csv", "voc", "coco", "folders")
+ALL = "all"  # --task_labels: every name of the data set, or of the checkpoint
 SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
-LABELS = "attributes, one head each, in head order"
+LABELS = "attributes, one head each, in head order; all: every one of the data set"
 TARGET = "heads to forget, by name or by place in --task_labels, from 0"
 RUN = "name of this run's files; without it the attributes joined by _"
 RECORDED = "; without it the checkpoint's"
@@ -57,19 +60,35 @@ def add_data_arguments(parser, img_size=None):
     """The group "data"; `img_size` None: the checkpoint's unless the user says another. Returns: the group."""
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--data_path", default="data/synthetic_celeba", metavar="DIR", help="folder in CelebA's layout")
-    text = "released: first 75 percent of the table train; official: partition file; all: every row in both parts"
-    default = "released" if img_size else None
-    add("--split", default=default, choices=["released", "official", "all"], help=text + ("" if img_size else RECORDED))
+    add("--data_path", default="data/synthetic_celeba", metavar="DIR", help="folder of the data set (data/README.md)")
+    text = (
+        "official: the data set's own parts; released: first 75 percent of the rows train; all: each row in both parts"
+    )
+    own = "; without it official where there are parts, released for CelebA" if img_size else RECORDED
+    add("--split", choices=["released", "official", "all"], help=text + own)
     text = "side of the square images, pixels"
     add("--img_size", type=positive_int, default=img_size, metavar="PX", help=text + ("" if img_size else RECORDED))
     add_normalisation_arguments(add, recorded=not img_size)
     text, default = "use the images that are there, if some are absent", False if img_size else None
     help_text = text + ("" if img_size else RECORDED)
     add("--allow_missing", action=BooleanOptionalAction, default=default, help=help_text)
+    add_reading_arguments(add, "" if img_size else RECORDED)
     text = "folder of the cache of decoded images; none: decode each time"
     add("--cache_path", type=optional_path, default="cache", metavar="DIR", help=text)
     return group
+
+
+def add_reading_arguments(add, end=""):
+    """The flags of READING, of which most data sets need none, to a group by its `add`; `end`: of their help texts."""
+    add("--layout", choices=LAYOUTS, help="what the folder is read as; without it what lies in it says so")
+    add("--table", metavar="NAME", help="a CSV table with a row an image, by its path below --data_path" + end)
+    add("--image_column", metavar="NAME", help="its column of image files; without it the only one there is" + end)
+    add("--names_column", metavar="NAME", help="its column that holds the names of an image: dog|person" + end)
+    add("--names_separator", metavar="SIGN", help="what parts these names; without it |" + end)
+    text = "PASCAL VOC: count objects that are marked as difficult (without it they count)"
+    add("--difficult", action=BooleanOptionalAction, default=None, help=text + end)
+    text = "skip: leave out rows that lack a label of --task_labels; without it they are an error"
+    add("--unknown_labels", choices=["error", "skip"], help=text + end)
 
 
 def add_run_arguments(parser, batch_size=None):
@@ -89,7 +108,8 @@ def add_run_arguments(parser, batch_size=None):
 
 def recorded_flags(flags):
     """{flag: value} without paths, devices and worker counts: what files carry, equal wherever they are made."""
-    return {name: flags[name] for name in sorted(flags) if name not in NOT_RECORDED}
+    silent = {*NOT_RECORDED, *(name for name in READING if flags.get(name) is None)}
+    return {name: flags[name] for name in sorted(flags) if name not in silent}
 
 
 def check_names(attributes):

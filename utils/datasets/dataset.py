@@ -15,10 +15,9 @@ from utils.common.errors import InputError
 from utils.common.normalisation import HALF, Normalisation
 from utils.datasets.cache import ImageCache
 from utils.datasets.decoding import load_exact, run_on_threads, set_at_end
-from utils.datasets.folders import find_image_folder, find_images, missing_images_message
-from utils.datasets.layouts import read_attribute_table, read_partition
-
-SPLITS = ("released", "official", "all")
+from utils.layouts.attribute_table import SPLITS, UNKNOWN
+from utils.layouts.folders import missing_images_message
+from utils.layouts.reading import read_folder
 
 
 def open_dataset(
@@ -26,7 +25,7 @@ def open_dataset(
     attributes,
     *,
     img_size=64,
-    split="released",
+    split=None,
     allow_missing=False,
     limit=None,
     cache_path="cache",
@@ -35,15 +34,18 @@ def open_dataset(
     mean=HALF.mean,
     std=HALF.std,
     note=print,
+    unknown_labels="error",
+    also_known=(),
+    **reading,
 ):
-    """Open a folder in CelebA's layout. The table and a listing of the images are read, no image is.
+    """Open a folder in any layout. The table and a listing of the images are read, no image is.
 
     Args:
-        data_path: folder with the tables and img_align_celeba/, or with celeba/ as torchvision lays it
+        data_path: folder of the data set, see data/README.md
         attributes: K names, in head order
         img_size: side of the square images in pixels
-        split: "released" (first 75 % of the rows train, the others test), "official" (partition file) or "all" (every
-            row is in both, for tiny sets)
+        split: "released" (first 75 % of the rows train, the others test), "official" (the layout's own parts) or "all"
+            (every row is in both, for tiny sets); None: official where the layout has parts, released for CelebA's
         allow_missing: leave out rows without an image, and say how many
         limit: use the first so many rows of the table only, None = all
         cache_path: folder of the image cache, None = decode each time
@@ -51,52 +53,41 @@ def open_dataset(
         exact_resize: resize float images with torch as the published preprocessing does, without rounding or cache
         mean, std: of the images, three numbers each, see `utils.common.normalisation`
         note: called with lines that the user should see
+        unknown_labels: "error", or "skip" to leave out rows that lack a label of one of the attributes
+        also_known: names whose labels are to be known, too: an oracle is of the same rows as its original
+        reading: see `utils.layouts.reading.read_folder`
     Returns: ImageDataset
     Raises: InputError for everything that is wrong with the folder, the table or what is asked of it
     """
-    if split not in SPLITS:
+    if split not in (None, *SPLITS):
         raise InputError(f"unknown split {split!r}: choose among {', '.join(SPLITS)}")
     if img_size < 1 or (limit is not None and limit < 1):
         raise InputError(f"image size and limit must be at least 1, got {img_size} and {limit}")
-    table = read_attribute_table(data_path)
-    table.columns(attributes)  # a misspelt name is reported before anything else is looked at
+    table = read_folder(data_path, **reading)
+    split, skip_unknown = split or table.own_split, unknown_labels == "skip"
+    needed = (*attributes, *also_known) if skip_unknown else tuple(attributes)
+    table.columns(attributes, skip_unknown=True)  # a misspelt name is reported before anything else is looked at
     if limit is not None:
         table = table.rows(slice(limit))
-    image_folder = find_image_folder(data_path)
-    files = find_images(image_folder, table.image_ids)
-    present = files != ""
+    known = (table.columns(needed, skip_unknown) != UNKNOWN).all(1)
+    if not known.all():
+        note(f"left out {(~known).sum():,} of {len(known):,} table rows, which lack a label of {' '.join(needed)}")
+        table = table.rows(known)
+    table = table.located()
+    present = table.files != ""
     if not present.all():
         if not (allow_missing and present.any()):
-            raise InputError(missing_images_message(image_folder, table.image_ids, present))
+            raise InputError(missing_images_message(table.folder, table.image_ids, present))
         note(
             f"using {present.sum():,} of {len(present):,} table rows: "
-            f"{(~present).sum():,} have no image in {image_folder}"
+            f"{(~present).sum():,} have no image in {table.folder}"
         )
-        table, files = table.rows(present), files[present]
-    splits = _split_rows(split, data_path, table.image_ids)
-    paths = np.char.add(os.path.join(image_folder, ""), files)
+        table = table.rows(present)
+    splits = table.split_rows(split, note)
+    paths = np.char.add(os.path.join(table.folder, ""), table.files)
     cache = None if exact_resize else ImageCache(paths, img_size, cache_path, workers, note)
     parts = (table.image_ids, paths, table.columns(attributes), splits, cache, workers, Normalisation(mean, std))
-    return ImageDataset(attributes, img_size, *parts)
-
-
-def _split_rows(split, data_path, image_ids):
-    """Rows of each split, {"train": (n,) int64, …}. Raises: InputError if train or test would be empty."""
-    count = len(image_ids)
-    if split == "official":
-        partition = read_partition(data_path, image_ids)
-        rows = {part: np.flatnonzero(partition == code) for code, part in enumerate(("train", "valid", "test"))}
-    elif split == "released":
-        rows = {"train": np.arange(int(0.75 * count)), "test": np.arange(int(0.75 * count), count)}
-    else:
-        rows = {"train": np.arange(count), "test": np.arange(count)}
-    for part in ("train", "test"):
-        if not len(rows[part]):
-            raise InputError(
-                f"no {part} images: the split {split!r} of {count:,} images leaves that part empty; "
-                "use more images (--limit) or another --split"
-            )
-    return rows
+    return ImageDataset(attributes, img_size, *parts, split)
 
 
 def normalise(pixels, shift=127.5, scale=127.5):
@@ -123,12 +114,16 @@ class ImageDataset:
     """Images and labels of K attributes; made by `open_dataset`.
 
     Attributes: `attributes` (K names), `img_size`, `image_ids` (N,) and `paths` (N,) str arrays, `labels` (N, K) uint8,
-    `splits` {"train": int64 array, "test": int64 array}, with the official split also "valid"; `normalisation`.
+    `splits` {"train": int64 array, "test": int64 array}, with the official split also "valid", and its name `split`;
+    `normalisation`.
     """
 
-    def __init__(self, attributes, img_size, image_ids, paths, labels, splits, cache, workers, normalisation=HALF):
+    def __init__(
+        self, attributes, img_size, image_ids, paths, labels, splits, cache, workers, normalisation=HALF, split=None
+    ):
         self.attributes, self.img_size = tuple(attributes), img_size
         self.image_ids, self.paths, self.labels, self.splits = image_ids, paths, labels, splits
+        self.split = split
         self._cache, self._workers, self.normalisation = cache, workers, normalisation  # no cache: exact resize
 
     def __len__(self):

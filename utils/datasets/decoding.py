@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
 from utils.common.errors import InputError, no_memory
-from utils.datasets.text import shown
+from utils.layouts.text import shown
 
 PIECE, MAX_THREADS = 8, 256  # images that a thread takes at a time; more threads than any machine has use for
 MAX_PIXELS, MAX_BYTES = 64_000_000, 1 << 29  # of an image and of its file: a small file may unfold to any size

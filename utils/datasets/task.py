@@ -6,12 +6,21 @@ import numpy as np
 import torch
 
 from utils.common import paths
-from utils.common.arguments import resolve_targets
+from utils.common.arguments import READING, resolve_targets
 from utils.common.errors import warn
 from utils.common.normalisation import normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
-from utils.network.loading import ALL, SPLIT_FLAGS, LoadedNetwork, check_alike, load_network, random_network
+from utils.layouts.reading import reading_options
+from utils.network.loading import (
+    ALL,
+    SPLIT_FLAGS,
+    LoadedNetwork,
+    check_alike,
+    load_network,
+    named_heads,
+    random_network,
+)
 
 UNLEARNED = {"prune": "pruned", "erase": "erased"}  # how files are named: two methods never write the same one
 
@@ -41,7 +50,9 @@ class Task:
         Raises: InputError for what is wrong with the folder or the table
         """
         exact = self.network.arguments.get("as_released", False) if as_released is None else as_released
-        return open_dataset(attributes=self.network.attributes, exact_resize=exact, **self.data_options)
+        data = open_dataset(attributes=self.network.attributes, exact_resize=exact, **self.data_options)
+        self.data_options["split"] = data.split
+        return data
 
     def checkpoint_file(self, kind):
         """Path of a network of the run: "original", "pruned", "erased" or "oracle"; all but the first by target."""
@@ -95,22 +106,24 @@ def open_task(
     save_path="checkpoints",
     seed=0,
     device="auto",
-    **_,
+    **flags,
 ):
-    """Open what the flags of the same names ask for; other flags are not looked at.
+    """Open what the flags of the same names ask for, and of `reading_options`; other flags are not looked at.
 
     Args:
         task_labels: names of the heads, in order; target_class: names or places of those to forget
         weights: the user's own state dict; None: the run's `original.pth`
         model, img_size, mean, std: None takes the checkpoint's
-        split, allow_missing: None takes what the checkpoint was trained with; `limit` is always its own
+        split, allow_missing, and how the folder is read: None takes what the checkpoint was trained with; `limit` is
+            always its own
     Returns: Task
     Raises: InputError if a name is unknown, a file is absent or damaged, or the two do not fit
     """
     device = start_run(seed, device)
-    forgotten = resolve_targets(task_labels, target_class)
     run = paths.run_name(task_labels, run_name)
     checkpoint = paths.checkpoint_file(save_path, run, "original")
+    task_labels = named_heads(task_labels, checkpoint, weights)
+    forgotten = resolve_targets(task_labels, target_class)
     asked = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
     network = load_network(checkpoint, task_labels, weights=weights, device=device, **asked)
     return Task(
@@ -121,7 +134,7 @@ def open_task(
         device=device,
         network=network,
         save_path=save_path,
-        data_options=recorded_options(network, data_path, split, allow_missing, cache_path),
+        data_options=recorded_options(network, data_path, split, allow_missing, cache_path, **flags),
     )
 
 
@@ -140,7 +153,7 @@ def open_networks(
     split,
     allow_missing,
     cache_path,
-    **_,
+    **flags,
 ):
     """Networks of any files for an audit, with the images to audit them on, by flags of these names.
 
@@ -166,9 +179,10 @@ def open_networks(
     else:
         cure = oracle_again(network, forgotten) if "oracle" in loaded else "train one of them again as the other was"
     check_alike(loaded, cure)
-    options = recorded_options(network, data_path, split, allow_missing, cache_path)
+    options = recorded_options(network, data_path, split, allow_missing, cache_path, **flags)
     exact = network.arguments.get("as_released", False)
     data = open_dataset(attributes=task_labels, exact_resize=exact, **options)
+    options["split"] = data.split
     if "oracle" in loaded:
         warn_of_other_images(loaded["oracle"], data)
     networks = {role: one.model for role, one in loaded.items()}
@@ -196,9 +210,15 @@ def calibration_images(data, most=64):
     return next(iter(data.batches(rows, len(rows), "cpu")))[0]
 
 
-def recorded_options(network, data_path, split, allow_missing, cache_path):
-    """Keyword arguments of `open_dataset`; the parts are those of the network's training unless others are named."""
+def recorded_options(network, data_path, split, allow_missing, cache_path, **flags):
+    """Keyword arguments of `open_dataset`; the parts are those of the network's training unless others are named.
+
+    Args: network: `LoadedNetwork`; flags: of `reading_options`; a layout among them stands for all that was recorded
+    """
     options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
+    reading = reading_options(**flags)
+    lost = [flag for flag in READING if options[flag] is None or "layout" in reading]
+    options = {flag: value for flag, value in options.items() if flag not in lost} | reading
     options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}
     options |= {"mean": network.normalisation.mean, "std": network.normalisation.std}
     given = {"split": split, "allow_missing": allow_missing}

@@ -1,20 +1,23 @@
 """The images that step 1 trains and evaluates on."""
 
+from utils.common.arguments import ALL
 from utils.common.errors import warn
 from utils.common.normalisation import HALF, normalisation_from_flags
 from utils.datasets.dataset import open_dataset
 from utils.datasets.task import recorded_options
+from utils.layouts.reading import read_folder, reading_options
 from utils.network.loading import SPLIT_FLAGS, load_network
 
 
-def open_training_data(heads, *, limit, num_workers, as_released=False, **flags):
+def open_training_data(heads, left_out=(), *, limit, num_workers, as_released=False, **flags):
     """The images that step 1 trains on, by its flags of these names and those of `dataset_options`.
 
-    Args: heads: names of the attributes to train, in head order
+    Args: heads: names of the attributes to train, in head order; left_out: those that an oracle lacks
     Returns: ImageDataset
     Raises: InputError for what is wrong with the folder, and if no training image has an attribute
     """
-    options = {**dataset_options(**flags), "limit": limit, "workers": num_workers, "exact_resize": as_released}
+    options = dataset_options(**flags) | {"also_known": left_out}
+    options |= {"limit": limit, "workers": num_workers, "exact_resize": as_released}
     data = open_dataset(attributes=heads, **options)
     for head in heads:
         data.positives(head, "train")
@@ -22,11 +25,12 @@ def open_training_data(heads, *, limit, num_workers, as_released=False, **flags)
     return data
 
 
-def open_trained(file, heads, *, given, device, data_path, cache_path, num_workers, **flags):
+def open_trained(file, heads, left_out=(), *, given, device, data_path, cache_path, num_workers, **flags):
     """A network that step 1 has trained, and its images as they were in training, but for the flags that are `given`.
 
     Args:
-        file: of the network; heads: names, in head order; given: names of flags of step 1 that win over the file's
+        file: of the network; heads: names, in head order; left_out: those that an oracle lacks
+        given: names of flags of step 1 that win over the file's
     Returns: (LoadedNetwork, ImageDataset)
     Raises: InputError if the file is absent or does not fit, or for what is wrong with the folder
     """
@@ -36,7 +40,8 @@ def open_trained(file, heads, *, given, device, data_path, cache_path, num_worke
     network = load_network(file, heads, device=device, normalisation=normalisation, **kind)
     exact = asked.pop("as_released", network.arguments.get("as_released", False))
     options = recorded_options(network, data_path, None, None, cache_path) | asked
-    data = open_dataset(attributes=network.attributes, exact_resize=exact, workers=num_workers, **options)
+    options |= {"also_known": left_out, "workers": num_workers}
+    data = open_dataset(attributes=network.attributes, exact_resize=exact, **options)
     _warn_of_missing_classes(data)
     return network, data
 
@@ -50,11 +55,19 @@ def _warn_of_missing_classes(data):
                 warn(f"{which} of the {len(rows):,} {part} images have {head}: figures such as its AUC are '-'")
 
 
-def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **_):
+def name_attributes(*, task_labels, data_path, **flags):
+    """The names of --task_labels, [str]; for "all" every one of the data set, by its flags of these names."""
+    if list(task_labels) != [ALL]:
+        return task_labels
+    return list(read_folder(data_path, **reading_options(**flags)).names)
+
+
+def dataset_options(*, data_path, img_size, mean, std, split, allow_missing, cache_path, **flags):
     """Keyword arguments of `open_dataset` by flags of these names that have defaults; other flags are not looked at.
 
     Raises: InputError if mean and std make no sense
     """
     normalisation = normalisation_from_flags(mean, std) or HALF
     options = {"data_path": data_path, "img_size": img_size, "split": split, "allow_missing": allow_missing}
-    return options | {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
+    options |= {"cache_path": cache_path, "mean": normalisation.mean, "std": normalisation.std}
+    return options | reading_options(**flags)

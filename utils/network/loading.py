@@ -9,6 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import build_for, build_model, load_weights, recognise
 from models.heads import get_heads
+from utils.common.arguments import ALL as EVERY
+from utils.common.arguments import READING
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
 from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore
@@ -16,7 +18,8 @@ from utils.network.fitting import check_size
 from utils.network.modes import exact_float32, keeping_modes
 from utils.network.tensor_files import sha256_of
 
-SPLIT_FLAGS = {"split": "released", "limit": None, "allow_missing": False}  # what decides which image is in which part
+SPLIT_FLAGS = {"split": None, "limit": None, "allow_missing": False}  # what decides which image is in which part
+SPLIT_FLAGS |= dict.fromkeys(READING)
 ALL = ("attributes", "model", "img_size", "normalisation")  # that a user may ask for
 MODEL, IMG_SIZE = "resnet18", 224  # of a plain state dict, which does not say
 ASSUMED = {"model": f"--model {MODEL}", "img_size": f"--img_size {IMG_SIZE}", "normalisation": HALF.flags}
@@ -121,6 +124,11 @@ def load_network(
     if _state_of(file) != before:
         raise InputError(f"{file} was replaced while it was read: run the same command again")
     return LoadedNetwork(model, path=file, sha256=sha256, assumed=assumed, **about)
+
+
+def named_heads(task_labels, path, weights=None):
+    """Names of heads, [str]: `task_labels`, or if they are "all" those of the network of `path` or `weights`."""
+    return list(task_labels if list(task_labels) != [EVERY] else load_network(path, weights=weights).attributes)
 
 
 def _state_of(file):

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 
 import torch
 
+from utils.common.arguments import READING
+
 MOST_VALUES, MOST_DEPTH = 1_000_000, 100  # of a record; each unlearning of an unlearned network is two deeper
 HOLDS = {  # what steps 2 and 3 take from the record of a training, and what it may be
     "split": lambda value: value in ("released", "official", "all") if isinstance(value, str) else False,
     "limit": lambda value: value is None or type(value) is int and value > 0,
     "allow_missing": lambda value: isinstance(value, bool),
     "as_released": lambda value: isinstance(value, bool),
+    **{flag: lambda value, kind=bool if flag == "difficult" else str: isinstance(value, kind) for flag in READING},
     "training_part": lambda value: value is None or isinstance(value, str),
     "unlearning": lambda value: value is None or isinstance(value, Mapping),
 }

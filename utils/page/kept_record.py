@@ -25,7 +25,7 @@ FAINT = 0.05  # of the largest evidence on any image: less than that is not scal
 
 
 def is_drawn(data_path):
-    """Whether a data set was drawn by `data/make_synthetic_celeba.py`, so that its faces are nobody's."""
+    """Whether a data set was drawn by a script of `data/`, so that its faces are nobody's."""
     try:
         made_by = json.loads((Path(data_path) / "made_by.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -9,8 +9,8 @@ from pathlib import Path
 from utils.common.errors import InputError
 from utils.common.paths import GRAPHS, graph_file, targets_name
 from utils.datasets.task import UNLEARNED
-from utils.datasets.text import shown
 from utils.graph.essential_graph import EssentialGraph, read_graph
+from utils.layouts.text import shown
 from utils.page.audit_files import LARGEST, is_number_or_none, read_audit
 from utils.page.kept_record import KEPT_FILE, check_kept
 

@@ -6,7 +6,7 @@ from utils.audit.gaps import LEAST_KNOWN
 from utils.audit.verdict import NEXT_STEPS, UNTRAINED_ERASED
 from utils.common.paths import SCRIPT
 from utils.page.methods import compared_networks
-from utils.report.next_steps import TASK
+from utils.report.next_steps import OF_WEIGHTS, TASK
 
 IN_WORDS = {
     "ERASED": "The head guesses, and no attack finds more of it in the features than in a network that never saw it. "
@@ -105,9 +105,10 @@ def make_commands(found):
     Args: found: `ResultsFolder`
     """
     line = next(iter(found.lines.values()), None)
-    task = _task_words(shlex.split(line["command"])) if line else []
-    if not task:
-        task = ["--task_labels", *found.attributes, "--data_path", "DIR"]
+    words = shlex.split(line["command"]) if line else []
+    otherwise = ["--task_labels", *found.attributes, "--data_path", "DIR"]
+    task = _task_words(words, [*TASK, *OF_WEIGHTS]) or otherwise
+    first = _task_words(words, [*TASK, *OF_WEIGHTS[1:]]) or otherwise  # step 1 trains weights of its own
     target = [] if "--setting" in task else ["--target_class", *found.forgotten]
     method = "erase" if "erased" not in found.methods else "prune"
     audits = {
@@ -117,7 +118,7 @@ def make_commands(found):
     commands = {
         **audits,
         "audit": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick"],
-        "oracle": [f"{SCRIPT}_original.py", *task, "--leave_out", *found.forgotten],
+        "oracle": [f"{SCRIPT}_original.py", *first, "--leave_out", *found.forgotten],
         "graph": [f"{SCRIPT}_generate_graph.py", *task, *target],
         "strength": ["-m", "tools.choose_strength", *task, *target],
         "cams": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick", "--evaluate_only"],
@@ -131,9 +132,9 @@ def make_commands(found):
     return {name: f"python {shlex.join(words)}" for name, words in commands.items()}
 
 
-def _task_words(words):
-    """The flags of a task, with their values, among the words of a recorded command."""
-    known = {f"--{name}" for name in TASK} | {"--task", "--no-allow_missing"}
+def _task_words(words, names):
+    """The flags of some names, with their values, among the words of a recorded command."""
+    known = {f"--{name}" for name in names} | {"--task", "--no-allow_missing"}
     taken, taking = [], False
     for word in words:
         if word.startswith("--"):

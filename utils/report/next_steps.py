@@ -3,13 +3,14 @@
 import shlex
 
 from utils.audit.verdict import NEXT_STEPS, Verdict
+from utils.common.arguments import READING
 from utils.common.interrupts import start_word
 from utils.common.paths import SCRIPT
 
 TASK = (
     "setting task_labels run_name data_path allow_missing cache_path save_path results device".split()
 )  # what one step hands to the next
-OF_WEIGHTS = "weights model img_size mean std split".split()  # without --weights they stand in the checkpoint
+OF_WEIGHTS = ["weights", "model", "img_size", "mean", "std", "split", *READING]  # else they stand in the checkpoint
 
 
 def command(step, flags, *words, names=()):

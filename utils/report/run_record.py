@@ -30,7 +30,7 @@ def describe_training(model, data, settings, left_out, flags):
     return {
         "network": f"{flags['model']}, {parameters:,} parameters, {flags['img_size']} px, on {device}",
         "heads": " ".join(model.attributes) + (f", left out: {' '.join(left_out)}" if left_out else ""),
-        "images": _images(data, flags["split"], flags["data_path"]),
+        "images": _images(data, flags["data_path"]),
         "normalisation": _in_words(data.normalisation),
         "afterwards": steps_to_come(model),
         "settings": f"{settings.epochs} epochs, {settings.optimizer}, {settings.scheduler}, lr {settings.lr:g}, "
@@ -43,18 +43,17 @@ def describe_trained(network, data, flags):
 
     Args: network: `LoadedNetwork`; data: `ImageDataset`; flags: {flag: value}, the network's own where none was given
     """
-    split = flags["split"] if "split" in flags["given"] else network.arguments.get("split", flags["split"])
     return {
         "network": f"{network.name} from {network.path}, {network.img_size} px, {network.epoch} epochs",
         "heads": " ".join(network.attributes),
-        "images": _images(data, split, flags["data_path"]),
+        "images": _images(data, flags["data_path"]),
         **describe_network(network, data),
     }
 
 
-def _images(data, split, data_path):
+def _images(data, data_path):
     counts = ", ".join(f"{len(data.rows(part))} {part}" for part in data.splits)
-    return f"{counts} ({split} split of {data_path})"
+    return f"{counts} ({data.split} split of {data_path})"
 
 
 def steps_to_come(model, layers=5):
@@ -124,7 +123,7 @@ def original_checkpoint(model, epoch, kind, data, flags):
         seed=flags["seed"],
         epoch=epoch,
         normalisation=str(data.normalisation),
-        arguments={**recorded_flags(flags), "training_part": data.digest()},
+        arguments={**recorded_flags(flags), "split": data.split, "training_part": data.digest()},
         versions=run.environment(),
         kind=kind,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.common import distributed, paths, processes
-from utils.common.arguments import recorded_flags
+from utils.common.arguments import READING, recorded_flags
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopped, command_again, undisturbed
 from utils.network.checkpoint import load_checkpoint, save_checkpoint
@@ -20,7 +20,7 @@ from utils.network.tensor_files import read_tensors, sha256_of, write_tensors
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
 IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
-ELSEWHERE = "setting task_labels leave_out force mean std".split()  # they stand in the heads, or decide nothing
+ELSEWHERE = ["setting", "task_labels", "leave_out", "force", "mean", "std", *READING]  # heads or images show them
 OPTIONAL = {"normalisation"}  # a state says it only where it is not the usual one
 
 
@@ -54,7 +54,8 @@ def what_decides(flags, left_out, data):
     kept = {name: value for name, value in recorded_flags(flags).items() if name not in {*IN_SETTINGS, *ELSEWHERE}}
     pretrained = sha256_of(flags["pretrained"])[:12] if flags["pretrained"] else None
     kept = {"attributes": list(data.attributes)} | kept
-    return kept | {"left out": list(left_out), "images and labels": digest.hexdigest()[:12], "pretrained": pretrained}
+    kept |= {"split": data.split, "left out": list(left_out)}
+    return kept | {"images and labels": digest.hexdigest()[:12], "pretrained": pretrained}
 
 
 class KeptTraining:

@@ -11,30 +11,6 @@ FINE = 2  # drawn this many times larger, then averaged down
 NEUTRAL = 128  # of the soft layer: leaves the colour below as it is
 
 
-def mix(first, second, share):
-    """The colour `share` of the way from `first` to `second`, as a tuple of ints."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-
-
-def ellipse(x, y, radius_x, radius_y, count=24):
-    """Points (count, 2) of an upright ellipse round (x, y)."""
-    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack([x + radius_x * np.cos(turn), y + radius_y * np.sin(turn)], axis=1)
-
-
-def curve(left, right, bend, count=13):
-    """Points (count, 2) from `left` to `right` through a parabola whose middle lies `bend` units lower."""
-    along = np.linspace(0, 1, count)
-    x = left[0] + (right[0] - left[0]) * along
-    y = left[1] + (right[1] - left[1]) * along + 4 * bend * along * (1 - along)
-    return np.stack([x, y], axis=1)
-
-
-def mirrored(points, side):
-    """`points` for the right half (side 1) or mirrored to the left (side -1)."""
-    return np.asarray(points, dtype=float) * (side, 1)
-
-
 class Canvas:
     """A picture under way: `fill` and `line` draw sharply, `soft` into a layer that `melt` blurs and lights in."""
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data.synthetic_attributes import ATTRIBUTES
-from data.synthetic_canvas import ellipse, mix
-from data.synthetic_faces import draw_face
+from data.synthetic.faces.attributes import ATTRIBUTES
+from data.synthetic.faces.face import draw_face
+from data.synthetic.shapes import ellipse, mix
 
 BEARDS = ("Goatee", "Mustache", "5_o_Clock_Shadow", "Sideburns")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data.synthetic_canvas import curve, ellipse, mirrored, mix
+from data.synthetic.shapes import curve, ellipse, mirrored, mix
 
 SIDES = (-1, 1)
 LIPSTICKS = ((200, 16, 46), (175, 15, 85), (130, 10, 40), (225, 40, 90))

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from data import synthetic_features as features
-from data import synthetic_outfit as outfit
-from data.synthetic_attributes import ATTRIBUTES
-from data.synthetic_canvas import NEUTRAL, Canvas, curve, ellipse, mirrored, mix
-from data.synthetic_features import MOUTH
-from data.synthetic_look import choose_look
+from data.synthetic.faces import features, outfit
+from data.synthetic.faces.attributes import ATTRIBUTES
+from data.synthetic.faces.canvas import NEUTRAL, Canvas
+from data.synthetic.faces.features import MOUTH
+from data.synthetic.faces.look import choose_look
+from data.synthetic.shapes import curve, ellipse, mirrored, mix
 
 SIDES = (-1, 1)
 EYE_SHADOWS = ((150, 50, 165), (45, 80, 190), (25, 120, 120), (130, 55, 40))  # in the soft layer

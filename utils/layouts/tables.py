@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from utils.common.errors import InputError
-from utils.datasets.text import MAX_BYTES, NO_LABEL, is_number, numbers_by_text, read_text, shown, split_cells
+from utils.layouts.text import MAX_BYTES, NO_LABEL, is_number, numbers_by_text, read_text, shown, split_cells
 
 TO_BLANKS = bytes.maketrans(b',;|"\t\r', b"      ")  # one rule for the blank-separated and the comma-separated form
 MAX_COLUMNS = 4096

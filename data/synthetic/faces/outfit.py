@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from data.synthetic_canvas import FINE, curve, ellipse, mirrored, mix
-from data.synthetic_look import CLEAR_COLOURS
+from data.synthetic.faces.canvas import FINE
+from data.synthetic.faces.look import CLEAR_COLOURS
+from data.synthetic.shapes import curve, ellipse, mirrored, mix
 
 SIDES = (-1, 1)
 METALS = ((235, 195, 70), (225, 228, 235))

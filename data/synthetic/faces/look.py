@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.synthetic_canvas import mix
+from data.synthetic.shapes import mix
 
 SKINS = ((136, 92, 68), (176, 123, 92), (205, 155, 120), (232, 190, 160))  # from dark to light
 PALE = (252, 236, 228)

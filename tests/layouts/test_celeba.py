@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.common.errors import InputError
-from utils.datasets import text
-from utils.datasets.folders import find_images, missing_images_message
-from utils.datasets.layouts import ATTRIBUTES, AttributeTable, read_attribute_table, read_partition, write_tables
-from utils.datasets.tables import parse_rows
+from utils.layouts import text
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.celeba import ATTRIBUTES, read_attribute_table, read_partition, write_tables
+from utils.layouts.folders import find_images, missing_images_message
+from utils.layouts.tables import parse_rows
 
 
 def test_there_are_forty_attributes_in_the_official_order():

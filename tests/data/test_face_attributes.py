@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.synthetic_attributes import ATTRIBUTES, DRAWING_ORDER, EXCLUSIONS, MODEL, check_rates, draw_labels
-from utils.datasets.layouts import ATTRIBUTES as OFFICIAL
+from data.synthetic.faces.attributes import ATTRIBUTES, DRAWING_ORDER, EXCLUSIONS, MODEL, check_rates, draw_labels
+from utils.layouts.celeba import ATTRIBUTES as OFFICIAL
 
 
 def column(labels, name):

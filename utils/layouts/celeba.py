@@ -7,16 +7,17 @@ The layout is DATA/ or, as torchvision makes it, DATA/celeba/ with
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from utils.common.errors import InputError, did_you_mean
-from utils.datasets.folders import IMAGES, composed, need_files
-from utils.datasets.tables import read_table
-from utils.datasets.text import encoding_hint, shown, split_cells
+from utils.common.errors import InputError
+from utils.layouts.attribute_table import AttributeTable
+from utils.layouts.folders import IMAGES, composed, find_image_folder, find_images, need_files
+from utils.layouts.tables import read_table
+from utils.layouts.text import encoding_hint, shown, split_cells
 
 ATTRIBUTES = tuple(
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
@@ -31,43 +32,29 @@ PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
 
 
 @dataclass(frozen=True)
-class AttributeTable:
-    """Attributes of images: `image_ids` (N,) str array, `names` of M columns, `labels` (N, M) uint8, 1 = has it."""
+class CelebaTable(AttributeTable):
+    """CelebA's table, whose images and partition are looked for when they are asked for: either may be absent."""
 
-    image_ids: np.ndarray
-    names: tuple[str, ...]
-    labels: np.ndarray
-    source: str = "the attribute table"  # for error messages
+    base: Path | str = "."
 
-    def __post_init__(self):
-        """Check that the parts fit each other."""
-        if self.labels.shape != (len(self.image_ids), len(self.names)):
-            raise ValueError(f"labels {self.labels.shape} for {len(self.image_ids)} images, {len(self.names)} names")
+    def located(self):
+        """The table with the files of its images, by one listing. Raises: InputError if there is no image folder"""
+        image_folder = find_image_folder(self.base)
+        return replace(self, folder=image_folder, files=find_images(image_folder, self.image_ids))
 
-    def columns(self, attributes):
-        """Labels (N, K) uint8 of some attributes, in their order. Raises: InputError if one is unknown or doubled."""
-        attributes = tuple(attributes)
-        if not attributes or len(set(attributes)) < len(attributes):
-            raise InputError(f"attributes must be at least one and all different, got {' '.join(attributes) or 'none'}")
-        for attribute in attributes:
-            if attribute not in self.names:
-                hint = did_you_mean(attribute, self.names) or f": choose among {', '.join(self.names)}"
-                raise InputError(f"unknown attribute {attribute!r} in {self.source}{hint}")
-        return np.ascontiguousarray(self.labels[:, [self.names.index(attribute) for attribute in attributes]])
-
-    def rows(self, chosen):
-        """Return the table of some rows (a slice, indices or a mask)."""
-        return AttributeTable(self.image_ids[chosen], self.names, self.labels[chosen], self.source)
+    def parted(self, note):
+        """The table with the official partition, as it is: there is nothing to `note`. Raises: see `read_partition`"""
+        return replace(self, parts=read_partition(self.base, self.image_ids))
 
 
 def read_attribute_table(folder):
     """Read list_attr_celeba.txt or .csv of a folder, values -1/1 or 0/1.
 
-    Returns: AttributeTable
+    Returns: CelebaTable
     Raises: InputError if folder or table is missing, the table is malformed (with the line number), or there are two
         that disagree
     """
-    first, *others = [_read_attributes(path) for path in need_files(folder, TABLE_FILES, "attribute table")]
+    first, *others = [_read_attributes(path, folder) for path in need_files(folder, TABLE_FILES, "attribute table")]
     for other in others:
         _check_agreement(first.source, other.source, first.image_ids, other.image_ids)
         if first.names != other.names:
@@ -82,13 +69,13 @@ def read_attribute_table(folder):
     return first
 
 
-def _read_attributes(path):
+def _read_attributes(path, folder):
     names, image_ids, values = read_table(path, (-1, 0, 1))
     _check_rows(path, image_ids)
     mixed = (values == -1).any(0) & (values == 0).any(0)  # 0 is then neither "has it not" nor anything known
     if mixed.any():
         raise InputError(f"column {shown(names[mixed.argmax()])} of {path} mixes -1 and 0: code it either -1/1 or 0/1")
-    return AttributeTable(image_ids, names, (values == 1).view(np.uint8), str(path))
+    return CelebaTable(image_ids, names, (values == 1).view(np.uint8), str(path), base=folder)
 
 
 def read_partition(folder, image_ids):

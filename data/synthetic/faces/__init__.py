@@ -1,0 +1,1 @@
+"""Faces from 40 labels."""

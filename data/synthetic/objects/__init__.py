@@ -1,0 +1,1 @@
+"""What a scene may hold: one drawing of each kind."""

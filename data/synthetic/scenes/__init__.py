@@ -1,0 +1,1 @@
+"""Scenes: which kinds, where, on what ground; their boxes and VOC's files."""
