@@ -84,6 +84,7 @@ def open_task(
     target_class,
     run_name=None,
     weights=None,
+    weights_labels=None,
     model=None,
     img_size=None,
     mean=None,
@@ -101,7 +102,8 @@ def open_task(
 
     Args:
         task_labels: names of the heads, in order; target_class: names or places of those to forget
-        weights: the user's own state dict; None: the run's `original.pth`
+        weights: the user's own state dict; None: the run's `original.pth`; weights_labels: the heads in it, in order, if
+            they are not those of task_labels
         model, img_size, mean, std: None takes the checkpoint's
         split, allow_missing: None takes what the checkpoint was trained with; `limit` is always its own
     Returns: Task
@@ -112,7 +114,8 @@ def open_task(
     run = paths.run_name(task_labels, run_name)
     checkpoint = paths.checkpoint_file(save_path, run, "original")
     asked = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
-    network = load_network(checkpoint, task_labels, weights=weights, device=device, **asked)
+    asked |= {"weights": weights, "labels": weights_labels, "pick": True}
+    network = load_network(checkpoint, task_labels, device=device, **asked)
     return Task(
         run=run,
         targets=paths.targets_name(forgotten),

@@ -172,6 +172,9 @@ def read_state_dict(path):
 
 def _read_any(path):
     """Content of a file of weights of any origin."""
+    if (Path(path) / ".metadata").is_file():
+        cure = f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} NEW"
+        raise InputError(f"{path} is a checkpoint in many files: put it into one, {cure}")
     if Path(path).is_dir():
         raise InputError(f"{path} is a folder: name the file of weights in it")
     if not Path(path).is_file():

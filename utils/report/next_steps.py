@@ -9,7 +9,9 @@ from utils.common.paths import SCRIPT
 TASK = (
     "setting task_labels run_name data_path allow_missing cache_path save_path results device".split()
 )  # what one step hands to the next
-OF_WEIGHTS = "weights model img_size mean std split".split()  # without --weights they stand in the checkpoint
+OF_WEIGHTS = (
+    "weights weights_labels model img_size mean std split".split()
+)  # without --weights they stand in the checkpoint
 
 
 def command(step, flags, *words, names=()):
