@@ -27,7 +27,7 @@ class AttributeHeads(nn.Linear):
         return self.weight[row], self.bias[row]
 
     def pick(self, attributes):
-        """New heads of some `attributes`, in that order: bit-equal copies of their rows. Raises: KeyError as `index`."""
+        """New heads of some `attributes`, in that order, with copies of their rows. Raises: KeyError as `index`."""
         rows = [self.index(attribute) for attribute in attributes]
         picked = AttributeHeads(self.in_features, attributes).to(self.weight.device, self.weight.dtype)
         with torch.no_grad():

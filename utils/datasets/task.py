@@ -102,8 +102,8 @@ def open_task(
 
     Args:
         task_labels: names of the heads, in order; target_class: names or places of those to forget
-        weights: the user's own state dict; None: the run's `original.pth`; weights_labels: the heads in it, in order, if
-            they are not those of task_labels
+        weights: the user's own state dict; None: the run's `original.pth`
+        weights_labels: names of the heads in it, in order; None: those of task_labels
         model, img_size, mean, std: None takes the checkpoint's
         split, allow_missing: None takes what the checkpoint was trained with; `limit` is always its own
     Returns: Task

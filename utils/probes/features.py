@@ -135,7 +135,7 @@ def _area(shape):
 
 
 def channel_axis(output):
-    """Axis of the channels of some output: 3 of maps (N, H, W, C), as Swin transformers have them, -1 of tokens, else 1.
+    """Axis of the channels of an output: 3 of maps (N, H, W, C), as Swin transformers have them, -1 of tokens, else 1.
 
     Images are square, so of maps two equal sides are height and width; with three equal ones the channels come first.
     """

@@ -4,9 +4,8 @@ import os
 
 from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
-from utils.common.errors import InputError, warn
+from utils.common.errors import warn
 from utils.erasure.heads import emptied_heads
-from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 from utils.network.tensor_files import sha256_of

@@ -1,11 +1,11 @@
 """Which networks work: each goes through the three steps, both erasures and an audit, as the real commands.
 
-Draws --num_images faces in a folder that goes afterwards, and runs each step there as its own program: step 1 for an
-epoch, step 2, step 3 by pruning, by erasing in both depths, and the audit of step 1's network against itself.
-
+Reads   nothing: it draws --num_images faces in a folder that goes afterwards, and runs each step there as its own
+        program: step 1 for an epoch, step 2, step 3 by pruning, by erasing in both depths, and the audit of step 1's
+        network against itself
 Writes  a JSON line to --out for each network: the seconds of each step, or the line in which it refused
 
-    python -m benchmarks.networks --networks resnet18 swin_t
+    python -m tools.try_networks --networks resnet18 swin_t
 """
 
 import os
@@ -17,12 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
-from benchmarks.kill import draw_faces
 from utils.common import arguments, run
 from utils.common.paths import SCRIPT, check_outputs
 
 #: name: side of the images in pixels, other than --img_size; those that take one size only
 SIZES = {"vit_b_16": 224}
+#: {name: flags of step 2}: AlexNet has four convolutions before its last one, step 2 scores five unasked
+SCORING = {"alexnet": ["--layers", "4"]}
 NETWORKS = (
     "alexnet vgg13 vgg11_bn resnet18 resnet50 mobilenet_v2 mobilenet_v3_small densenet121 efficientnet_b0 "
     "convnext_tiny regnet_y_400mf vit_b_16 swin_t customresnet squeezenet1_0 timm:resnet26d timm:mobilevit_xxs"
@@ -42,13 +43,13 @@ STEPS = {
 
 def get_args_parser():
     """The flags; edit the defaults here."""
-    parser = arguments.Parser(description=__doc__, prog="benchmarks.networks")
+    parser = arguments.Parser(description=__doc__, prog="try_networks")
     add = parser.add_argument
     add("--networks", nargs="+", default=NETWORKS, metavar="NAME", help="as --model takes them")
-    add("--num_images", type=arguments.positive_int, default=96, metavar="N", help="faces that are drawn")
+    add("--num_images", type=arguments.positive_int, default=64, metavar="N", help="faces that are drawn")
     add("--img_size", type=arguments.positive_int, default=64, metavar="PX", help="side of the images, pixels")
     add("--seed", type=arguments.seed, default=0, help="seed of the faces and of every step")
-    add("--out", default="results/lines/networks_tried.jsonl", metavar="FILE", help="file that gets the lines")
+    add("--out", default="results/networks_tried.jsonl", metavar="FILE", help="file that gets the lines")
     return parser
 
 
@@ -57,12 +58,19 @@ def main(args):
     check_outputs(vars(args), out=args.out)
     for name in args.networks:
         with tempfile.TemporaryDirectory() as folder:
-            draw_faces(Path(folder) / "faces", args.num_images, args.seed)
+            draw_faces(Path(folder), args.num_images, args.seed)
             size = SIZES.get(name, args.img_size)
             steps = try_network(name, size, args.seed, Path(folder))
         line = {"steps": steps, "model": name, "img_size": size, "images": args.num_images, "seed": args.seed}
         run.append_result(args.out, line | {"dataset": f"drawn faces, {args.num_images} images"})
         print(name, *(f"  {step}: {words_of(found)}" for step, found in steps.items()), sep="\n", flush=True)
+
+
+def draw_faces(folder, images, seed):
+    """Draw some faces in `folder`/faces, in which neither attribute of the task is rare."""
+    words = f"--out faces --num_images {images} --seed {seed} --rate Bald=0.3 Eyeglasses=0.4".split()
+    command = [sys.executable, run.ROOT / "data" / "make_synthetic_celeba.py", *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 def try_network(name, img_size, seed, folder):
@@ -76,6 +84,7 @@ def try_network(name, img_size, seed, folder):
             continue
         words = [script, *TASK, "--seed", str(seed), *flags.split()]
         words += ["--model", name, "--img_size", str(img_size)] if step == "train" else []
+        words += SCORING.get(name, []) if step == "score" else []
         found[step] = run_step(words, folder)
     return found
 
