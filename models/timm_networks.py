@@ -39,7 +39,7 @@ def build_timm(name):
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not linear or linear[-1] is not model.get_classifier():
         raise InputError(f"model {name!r} does not end in a linear layer, so it cannot hold one head per attribute")
-    return model
+    return _take_norms_apart(model)
 
 
 @cache
@@ -52,6 +52,47 @@ def published_size(name):
         return sum(parameter.numel() for parameter in model.parameters())
     except NotImplementedError:
         return 0
+
+
+class NormAndActivation(nn.Module):
+    """A batch norm with its activation, which timm has as one module: apart, so that a trace shows the norm by itself.
+
+    In a state dict the names are timm's, without `norm.`.
+    """
+
+    def __init__(self, joined):
+        """Take over the tensors of a `BatchNormAct2d`."""
+        super().__init__()
+        names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+        self.norm = nn.BatchNorm2d(*(getattr(joined, name) for name in names))
+        self.norm._parameters.update(joined._parameters)
+        self.norm._buffers.update(joined._buffers)
+        self.drop, self.act = joined.drop, joined.act
+        self.register_state_dict_post_hook(_write_names)
+        self.register_load_state_dict_pre_hook(_read_names)
+
+    def forward(self, maps):
+        """(N, C, H, W), normalised and activated."""
+        return self.act(self.drop(self.norm(maps)))
+
+
+def _write_names(module, state_dict, prefix, metadata):
+    for name in [name for name in state_dict if name.startswith(f"{prefix}norm.")]:
+        state_dict[prefix + name.removeprefix(f"{prefix}norm.")] = state_dict.pop(name)
+
+
+def _read_names(module, state_dict, prefix, *_):
+    for name in module.norm.state_dict():
+        if prefix + name in state_dict:
+            state_dict[f"{prefix}norm.{name}"] = state_dict.pop(prefix + name)
+
+
+def _take_norms_apart(model):
+    joined = {name: module for name, module in model.named_modules() if type(module).__name__ == "BatchNormAct2d"}
+    for name, module in joined.items():
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, NormAndActivation(module))
+    return model
 
 
 def _import_timm(name):

@@ -1,5 +1,7 @@
 """Networks of timm: built by name with heads, never fetched; and what is said where there is no timm."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,8 @@ from torch import nn
 from models import OWN_MODELS, build_for, build_model, timm_networks
 from models.heads import AttributeHeads, get_heads
 from utils.common.errors import InputError
+from utils.erasure.sites import find_sites
+from utils.graph.dataflow import trace_dataflow
 from utils.network.fitting import check_size
 
 SMALL = "timm:test_resnet"  # half a million parameters
@@ -25,6 +29,20 @@ def test_a_network_of_timm_has_a_head_an_attribute_and_takes_its_state_dict():
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(model(images), theirs(images))
     assert get_heads(model).attributes == ("a", "b")
+
+
+def test_norms_with_an_activation_are_taken_apart_and_keep_their_names():
+    library = pytest.importorskip("timm")
+    theirs = library.create_model("test_efficientnet", num_classes=2)
+    model = copy.deepcopy(build_for("timm:test_efficientnet", ["a", "b"], theirs.state_dict(), "theirs.pth"))
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(model(images), theirs(images))  # in training: the running statistics move on
+    found, expected = model.state_dict(), theirs.state_dict()
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
+    model.load_state_dict(found)
+    flow = trace_dataflow(model)
+    assert not flow.barred and all(flow.batch_norm.values()) and len(flow.links) == 12
+    assert all(site.norm for site in find_sites(model))
 
 
 @pytest.mark.parametrize(

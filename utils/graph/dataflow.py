@@ -49,8 +49,11 @@ class Dataflow:
         """
         usable = [name for name in self.convolutions[:-1] if name not in self.barred]
         if not usable:
-            have = f"convolutions: {len(self.convolutions)}, and the very last is never scored"
-            raise InputError(f"nothing in this network can be pruned, as in transformers ({have}): {INSTEAD}")
+            why = f"convolutions: {len(self.convolutions)}, and the very last is never scored; transformers have one"
+            if self.barred:
+                name = next(iter(self.barred))
+                why = f"of {len(self.convolutions)} convolutions {name}, for one, {self.barred[name]}"
+            raise InputError(f"nothing in this network can be pruned ({why}): {INSTEAD}")
         if not 1 <= count <= len(usable):
             have = f"this network has {len(usable)} convolutions before its last one"
             raise InputError(f"cannot score {count} layers: {have}; use --layers {len(usable)}")
