@@ -23,6 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
 from utils.common import arguments, run
+from utils.common.errors import InputError, first_line
 from utils.common.paths import SCRIPT, check_outputs
 
 #: name: side of the images in pixels, other than --img_size; those that take one size only
@@ -80,7 +81,9 @@ def draw_faces(folder, images, seed):
     """Draw some faces in `folder`/faces, in which neither attribute of the task is rare."""
     words = f"--out faces --num_images {images} --seed {seed} --rate Bald=0.3 Eyeglasses=0.4".split()
     command = [sys.executable, run.ROOT / "data" / "make_synthetic_celeba.py", *words]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"faces cannot be drawn in {folder}: {first_line(done.stderr)}")
 
 
 def try_network(name, img_size, seed, folder, steps=tuple(STEPS)):
