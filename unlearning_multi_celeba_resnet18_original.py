@@ -23,7 +23,7 @@ def get_args_parser():
     add("--run_name", default=None, metavar="NAME", help=a.RUN)
 
     add = parser.add_argument_group("method").add_argument
-    add("--model", default="resnet18", help="resnet18, customresnet or a torchvision classification network")
+    add("--model", default="resnet18", help="a classification network of torchvision, customresnet, or timm:NAME")
     add("--epoch", type=a.positive_int, default=20, help="passes over the training images")
     add("--batch_size", type=a.positive_int, default=128, help="images a step")
     add("--optimizer", default="adamw", choices=["adamw", "adam", "sgd"], help="sgd has momentum 0.9")

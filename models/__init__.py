@@ -7,7 +7,8 @@ from torch import nn
 from models.customresnet import customresnet
 from models.heads import AttributeHeads, find_heads, replace_heads
 from models.resnet18 import resnet18
-from models.state_dicts import load_weights, plain_names
+from models.state_dicts import load_weights, match_names, plain_names
+from models.timm_networks import build_timm, is_timm, published_size
 from utils.common.errors import InputError, did_you_mean
 
 FEWEST_TENSORS = 16  # of a network
@@ -25,7 +26,8 @@ def build_model(name, attributes, pretrained=None):
     """A fresh network with one linear head per attribute.
 
     Args:
-        name: "resnet18", "customresnet" or any torchvision classification network that ends in a linear layer
+        name: "resnet18", "customresnet", any torchvision classification network or "timm:NAME", that ends in a linear
+            layer
         attributes: names of the heads, in order, at least one
         pretrained: state dict (ImageNet weights, say) for everything but the heads
     Returns: module mapping images (N, 3, H, W) to logits (N, K); `.attributes` names the heads
@@ -36,7 +38,9 @@ def build_model(name, attributes, pretrained=None):
     if name in OWN_MODELS:
         model = OWN_MODELS[name](attributes)
     else:
-        model = _build_torchvision(name, attributes)
+        trunk = build_timm(name) if is_timm(name) else _build_torchvision(name)
+        linear = [module for module in trunk.modules() if isinstance(module, nn.Linear)]
+        model = replace_heads(trunk, AttributeHeads(linear[-1].in_features, attributes))
     if pretrained:
         _load_trunk(model, pretrained)
     return model
@@ -57,7 +61,9 @@ def build_for(name, attributes, state_dict, source):
 
 
 def _published_size(name):
-    """Number of parameters with 1000 outputs, as torchvision tells it without building the network; 0: not known."""
+    """Number of parameters as published, told without the memory that they take; 0: not known."""
+    if is_timm(name):
+        return published_size(name)
     if name in OWN_MODELS or name not in model_names():
         return 0
     return next(iter(torchvision.models.get_model_weights(name))).meta["num_params"]
@@ -99,20 +105,20 @@ def _surplus(name, shapes):
     return len(found - own) if own <= found else None
 
 
-def _build_torchvision(name, attributes):
+def _build_torchvision(name):
     if name not in model_names():
         hint = did_you_mean(name, model_names()) or ": name a classification network of torchvision, resnet50 say"
         raise InputError(f"unknown model {name!r}{hint}")
     options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     trunk = torchvision.models.get_model(name, weights=None, **options)
-    linear = [module for module in trunk.modules() if isinstance(module, nn.Linear)]
-    if not linear:
+    if not any(isinstance(module, nn.Linear) for module in trunk.modules()):
         raise InputError(f"model {name!r} does not end in a linear layer, so it cannot hold one head per attribute")
-    return replace_heads(trunk, AttributeHeads(linear[-1].in_features, attributes))
+    return trunk
 
 
 def _load_trunk(model, state_dict):
-    name, heads = find_heads(model)
-    trunk = {key: value for key, value in plain_names(state_dict).items() if not key.startswith(f"{name}.")}
+    (name, heads), source = find_heads(model), "the pretrained state dict"
+    found = match_names(state_dict, model, source)
+    trunk = {key: value for key, value in found.items() if not key.startswith(f"{name}.")}
     own_heads = {f"{name}.{key}": value for key, value in heads.state_dict().items()}
-    load_weights(model, {**trunk, **own_heads}, "the pretrained state dict")
+    load_weights(model, {**trunk, **own_heads}, source)

@@ -26,16 +26,19 @@ class AttributeHeads(nn.Linear):
         row = self.index(attribute)
         return self.weight[row], self.bias[row]
 
+    def pick(self, attributes):
+        """New heads of some `attributes`, in that order, with copies of their rows. Raises: KeyError as `index`."""
+        rows = [self.index(attribute) for attribute in attributes]
+        picked = AttributeHeads(self.in_features, attributes).to(self.weight.device, self.weight.dtype)
+        with torch.no_grad():
+            picked.weight.copy_(self.weight[rows])
+            picked.bias.copy_(self.bias[rows])
+        return picked
+
     def without(self, attribute):
         """New heads that lack `attribute`; the kept rows are bit-equal copies."""
         dropped = self.index(attribute)
-        rows = [row for row in range(len(self.attributes)) if row != dropped]
-        kept = AttributeHeads(self.in_features, [self.attributes[row] for row in rows])
-        kept = kept.to(self.weight.device, self.weight.dtype)
-        with torch.no_grad():
-            kept.weight.copy_(self.weight[rows])
-            kept.bias.copy_(self.bias[rows])
-        return kept
+        return self.pick([name for row, name in enumerate(self.attributes) if row != dropped])
 
 
 def find_heads(model):
@@ -65,6 +68,11 @@ def replace_heads(model, heads):
 def drop_head(model, attribute):
     """Remove one attribute's head from the network, in place; the other heads stay bit-equal."""
     return replace_heads(model, get_heads(model).without(attribute))
+
+
+def keep_heads(model, attributes):
+    """Keep the heads of some `attributes`, in that order, in place; their rows stay bit-equal."""
+    return replace_heads(model, get_heads(model).pick(attributes))
 
 
 def head_inputs(model, images):

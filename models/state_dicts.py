@@ -32,8 +32,7 @@ def plain_names(state_dict):
     for name, value in state_dict.items():
         if name in COUNTERS:
             continue
-        for part in INSIDE:
-            name = name.replace(part, "")
+        name = _without_inside(name)
         while prefix := next((prefix for prefix in WRAPPERS if name.startswith(prefix)), None):
             name = name.removeprefix(prefix)
         if name in plain:
@@ -42,13 +41,72 @@ def plain_names(state_dict):
     return plain
 
 
+def match_names(state_dict, model, source):
+    """A state dict, {name: tensor}, with a network's own names where its trunk is found whole behind some prefix.
+
+    A Lightning module calls its network as it likes (`resnet.conv1.weight`) and keeps tensors of a loss beside it: what
+    lies outside of the prefix is left out. A head that lies elsewhere (`fc.1`, behind a dropout; `head.fc`) takes its
+    name if it is the only linear layer that is left over.
+    Returns: the same values; as `plain_names` if the trunk is not found
+    Raises: InputError if several networks lie in it; `source` names the file in it
+    """
+    state_dict = _apply_masks(state_dict)
+    names = {name: _without_inside(name) for name in state_dict if name not in COUNTERS}
+    own, (head, module) = model.state_dict(), find_heads(model)
+    trunk = [name for name in own if not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")]
+    prefixes = _prefixes(set(names.values()), trunk)
+    if not prefixes:
+        return plain_names(state_dict)
+    if len(prefixes) > 1:
+        several = ", ".join(printable(prefix.rstrip(".") or "no name", 60) for prefix in prefixes)
+        raise InputError(
+            f"{source} holds {len(prefixes)} such networks ({several}): save the weights of the one you mean"
+        )
+    inside = {
+        new.removeprefix(prefixes[0]): state_dict[old] for old, new in names.items() if new.startswith(prefixes[0])
+    }
+    outside = {new: state_dict[old] for old, new in names.items() if not new.startswith(prefixes[0])}
+    if f"{head}.weight" not in inside:
+        left = {name: value for name, value in (inside | outside).items() if name not in own}
+        matrices = [name for name, value in left.items() if value.dim() == 2]
+        found = matrices[0].removesuffix(".weight") if len(matrices) == 1 else ""
+        if found and left[matrices[0]].shape[1] == module.in_features and f"{found}.bias" in left:
+            for part in ("weight", "bias"):
+                inside.pop(f"{found}.{part}", None)
+                inside[f"{head}.{part}"] = left[f"{found}.{part}"]
+    return inside
+
+
+def _apply_masks(state_dict):
+    """A state dict with the products where `torch.nn.utils.prune` keeps weights and masks apart."""
+    masks = {name: f"{name.removesuffix('_orig')}_mask" for name in state_dict if name.endswith("_orig")}
+    plain = {name: value.shape for name, value in state_dict.items() if _kind(value) == "float32"}
+    pairs = {name: mask for name, mask in masks.items() if name in plain and plain[name] == plain.get(mask)}
+    kept = {name: value for name, value in state_dict.items() if name not in pairs and name not in pairs.values()}
+    whole = {name.removesuffix("_orig"): state_dict[name] * state_dict[mask] for name, mask in pairs.items()}
+    return {**kept, **whole}
+
+
+def _prefixes(names, trunk):
+    """What stands before all names of a trunk in a set of names, "" for nothing: a sorted list."""
+    ends = [name.removesuffix(trunk[0]) for name in names if name.endswith(trunk[0])] if trunk else []
+    ends = [end for end in ends if not end or end.endswith(".")]
+    return sorted(end for end in ends if all(end + name in names for name in trunk))
+
+
+def _without_inside(name):
+    for part in INSIDE:
+        name = name.replace(part, "")
+    return name
+
+
 def load_weights(model, state_dict, source):
     """Load a state dict into a network, all or nothing; names may carry the prefixes of wrappers, numbers any width.
 
     Raises: InputError that lists what is missing, unexpected or of another shape, or says which values are not finite;
         `source` names the file in it
     """
-    state_dict, own = plain_names(state_dict), model.state_dict()
+    state_dict, own = match_names(state_dict, model, source), model.state_dict()
     problems = {
         "missing": [name for name in own if name not in state_dict and not name.endswith("num_batches_tracked")],
         "unexpected": [name for name in state_dict if name not in own],
@@ -118,7 +176,8 @@ def _other_heads(model, state_dict):
     if weight is None or weight.dim() != 2 or weight.shape[1] != heads.in_features or len(weight) == heads.out_features:
         return []
     asked = f"{heads.out_features} ({' '.join(heads.attributes)})"
-    return [f"the file has {len(weight)} heads, asked for are {asked}: name the file's, in its order, by --task_labels"]
+    cure = "name the file's, in its order, by --task_labels, or by --weights_labels for --task_labels to pick some"
+    return [f"the file has {len(weight)} heads, asked for are {asked}: {cure}"]
 
 
 def _shorten(names, most=6):

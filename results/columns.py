@@ -7,6 +7,8 @@ RUN, MACHINE = {"run": "run", "forgotten": "forgotten"}, {"px": "img_size", "har
 # what `results.audits` gives: columns of figures and their formats
 AUDITED = {"head AUC": ".3f", **dict.fromkeys(["linear − oracle", "other − oracle", "worst − oracle"], "+.3f")}
 AUDITED |= {"kept, points": "+.1f", "kept AUC": "+.3f", "unlearned − oracle": "+.3f", "information": "+.2f"}
+TRIED = {"step 1": "train", "step 2": "score", "prune": "prune", "erase": "erase", "erase, weights": "erase_weights",
+         "audit": "audit"}  # fmt: skip
 # kind: (key that its lines have, dictionary whose items "*" stands for, {column that names a row: path},
 #        {column of figures: path and format}); a path leads into the line, "a : b" is a ratio, "a → b" a pair
 KINDS = {
@@ -39,6 +41,9 @@ KINDS = {
     "soak": ("growth_bytes", "", {"model": "model", **MACHINE},
         {"rounds": "rounds ,.0f", "growth, bytes": "growth_bytes ,.0f", "threads": "left/threads .0f",
          "open files": "left/files .0f", "hooks": "left/hooks .0f"}),
+    "networks_tried": ("steps", "", {"network": "model", "px": "img_size"},
+        {**{name: f"steps/{step}/seconds .0f" for name, step in TRIED.items()},
+         **{f"{name}: why not": f"steps/{step}/line s" for name, step in TRIED.items()}}),
     "gpu_table": ("stages", "stages", {"model": "model", "batch": "batch_size", "stage": "*", **MACHINE},
         {"s": "stages/*/seconds .4f", "images/s": "stages/*/images_per_second ,.0f",
          "peak memory, bytes": "stages/*/peak_bytes ,.0f", "waits of the host": "stages/*/waits ,.0f"}),

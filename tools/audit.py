@@ -16,7 +16,8 @@ from utils.common import arguments as a
 from utils.common import paths, run
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
-from utils.network.loading import named_heads, says_how
+from utils.network.loading import named_heads
+from utils.network.records import says_how
 from utils.report.audit_report import results_line, summary, write_audit
 from utils.report.next_steps import after_audit
 from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates

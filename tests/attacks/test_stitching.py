@@ -8,6 +8,7 @@ from small_subjects import aucs, parity_faces, parity_net, subject_of
 from torch import nn
 
 from models.heads import AttributeHeads
+from utils.attacks.steering import STEERING
 from utils.attacks.stitching import STITCHING, fit_map
 from utils.probes.linear import LINEAR
 
@@ -95,3 +96,30 @@ def test_a_stage_that_is_joined_with_another_is_stitched_and_the_other_sees_no_i
         values = torch.relu(network.top(torch.cat([other, network.stem(images)], 1)))
         expected = network.heads(values.mean((2, 3)))[:, 0].numpy()
     assert np.corrcoef(STITCHING.run(subject)["stem"], expected)[0, 1] > 0.999
+
+
+class ChannelsLast(nn.Module):
+    """A stage whose maps have the channels last, as those of Swin transformers."""
+
+    def __init__(self, stage):
+        super().__init__()
+        self.inner = stage
+
+    def forward(self, maps):
+        return self.inner(maps).movedim(1, -1)
+
+
+@pytest.mark.parametrize("attack", [STITCHING, STEERING], ids=lambda attack: attack.name)
+def test_maps_with_the_channels_last_are_attacked_as_others_are(attack):
+    scores, data = [], PlainFaces(n=200, train=100, noise=0.1)
+    for wrap in (nn.Sequential, ChannelsLast):
+        networks = plain_net(), parity_net(TURNED)
+        for network in networks:
+            network.stem = wrap(network.stem)
+            network.forward = lambda images, network=network, last=wrap is ChannelsLast: network.heads(
+                network.top(network.stem(images).movedim(-1, 1) if last else network.stem(images)).mean((2, 3))
+            )
+        scores.append(attack.run(subject_of(networks[1], data, original=networks[0])))
+    assert scores[0].keys() == scores[1].keys() >= {"stem"}
+    for stage, found in scores[0].items():
+        assert scores[1][stage] == pytest.approx(found, abs=1e-4), stage

@@ -66,7 +66,7 @@ def test_a_net_without_convolutions_is_refused():
         def forward(self, images):
             return self.heads(images.mean((2, 3)))
 
-    with pytest.raises(InputError, match="no convolution that can be edited: use a convolutional --model"):
+    with pytest.raises(InputError, match="no convolution that can be edited .of none.: step 1 and tools.audit"):
         find_sites(Flat())
 
 

@@ -20,7 +20,8 @@ from utils.network.checkpoint import (
     restore,
     save_checkpoint,
 )
-from utils.network.loading import load_network, says_how
+from utils.network.loading import load_network
+from utils.network.records import says_how
 from utils.network.tensor_files import sha256_of
 
 SMALL = "shufflenet_v2_x0_5"
@@ -187,7 +188,7 @@ def test_a_state_dict_is_found_plain_wrapped_and_in_a_checkpoint(tmp_path):
 
 def test_a_whole_pickled_network_is_refused_with_the_way_to_save_its_weights(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "net.pth")
-    cure = r"net.pth holds more than tensors, .* save only the weights with torch.save\(model.state_dict\(\), FILE\)"
+    cure = r'net.pth holds more than tensors, .* save only its weights: .*\).state_dict\(\), ".*net_weights.pth"\)'
     for read in (read_state_dict, load_checkpoint):
         with pytest.raises(InputError, match=cure):
             read(tmp_path / "net.pth")

@@ -179,3 +179,49 @@ def test_blocks_in_a_list_of_modules_are_stages_too():
             return self.heads(images.mean((2, 3)))
 
     assert default_stages(Listed(), 4) == ("blocks.0", "blocks.1")
+
+
+class Axes(torch.nn.Module):
+    """Convolutions whose maps go on as `order` has their axes: (0, 2, 3, 1) as in Swin transformers."""
+
+    def __init__(self, order):
+        super().__init__()
+        self.stem, self.top = (torch.nn.Conv2d(3, 5, 1), torch.nn.Conv2d(5, 6, 3, 2))
+        self.turn, self.order, self.heads = torch.nn.Identity(), order, AttributeHeads(6, NAMES)
+
+    def forward(self, images):
+        maps = self.turn(self.stem(images).permute(self.order))
+        back = [self.order.index(axis) for axis in range(4)]
+        return self.heads(self.top(maps.permute(back)).mean((2, 3)))
+
+
+def test_maps_with_the_channels_last_are_read_as_those_with_the_channels_first():
+    torch.manual_seed(0)
+    first, last = Axes((0, 1, 2, 3)), Axes((0, 2, 3, 1))
+    last.load_state_dict(first.state_dict())
+    assert default_stages(first, 4) == default_stages(last, 4) == ("turn",)
+    one, other = (extract_features(net, PlainFaces(6, 3), np.arange(6), maps=True) for net in (first, last))
+    assert other.stages["turn"].shape == (6, 5)
+    assert other.stages["turn"] == pytest.approx(one.stages["turn"], abs=1e-6)
+    assert torch.equal(one.maps["turn"], other.maps["turn"])
+
+
+def test_of_a_transformer_four_blocks_are_probed_and_their_tokens_averaged():
+    class Tokens(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = torch.nn.Conv2d(3, 4, 2, 2)
+            self.encoder = torch.nn.ModuleDict(
+                {"layers": torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in "12345678"))}
+            )
+            self.heads = AttributeHeads(4, NAMES)
+
+        def forward(self, images):
+            return self.heads(self.encoder["layers"](self.patches(images).flatten(2).mT)[:, 0])
+
+    network = Tokens()
+    assert default_stages(network, 4) == tuple(f"encoder.layers.{place}" for place in (1, 3, 5, 7))
+    data = PlainFaces(6, 3)
+    found = extract_features(network, data, np.arange(6)).stages["encoder.layers.7"]
+    tokens = network.encoder["layers"](network.patches(data.images[:6]).flatten(2).mT)
+    assert found == pytest.approx(tokens.mean(1).detach().numpy(), abs=1e-6)

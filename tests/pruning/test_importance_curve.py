@@ -6,6 +6,7 @@ import torch
 
 from models import build_model
 from utils.common import processes
+from utils.common.errors import InputError
 from utils.graph.dataflow import trace_dataflow
 from utils.pruning import importance_curve as curve
 from utils.pruning.importance_curve import channel_order, curve_csv, importance_curve
@@ -79,3 +80,26 @@ def test_a_curve_that_is_interrupted_leaves_the_network_as_it_was(raised):
         importance_curve(model, trace_dataflow(model), {"block6_2.conv1": torch.arange(64.0)}, evaluate, step=0.25)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name][0]) and value.stride() == before[name][1], name
+
+
+def test_a_curve_is_read_as_it_was_written(tmp_path):
+    rows = [
+        {"order": order, "share_pruned": share, "attribute": name, "tpr": 0.25, "auc": None if share else 0.75}
+        for order in curve.ORDERS
+        for share in (0.0, 0.5)
+        for name in ("=1", "NA", "7")
+    ]
+    (tmp_path / "a.csv").write_text(curve_csv(rows))
+    assert curve.read_curve(tmp_path / "a.csv") == rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a,b\n1,2\n", "order,share_pruned,attribute,tpr,auc\n", "order,share_pruned,attribute,tpr,auc\ntop,2,a,1,1\n"],
+)
+def test_another_file_is_no_curve(text, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match="a.csv is no importance curve .*: name an importance_curve.csv of step 2"):
+        curve.read_curve(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="run step 2 with --importance_curve first"):
+        curve.read_curve(tmp_path / "b.csv")

@@ -1,15 +1,18 @@
 """What an unlearning may overwrite, and what step 2 may."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 import torch
+from plain_faces import plain_net
 
+from models import build_model
 from utils.common.errors import InputError
 from utils.graph.essential_graph import EssentialGraph
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 from utils.report.graph_report import check_graph_outputs
-from utils.report.outputs import unlearned_outputs
+from utils.report.outputs import steps_to_come, unlearned_outputs
 
 OLD, NEW = "a" * 64, "b" * 64
 
@@ -17,7 +20,7 @@ OLD, NEW = "a" * 64, "b" * 64
 def task(folder, parent):
     """A task on a network with the checksum `parent` whose files lie in `folder`."""
     return SimpleNamespace(
-        network=SimpleNamespace(sha256=parent, path="network.pth"),
+        network=SimpleNamespace(sha256=parent, path="network.pth", model=plain_net()),
         forgotten=["t"],
         graph_file=folder / "graphs" / "t.json",
         unlearned_file=lambda method: folder / "unlearned.pth",
@@ -99,3 +102,28 @@ def test_step_3_does_not_append_its_line_to_the_graph_that_it_prunes_by(tmp_path
     graph.write_text('{"format":1,\n')
     with pytest.raises(InputError, match="is read .--graph"):
         unlearned_outputs(task(tmp_path, OLD), flags(tmp_path, method="prune", results=str(graph)))
+
+
+def built_without_values(name):
+    with torch.device("meta"):
+        return build_model(name, ("t", "a"))
+
+
+def test_a_network_that_cannot_be_erased_is_refused_before_any_image_is_opened(tmp_path):
+    one = task(tmp_path, NEW)
+    one.network.model = built_without_values("swin_t")
+    with pytest.raises(InputError, match="this SwinTransformer has no convolution that can be edited"):
+        unlearned_outputs(one, flags(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("resnet18", r"can prune 5 layers and erase$"),
+        ("alexnet", r"can erase; cannot prune 5 layers: .* use --layers 4$"),
+        ("convnext_tiny", r"can prune 5 layers; cannot erase: this ConvNeXt .*: use --method prune$"),
+        ("swin_t", r"cannot prune 5 layers: nothing in this network .*; cannot erase: this Swin"),
+    ],
+)
+def test_step_1_says_what_the_others_can_do_with_a_network(name, said):
+    assert re.match("steps 2 and 3 " + said, steps_to_come(built_without_values(name)))

@@ -8,7 +8,7 @@ import torch
 
 from utils.attacks.passes import hooked, read_anew
 from utils.probes.attack import Attack
-from utils.probes.features import LAST
+from utils.probes.features import LAST, channel_axis
 from utils.probes.fitting import rarer_class
 from utils.probes.linear import LINEAR
 
@@ -41,8 +41,9 @@ def _steered_scores(subject, stage, direction):
     middle = torch.as_tensor(subject.train.stages[stage].mean(0), device=direction.device) @ direction
 
     def steer(module, inputs, output):
-        component = torch.einsum("nchw,c->nhw", output.float(), direction) - middle
-        return output + (GAIN * component[:, None] * direction[:, None, None]).to(output)
+        values, axis = output.movedim(channel_axis(output), 1), channel_axis(output)
+        component = torch.einsum("nchw,c->nhw", values.float(), direction) - middle
+        return (values + (GAIN * component[:, None] * direction[:, None, None]).to(output)).movedim(1, axis)
 
     with hooked(subject.model, {stage: steer}):
         return LINEAR.run(read_anew(subject, subject.model, ()))[LAST]

@@ -13,6 +13,7 @@ from models.heads import get_heads
 from utils.attacks.passes import hooked
 from utils.network.modes import evaluating, exact_float32
 from utils.probes.attack import Attack
+from utils.probes.features import channel_axis
 from utils.probes.fitting import rarer_class
 
 RIDGE = 1e-3  # of the map, in mean variances of a channel
@@ -76,7 +77,10 @@ def _stitched_scores(model, original, maps, setup):
     blank = torch.zeros(1, 3, side, side, device=setup.device)  # so nothing comes round the stage from the original
 
     def keep_mapped(stage, module, inputs, output):
-        mapped[stage] = F.conv2d(output.float(), *maps[stage])
+        mapped[stage] = F.conv2d(output.float().movedim(channel_axis(output), 1), *maps[stage])
+
+    def give_mapped(stage, module, inputs, output):
+        return mapped.pop(stage).movedim(1, channel_axis(output))
 
     hooks = {stage: partial(keep_mapped, stage) for stage in maps}
     with evaluating(model), evaluating(original):
@@ -86,7 +90,7 @@ def _stitched_scores(model, original, maps, setup):
                 model(images)
             for stage in maps:
                 blanks = blank.expand(len(images), -1, -1, -1) if stage in joined else blank
-                with hooked(original, {stage: lambda module, inputs, output, stage=stage: mapped.pop(stage)}):
+                with hooked(original, {stage: partial(give_mapped, stage)}):
                     scores[stage].append(original(blanks)[:, column].float())
     return {stage: torch.cat(parts).cpu().numpy() for stage, parts in scores.items()}
 

@@ -53,6 +53,8 @@ def add_network_arguments(parser):
     """The group "network": which one, if it is not simply the checkpoint of step 1."""
     add = parser.add_argument_group("network").add_argument
     add("--weights", metavar="FILE", help="a state dict of your own instead of the checkpoint of step 1")
+    text = "heads in the file of --weights, in its order, of which --task_labels picks; without it they are the same"
+    add("--weights_labels", nargs="+", metavar="ATTR", help=text)
     add("--model", metavar="NAME", help="its architecture; without it the checkpoint's, or resnet18 for --weights")
 
 

@@ -95,6 +95,7 @@ def open_task(
     target_class,
     run_name=None,
     weights=None,
+    weights_labels=None,
     model=None,
     img_size=None,
     mean=None,
@@ -113,6 +114,7 @@ def open_task(
     Args:
         task_labels: names of the heads, in order; target_class: names or places of those to forget
         weights: the user's own state dict; None: the run's `original.pth`
+        weights_labels: names of the heads in it, in order; None: those of task_labels
         model, img_size, mean, std: None takes the checkpoint's
         split, allow_missing, and how the folder is read: None takes what the checkpoint was trained with; `limit` is
             always its own
@@ -125,7 +127,8 @@ def open_task(
     task_labels = named_heads(task_labels, checkpoint, weights)
     forgotten = resolve_targets(task_labels, target_class)
     asked = {"name": model, "img_size": img_size, "normalisation": normalisation_from_flags(mean, std)}
-    network = load_network(checkpoint, task_labels, weights=weights, device=device, **asked)
+    asked |= {"weights": weights, "labels": weights_labels, "pick": True}
+    network = load_network(checkpoint, task_labels, device=device, **asked)
     return Task(
         run=run,
         targets=paths.targets_name(forgotten),

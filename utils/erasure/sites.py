@@ -19,7 +19,7 @@ from torch import fx, nn
 from utils.common.errors import InputError
 from utils.graph.dataflow import shared_modules
 from utils.graph.operations import is_activation, is_idle, is_sum, module_of
-from utils.graph.tracing import trace
+from utils.graph.tracing import INSTEAD, trace
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,13 @@ def find_sites(model):
     order = {node: place for place, node in enumerate(traced.graph.nodes)}
     sites = sorted((usable[name] for name in _choose_sites(traced, usable, order)), key=lambda site: order[site.value])
     if not sites:
-        cure = "use --method prune" if len(traced.convolutions) > 1 else "use a convolutional --model"
-        raise InputError(f"this {type(model).__name__} has no convolution that can be edited: {cure}")
+        why = (
+            f"of {len(traced.convolutions)}, all are grouped, off centre or used twice"
+            if traced.convolutions
+            else "of none"
+        )
+        cure = "use --method prune" if len(traced.convolutions) > 1 else INSTEAD
+        raise InputError(f"this {type(model).__name__} has no convolution that can be edited ({why}): {cure}")
     return tuple(sites)
 
 

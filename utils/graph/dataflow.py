@@ -12,7 +12,7 @@ from torch import nn
 
 from utils.common.errors import InputError
 from utils.graph.operations import argument, calls, is_idle, is_norm, is_product, is_sum, module_of
-from utils.graph.tracing import trace
+from utils.graph.tracing import INSTEAD, trace
 
 _NORM_FUNCTIONS = {F.batch_norm, F.group_norm, F.instance_norm, F.layer_norm, torch.batch_norm, torch.layer_norm}
 _NORM_FUNCTIONS |= {torch.group_norm, torch.instance_norm}
@@ -49,8 +49,11 @@ class Dataflow:
         """
         usable = [name for name in self.convolutions[:-1] if name not in self.barred]
         if not usable:
-            have = f"this network has {len(self.convolutions)} convolutions, and the very last is never scored"
-            raise InputError(f"{have}: nothing in it can be pruned, as in transformers; use a convolutional --model")
+            why = f"convolutions: {len(self.convolutions)}, and the very last is never scored; transformers have one"
+            if self.barred:
+                name = next(iter(self.barred))
+                why = f"of {len(self.convolutions)} convolutions {name}, for one, {self.barred[name]}"
+            raise InputError(f"nothing in this network can be pruned ({why}): {INSTEAD}")
         if not 1 <= count <= len(usable):
             have = f"this network has {len(usable)} convolutions before its last one"
             raise InputError(f"cannot score {count} layers: {have}; use --layers {len(usable)}")

@@ -32,6 +32,7 @@ from utils.network.modes import evaluating
 DEVICE_ERRORS = (MemoryError, torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 _POOL_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d}
+INSTEAD = "step 1 and tools.audit take it; to prune or erase, use a convolutional --model"
 CHANNEL_AXES = (1, -3)  # of maps (N, C, H, W)
 _KEEPING_MODULES = (*CHANNEL_NORMS, *ACTIVATIONS, *_POOLS)
 _KEEPING_FUNCTIONS = ACTIVATION_FUNCTIONS | _POOL_FUNCTIONS
@@ -73,9 +74,7 @@ def trace(model):
         raise
     except Exception as error:  # torch.fx raises many kinds; each means the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"torch.fx cannot trace this {type(model).__name__}, so no graph can be made: {reason}"
-        ) from error
+        raise InputError(f"torch.fx cannot trace this {type(model).__name__} ({reason}): {INSTEAD}") from error
     modules = dict(model.named_modules(remove_duplicate=False))
     convolutions = {node: node.target for node in graph.nodes if isinstance(module_of(node, modules), nn.Conv2d)}
     carried, read = _follow_channels(graph, modules)

@@ -172,6 +172,9 @@ def read_state_dict(path):
 
 def _read_any(path):
     """Content of a file of weights of any origin."""
+    if (Path(path) / ".metadata").is_file():
+        cure = f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} NEW"
+        raise InputError(f"{path} is a checkpoint in many files: put it into one, {cure}")
     if Path(path).is_dir():
         raise InputError(f"{path} is a folder: name the file of weights in it")
     if not Path(path).is_file():
@@ -220,3 +223,23 @@ def _plain(value):
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(part) for part in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     return sys.intern(str(value))
+
+
+def check_labels(content, attributes, weights, labels):
+    """Refuse --weights_labels that name no file's rows, or another's, or lack a head that is asked for.
+
+    Args: content: `Checkpoint` or plain state dict, read from `weights`; attributes: asked for; labels: the flag's
+    Raises: InputError
+    """
+    if not labels:
+        return
+    words = f"--weights_labels {' '.join(labels)}"
+    if not weights:
+        raise InputError(f"{words} names the heads in the file of --weights: pass that, too")
+    if isinstance(content, Checkpoint) and tuple(labels) != content.attributes:
+        raise InputError(
+            f"{words}: {weights} says itself that its heads are {' '.join(content.attributes)}; leave it out"
+        )
+    lacking = [attribute for attribute in attributes or () if attribute not in labels]
+    if lacking:
+        raise InputError(f"{words} lacks {lacking[0]}, a head that --task_labels asks for")

@@ -6,6 +6,7 @@ On PyTorch's device "meta" no weight exists and no generator is moved; images go
 import torch
 
 from models import build_model
+from models.heads import get_heads
 from utils.common.errors import InputError, first_line
 from utils.network.modes import keeping_modes
 
@@ -33,6 +34,9 @@ def failure(network, img_size, images, training=False):
     try:
         with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(training), keeping_modes(network):
             logits = network.train(training)(torch.empty(images, 3, img_size, img_size, device="meta"))
+            expected = (images, get_heads(network).out_features)
+            if tuple(logits.shape) != expected:
+                return f"it gives {tuple(logits.shape)} instead of {expected}, an image's logit of each attribute"
             if training:
                 logits.sum().backward()
     except NotImplementedError:  # an operation that knows no shapes: the network itself will tell

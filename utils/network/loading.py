@@ -8,14 +8,15 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import build_for, build_model, load_weights, recognise
-from models.heads import get_heads
+from models.heads import get_heads, keep_heads
 from utils.common.arguments import ALL as EVERY
 from utils.common.arguments import READING
 from utils.common.errors import InputError, warn
 from utils.common.normalisation import HALF, Normalisation, parse_normalisation
-from utils.network.checkpoint import Checkpoint, check_matches, load_checkpoint, read_weights, restore
+from utils.network.checkpoint import Checkpoint, check_labels, check_matches, load_checkpoint, read_weights, restore
 from utils.network.fitting import check_size
 from utils.network.modes import exact_float32, keeping_modes
+from utils.network.records import says_how
 from utils.network.tensor_files import sha256_of
 
 SPLIT_FLAGS = {"split": None, "limit": None, "allow_missing": False}  # what decides which image is in which part
@@ -33,6 +34,7 @@ class LoadedNetwork:
     seed, epoch: of its training, None if it is the user's own; arguments: {flag: value} it was trained with
     kind: of the checkpoint, "original", "pruned_<targets>" and so on; normalisation: of its images
     assumed: what neither the file nor the user said, as flags: "--img_size 224"
+    file_heads: names of all heads in the file, of which `attributes` may be some
     """
 
     model: nn.Module
@@ -47,6 +49,7 @@ class LoadedNetwork:
     kind: str = "plain state dict"
     normalisation: Normalisation = HALF
     assumed: tuple[str, ...] = ()
+    file_heads: tuple[str, ...] = ()
 
     @property
     def flags(self):
@@ -74,25 +77,25 @@ class LoadedNetwork:
         return made
 
 
-def says_how(made):
-    """Whether what a checkpoint's record says of its unlearning, which may be anything, is {"rule", …} as of step 3."""
-    if not (isinstance(made, dict) and isinstance(made.get("rule"), str)):
-        return False
-    strength, pruned, layers = made.get("strength"), made.get("pruned", {}), made.get("layers") or []
-    numbers = isinstance(strength, (int, float)) and 0 <= strength <= 1e9 if made["rule"] == "erase" else True
-    lists = isinstance(pruned, dict) and all(
-        isinstance(channels, list) and all(type(channel) is int for channel in channels) for channels in pruned.values()
-    )
-    return numbers and lists and isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)
-
-
 def load_network(
-    path, attributes=None, *, weights=None, name=None, img_size=None, normalisation=None, device="cpu", check=ALL
+    path,
+    attributes=None,
+    *,
+    weights=None,
+    labels=None,
+    pick=False,
+    name=None,
+    img_size=None,
+    normalisation=None,
+    device="cpu",
+    check=ALL,
 ):
     """Load the network of `path` (a checkpoint), or of `weights` (a checkpoint or a plain state dict) if that is given.
 
     Args:
         attributes: heads the user asks for, in order; None takes the checkpoint's
+        labels: names of the heads in a plain state dict, in its order; None: they are `attributes`
+        pick: `attributes` may be some of the heads of a checkpoint given as `weights`
         name: architecture; None takes the checkpoint's, or resnet18 for `weights` that do not say
         img_size: pixels a side; None takes the checkpoint's, or 224 for `weights` that do not say
         normalisation: `Normalisation`; None takes the checkpoint's, or half for `weights` that do not say
@@ -106,20 +109,27 @@ def load_network(
     asked = {"attributes": attributes and tuple(attributes), "model": name, "img_size": img_size}
     asked["normalisation"] = normalisation and str(normalisation)
     asked = {key: value for key, value in asked.items() if value is not None}
+    check_labels(content, attributes, weights, labels)
     if isinstance(content, Checkpoint):  # it says itself what its heads are: a plain state dict cannot
+        in_file = content.attributes
+        if pick and weights and attributes and set(attributes) <= set(in_file):
+            check = set(check) - {"attributes"}
         check_matches(content, file, **{key: value for key, value in asked.items() if key in check})
         model, assumed = restore(content, device, file), ()
-        about = {key: getattr(content, key) for key in ("attributes", "img_size", "seed", "epoch", "arguments", "kind")}
+        about = {key: getattr(content, key) for key in ("img_size", "seed", "epoch", "arguments", "kind")}
         about |= {"name": content.model, "normalisation": parse_normalisation(content.normalisation)}
     else:
         if not attributes:
             raise InputError(f"{file} does not say what its heads are: name them in order by --task_labels")
         assumed = tuple(text for flag, text in ASSUMED.items() if flag not in asked)
         name, normalisation = name or MODEL, normalisation or HALF
-        check_size(name, attributes, img_size or IMG_SIZE)
-        model = _build(name, attributes, content, file).to(device).eval()
-        about = {"attributes": tuple(attributes), "img_size": img_size or IMG_SIZE}
-        about |= {"name": name, "normalisation": normalisation}
+        in_file = tuple(labels or attributes)
+        check_size(name, in_file, img_size or IMG_SIZE)
+        model = _build(name, in_file, content, file).to(device).eval()
+        about = {"img_size": img_size or IMG_SIZE, "name": name, "normalisation": normalisation}
+    if attributes and model.attributes != tuple(attributes):
+        model = keep_heads(model, attributes)
+    about |= {"attributes": model.attributes, "file_heads": tuple(in_file)}
     sha256 = sha256_of(file)  # descendants are known by it: it must be that of the values above
     if _state_of(file) != before:
         raise InputError(f"{file} was replaced while it was read: run the same command again")

@@ -45,3 +45,15 @@ def check_record(record):
         if not level:
             return
     raise ValueError(f"its record must be of at most {MOST_VALUES:,} values, nested at most {MOST_DEPTH} deep")
+
+
+def says_how(made):
+    """Whether what a checkpoint's record says of its unlearning, which may be anything, is {"rule", …} as of step 3."""
+    if not (isinstance(made, dict) and isinstance(made.get("rule"), str)):
+        return False
+    strength, pruned, layers = made.get("strength"), made.get("pruned", {}), made.get("layers") or []
+    numbers = isinstance(strength, (int, float)) and 0 <= strength <= 1e9 if made["rule"] == "erase" else True
+    lists = isinstance(pruned, dict) and all(
+        isinstance(channels, list) and all(type(channel) is int for channel in channels) for channels in pruned.values()
+    )
+    return numbers and lists and isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)

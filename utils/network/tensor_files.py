@@ -43,7 +43,7 @@ def read_tensors(path, cure):
         raise InputError(f"{path} is damaged, its checksum does not fit its content: {cure}")
     weight_files.check_container(path, cure)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(weight_files.HARMLESS):
             warnings.simplefilter("ignore")  # of what is strange in a file: it is opened, or refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes of unknown origin: the unpickler fails in many ways on them

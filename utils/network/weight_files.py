@@ -7,6 +7,7 @@ import json
 import mmap
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from importlib import import_module, util
 from pathlib import Path
@@ -15,17 +16,17 @@ import torch
 
 from utils.common.errors import InputError, no_memory
 
-#: keys under which training scripts keep the state dict, in the order in which they are tried
-KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema", "state_dict_ema", "model_ema")
+#: keys under which training scripts keep the state dict, in the order in which they are tried; averages come last
+KEYS = (
+    *("state_dict", "model_state_dict", "net_state_dict", "model", "net", "network", "module", "weights", "params"),
+    *("backbone", "state", "ema", "ema_state_dict", "state_dict_ema", "model_ema", "params_ema"),
+)
+HARMLESS = [Namespace]  # the arguments of a command line, beside the weights in files of many training scripts
 ALLOCATES = b"bytearray"  # the one harmless type that takes as much memory as a pickle tells it to
 SAVE = "torch.save(model.state_dict(), FILE)"
 CONVERT = "open it once where you trust it and save only its weights: "
 JIT = f"a TorchScript archive: {CONVERT}torch.save(torch.jit.load(FILE).state_dict(), NEW)"
 PROGRAM = f"an exported program: {CONVERT}torch.save(torch.export.load(FILE).state_dict, NEW)"
-LIGHTNING = (
-    f'a Lightning checkpoint with more than tensors in it: {CONVERT}torch.save(torch.load(FILE, weights_only=False)["'
-    'state_dict"], NEW)'
-)
 PICKLED = f"a whole pickled network perhaps: it may run code when it is opened; save only the weights with {SAVE}"
 #: first bytes of files that hold no state dict of PyTorch's, and what they are
 FOREIGN = {
@@ -134,17 +135,36 @@ def reason_blocked(path, error):
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if not found:
         return None
-    if _holds(path, b"pytorch-lightning_version"):
-        return f"{path} is {LIGHTNING}"
-    return f"{path} holds more than tensors, {found[1]} for one, {PICKLED}"
+    pickle = _pickle_of(path)
+    if not pickle:
+        return f"{path} holds more than tensors, {found[1]} for one, {PICKLED}"
+    kind = "is a Lightning checkpoint with" if b"pytorch-lightning_version" in pickle else "holds"
+    new = json.dumps(str(Path(path).with_name(f"{Path(path).stem}_weights.pth")))
+    line = f"import torch; torch.save({_weights_in(pickle, json.dumps(str(path)))}, {new})"
+    return f"{path} {kind} more than tensors, {found[1]} for one, and may run code when it is opened: {CONVERT}{line}"
 
 
-def _holds(path, word):
+def _pickle_of(path):
+    """The pickle in a file of PyTorch's newer format; empty where there is none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(word in archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
+            return next((archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")), b"")
     except (OSError, zipfile.BadZipFile):
-        return False
+        return b""
+
+
+def _weights_in(pickle, file):
+    """The Python expression that gives the state dict of a `file` that its owner trusts, as far as its pickle shows."""
+    loaded = f"torch.load({file}, map_location='cpu', weights_only=False)"
+    if pickle[2:3] != b"}":  # no dictionary: a network
+        return f"{loaded}.state_dict()"
+    for key in KEYS:
+        mark = b"X" + len(key).to_bytes(4, "little") + key.encode()
+        found = re.search(re.escape(mark) + rb"(?:q.|r....)?(?:c([\w.]+)\n(\w+)\n)?", pickle, re.DOTALL)
+        if found:
+            whole = found[1] not in (None, b"collections")  # an object there, no dictionary
+            return f'{loaded}["{key}"]' + ".state_dict()" * whole
+    return f"{{k: v for k, v in {loaded}.items() if torch.is_tensor(v)}}"
 
 
 def is_safetensors(path):
@@ -166,15 +186,19 @@ def read_safetensors(path):
         raise InputError(f"{path} is a damaged safetensors file ({error}): copy it again") from None
 
 
-def find_state_dict(content):
-    """The state dict in what a file holds: itself, or up to two levels down under the usual keys; None if none is."""
-    for _ in range(3):
-        if is_state_dict(content):
-            return dict(content)
-        if not isinstance(content, Mapping):
-            return None
-        content = next((content[key] for key in KEYS if isinstance(content.get(key), Mapping)), None)
-    return None
+def find_state_dict(content, levels=3):
+    """The state dict in what a file holds: itself, or up to two levels down under the usual keys; None if none is.
+
+    Numbers and texts among the tensors of a network (`epoch` beside `conv1.weight`) are left out.
+    """
+    if is_state_dict(content):
+        return dict(content)
+    if not isinstance(content, Mapping) or not levels:
+        return None
+    below = (find_state_dict(content.get(key), levels - 1) for key in KEYS)
+    found = next((one for one in below if one), None)
+    tensors = {key: value for key, value in content.items() if isinstance(key, str) and torch.is_tensor(value)}
+    return found or (tensors if any("." in key for key in tensors) else None)
 
 
 def is_state_dict(value):

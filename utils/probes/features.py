@@ -64,7 +64,8 @@ def default_stages(model, img_size=64):
 
     A network with layer1 … layer4 (torchvision's residual networks): those. Of any other, the last block of each
     spatial resolution, that is, what finishes last before the resolution falls; the four smallest resolutions above
-    1 x 1 count. Blocks that a pass uses several times (a shared pool) have no single place and are left out.
+    1 x 1 count. Blocks that a pass uses several times (a shared pool) have no single place and are left out. A network
+    of one resolution (a transformer on tokens): four blocks spread evenly over its longest chain of them.
 
     Args: img_size: side of the images in pixels, which decides where the resolution reaches 1 x 1
     Returns: tuple of names as in `named_modules()`
@@ -81,6 +82,8 @@ def default_stages(model, img_size=64):
         if 1 < area <= smallest and calls.count(name) == 1 and name != LAST:
             stages[len(stages) - (area == smallest) :] = [name]
             smallest = area
+    if len(stages) < 2:
+        stages += _token_blocks(model, img_size)
     if not stages:
         raise InputError("no block of this network has a spatial output above 1 x 1: name the stages to probe")
     return tuple(stages[-4:])
@@ -88,13 +91,27 @@ def default_stages(model, img_size=64):
 
 def _finished_blocks(model, img_size):
     """[(name, area of the output in pixels)] of the blocks in the order in which one empty image passes them."""
-    finished = []
+    return [(name, _area(shape)) for name, shape in _outputs(model, dict(_blocks(model)), img_size)]
 
-    def record_area(name):
-        return lambda module, inputs, output: finished.append((name, _area(output)))
 
-    parameter = next(model.parameters())
-    with evaluating(model), _hooked(dict(_blocks(model)), record_area), torch.no_grad():
+def _token_blocks(model, img_size):
+    """Up to four names, evenly spread, of the longest chain of blocks that each give tokens (N, T, C)."""
+    chains = [module for module in model.modules() if type(module) in (nn.Sequential, nn.ModuleList)]
+    names = {id(module): name for name, module in model.named_modules()}
+    longest = max(chains, key=len, default=())
+    blocks = {names[id(block)]: block for block in longest}
+    given = [name for name, shape in _outputs(model, blocks, img_size) if len(shape) == 3]
+    return [given[len(given) * part // 4 - 1] for part in range(1, 5)] if len(given) >= 4 else given
+
+
+def _outputs(model, modules, img_size):
+    """[(name, shape of the output)] of some {name: module} in the order in which one empty image passes them."""
+    finished, parameter = [], next(model.parameters())
+
+    def keep_shape(name):
+        return lambda module, inputs, output: finished.append((name, _shape(output)))
+
+    with evaluating(model), _hooked(modules, keep_shape), torch.no_grad():
         model(torch.zeros(1, 3, img_size, img_size, device=parameter.device, dtype=parameter.dtype))
     return finished
 
@@ -108,8 +125,23 @@ def _blocks(module, prefix=""):
             yield prefix + name, child
 
 
-def _area(output):
-    return math.prod(output.shape[2:]) if isinstance(output, torch.Tensor) and output.ndim == 4 else 0
+def _shape(output):
+    """The shape of a tensor, channels first; () of anything else."""
+    return tuple(output.movedim(channel_axis(output), 1).shape) if isinstance(output, torch.Tensor) else ()
+
+
+def _area(shape):
+    return math.prod(shape[2:]) if len(shape) == 4 else 0
+
+
+def channel_axis(output):
+    """Axis of the channels of an output: 3 of maps (N, H, W, C), as Swin transformers have them, -1 of tokens, else 1.
+
+    Images are square, so of maps two equal sides are height and width; with three equal ones the channels come first.
+    """
+    if output.ndim == 4:
+        return 3 if output.shape[1] == output.shape[2] != output.shape[3] else 1
+    return -1 if output.ndim == 3 else min(1, output.ndim - 1)
 
 
 def extract_features(
@@ -182,15 +214,16 @@ def _stage_modules(model, stages):
 
 
 def _pooled(output):
-    """(N, C) float32 channel means of maps (N, C, H, W) or tokens (N, T, C); (N, C) as it is."""
-    if output.ndim == 3:
-        return output.float().mean(1)
-    return output.float().flatten(2).mean(2) if output.ndim == 4 else output.float()
+    """(N, C) float32 channel means of maps, (N, C, H, W) or (N, H, W, C), or tokens (N, T, C); (N, C) as it is."""
+    return output.float().movedim(channel_axis(output), 1).flatten(2).mean(2) if output.ndim > 2 else output.float()
 
 
 def _small_map(output):
     """[(N, C, h, w) bfloat16 map], of means over so many positions as are kept; [] without several positions."""
-    if output.ndim != 4 or output.shape[2] * output.shape[3] < 2:
+    if output.ndim != 4:
+        return []
+    output = output.movedim(channel_axis(output), 1)
+    if output.shape[2] * output.shape[3] < 2:
         return []
     side = max(1, min(MOST_POSITIONS, math.isqrt(MOST_VALUES // output.shape[1])))
     size = [min(side, length) for length in output.shape[2:]]

@@ -1,15 +1,19 @@
 """The importance analysis: prune more and more of the scored layers, best first, worst first or at random."""
 
 import copy
+import os
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from utils.common import distributed
+from utils.common.errors import InputError, first_line
 from utils.pruning.channels import zero_channels
 
 ORDERS = ("top", "lowest", "random")
+COLUMNS = ["order", "share_pruned", "attribute", "tpr", "auc"]
+MOST_BYTES = 64 << 20  # of a file of a curve
 
 
 def channel_order(order, scores, seed):
@@ -57,3 +61,26 @@ def curve_csv(rows):
     table = pd.DataFrame(rows)
     table["attribute"] = table["attribute"].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
     return table.to_csv(index=False, lineterminator="\n")
+
+
+def read_curve(path):
+    """The rows, {"order", "share_pruned", "attribute", "tpr", "auc"}, of a file that `curve_csv` made; None: undefined.
+
+    Raises: InputError if there is no such file, or it is another's
+    """
+    try:
+        if os.path.getsize(path) > MOST_BYTES:
+            raise ValueError("too large")
+        table = pd.read_csv(
+            path, dtype={"order": str, "attribute": str}, keep_default_na=False, na_values={"tpr": "", "auc": ""}
+        )
+        table = table[COLUMNS].astype({"share_pruned": float, "tpr": float, "auc": float})
+        if not len(table) or not table["order"].isin(ORDERS).all() or not table["share_pruned"].between(0, 1).all():
+            raise ValueError("no rows of a curve")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; run step 2 with --importance_curve first") from None
+    except (ValueError, LookupError) as error:  # pandas' own errors are such
+        why = first_line(error)
+        raise InputError(f"{path} is no importance curve ({why}): name an importance_curve.csv of step 2") from None
+    table["attribute"] = table["attribute"].str.removeprefix("'")
+    return table.astype(object).where(table.notna(), None).to_dict("records")

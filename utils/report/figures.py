@@ -19,6 +19,7 @@ from utils.report.style import (
     marked,
     number,
     picture,
+    plain,
     readable,
 )
 
@@ -29,6 +30,7 @@ MEASURES = {
     "auc": "AUC: does it still rank?\n(chance = 0.5)",
 }
 ORDERS = {"top": "most important first", "lowest": "least important first", "random": "random channels"}
+ORDER_COLOURS = {"top": FORGOTTEN, "lowest": KEPT, "random": GREY}
 
 
 def draw_before_after(path, heads, forgotten, title=""):
@@ -154,6 +156,35 @@ def draw_importance_curve(path, rows, target, title=""):
         panels[1, 0].set_ylabel("AUC (dotted: chance)")
         shown = attributes[::-1]
         legend_below(figure, *_attribute_legend(shown, targets, colours))
+
+
+def draw_networks_curves(path, curves, target, measure="auc", title=""):
+    """The importance curves of several networks, a panel each: the target's head thick, the mean of the others thin.
+
+    Args:
+        curves: {network: rows as for `draw_importance_curve`}; target: name of the attribute that gave the order
+        measure: "auc" or "tpr"
+    """
+    with picture(path, 1.0 + 2.9 * len(curves), 3.6, title) as figure:
+        panels = figure.subplots(1, len(curves), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, (network, rows) in zip(panels, curves.items(), strict=True):
+            for order, colour in ORDER_COLOURS.items():
+                for own, width, line in ((True, 2.2, "-"), (False, 1.2, "--")):
+                    found = {}
+                    for row in rows:
+                        if row["order"] == order and (row["attribute"] == target) == own and row[measure] is not None:
+                            found.setdefault(row["share_pruned"], []).append(row[measure])
+                    shares = sorted(found)
+                    means = [math.fsum(found[share]) / len(found[share]) for share in shares]
+                    panel.plot(shares, means, color=colour, linewidth=width, linestyle=line)
+            if measure == "auc":
+                panel.axhline(0.5, color=GREY, linewidth=1.0, linestyle=":")
+            panel.set(title=plain(network), xlabel="share of channels pruned", ylim=(-0.04, 1.04))
+        panels[0].set_ylabel("AUC (dotted: chance)" if measure == "auc" else "true-positive rate")
+        kinds = [(ORDERS[order], colour, 2.2, "-") for order, colour in ORDER_COLOURS.items()]
+        kinds += [(f"thick: {readable(target)}, dashed: mean of the kept heads", INK, 1.2, "--")]
+        handles = [Line2D([], [], color=colour, linewidth=width, linestyle=line) for _, colour, width, line in kinds]
+        legend_below(figure, handles, [words for words, *_ in kinds])
 
 
 def _attribute_legend(attributes, forgotten, colours):

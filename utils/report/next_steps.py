@@ -10,7 +10,7 @@ from utils.common.paths import SCRIPT
 TASK = (
     "setting task_labels run_name data_path allow_missing cache_path save_path results device".split()
 )  # what one step hands to the next
-OF_WEIGHTS = ["weights", "model", "img_size", "mean", "std", "split", *READING]  # else they stand in the checkpoint
+OF_WEIGHTS = ["weights", "weights_labels", "model", "img_size", "mean", "std", "split", *READING]  # else recorded
 
 
 def command(step, flags, *words, names=()):

@@ -1,7 +1,9 @@
-"""The files that a step will write, looked at before any work."""
+"""The files that a step will write, and what a network lets it do, looked at before any work."""
 
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, run_name, targets_name
+from utils.erasure.sites import find_sites
+from utils.graph.dataflow import trace_dataflow
 from utils.network.checkpoint import load_checkpoint
 from utils.training.resume import training_files
 
@@ -23,13 +25,15 @@ def unlearned_outputs(task, flags):
 
     Args: task: `Task`; flags: {flag: value} of step 3
     Raises: InputError if one of the files could not be written, or is one that is read, or holds what another network
-        gave
+        gave, or the network is none that the method can work on
     """
     method, known = flags["method"], flags["evaluate_only"]
     path, folder = task.unlearned_file(method), task.results_folder(flags["results"], method)
     seen = [f"audit_{targets_name([target])}.json" for target in task.forgotten if flags["audit"]]
     results = [flags["results"], *(folder / name for name in ("before_after.png", *seen))]
     results += [folder / "page.json", folder.parent / "report.html"] if flags["audit"] or flags["report"] else []
+    if not known and method == "erase":
+        find_sites(task.network.model)
     if not known:
         _check_parent(path, task.network, flags["weights"])
     inputs = {"checkpoint": task.network.path, "unlearned": path if known else None}
@@ -37,6 +41,23 @@ def unlearned_outputs(task, flags):
         inputs["graph"] = flags.get("graph") or task.graph_file
     check_outputs(flags | inputs, save_path=None if known else path, results=results)
     return path, folder
+
+
+def steps_to_come(model, layers=5):
+    """What steps 2 and 3 will be able to do with a network: prune `layers`, as step 2 does unasked, erase, or why not.
+
+    Returns: it in words
+    """
+    can, cannot = [], {}
+    ways = {f"prune {layers} layers": lambda: trace_dataflow(model).choose_layers([layers])}
+    for way, look in (ways | {"erase": lambda: find_sites(model)}).items():
+        try:
+            look()
+            can.append(way)
+        except InputError as error:
+            cannot[str(error)] = way
+    words = [f"can {' and '.join(can)}"] * bool(can) + [f"cannot {way}: {why}" for why, way in cannot.items()]
+    return "steps 2 and 3 " + "; ".join(words)
 
 
 def _check_parent(path, network, weights):

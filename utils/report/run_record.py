@@ -4,13 +4,13 @@ import os
 
 from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
-from utils.common.errors import InputError, warn
+from utils.common.errors import warn
 from utils.erasure.heads import emptied_heads
-from utils.graph.dataflow import trace_dataflow
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint
 from utils.network.tensor_files import sha256_of
 from utils.report.figures import draw_before_after
+from utils.report.outputs import steps_to_come
 from utils.report.tables import before_after_table, forgetting_sentence
 
 
@@ -56,18 +56,6 @@ def _images(data, data_path):
     return f"{counts} ({data.split} split of {data_path})"
 
 
-def steps_to_come(model, layers=5):
-    """What steps 2 and 3 will be able to do with a network: score so many `layers`, as step 2 does unasked, or why not.
-
-    Returns: it in words
-    """
-    try:
-        trace_dataflow(model).choose_layers([layers])
-    except InputError as error:
-        return f"steps 2 and 3 cannot: {error}"
-    return f"steps 2 and 3 can score {layers} layers"
-
-
 def _in_words(normalisation):
     return f"{normalisation.name or 'of its own'}: {normalisation}"
 
@@ -78,6 +66,9 @@ def describe_network(network, data=None):
     Args: network: `LoadedNetwork`; data: `ImageDataset`, to be compared with what the network was trained on
     """
     lines = {"normalisation": _in_words(network.normalisation)}
+    if network.file_heads not in ((), network.attributes):
+        rows = " ".join(str(network.file_heads.index(head)) for head in network.attributes)
+        lines["heads taken"] = f"rows {rows} of the file's {len(network.file_heads)} ({' '.join(network.file_heads)})"
     if network.assumed:
         lines["assumed"] = f"{' '.join(network.assumed)} (a plain state dict does not say: pass the flags for others)"
     recorded = network.arguments.get("training_part")

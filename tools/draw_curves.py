@@ -1,0 +1,52 @@
+"""Draw the importance curves of several networks side by side, a panel each.
+
+Reads   importance_curve.csv files    (step 2 with --importance_curve, once for each network)
+Writes  --out, a picture
+
+    python -m tools.draw_curves --curves alexnet=A.csv vgg13=B.csv --target Bald --out curves.png
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
+
+from utils.common import arguments as a
+from utils.common.errors import InputError, did_you_mean
+from utils.common.paths import check_outputs
+from utils.pruning.importance_curve import read_curve
+from utils.report.figures import draw_networks_curves
+
+
+def get_args_parser():
+    """The flags of the picture."""
+    parser = a.Parser(description=__doc__, prog="draw_curves")
+    add = parser.add_argument
+    text = "a panel each, in this order: its heading, =, and the file that step 2 wrote"
+    add("--curves", nargs="+", required=True, metavar="NAME=FILE", help=text)
+    add("--target", required=True, metavar="ATTR", help="attribute that gave the order in which channels were pruned")
+    add("--measure", default="auc", choices=["auc", "tpr"], help="of the heads: AUC or true-positive rate")
+    add("--title", default="", metavar="WORDS", help="heading of the picture")
+    add("--out", default="results/importance_curves.png", metavar="FILE", help="picture to write")
+    return parser
+
+
+def main(args):
+    """Read the curves, draw them."""
+    pairs = [word.rpartition("=") for word in args.curves]
+    nameless = [word for word, (name, _, _) in zip(args.curves, pairs, strict=True) if not name]
+    if nameless:
+        raise InputError(f"--curves {nameless[0]}: write a heading before it, resnet18={nameless[0]}")
+    check_outputs(vars(args) | {f"curve {name}": file for name, _, file in pairs}, out=args.out)
+    curves = {name: read_curve(file) for name, _, file in pairs}
+    for name, rows in curves.items():
+        heads = list(dict.fromkeys(row["attribute"] for row in rows))
+        if args.target not in heads:
+            hint = did_you_mean(args.target, heads) or f": its heads are {' '.join(heads)}"
+            raise InputError(f"--target {args.target}: the curve of {name} has no such head{hint}")
+    draw_networks_curves(args.out, curves, args.target, args.measure, args.title)
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    a.run_script(main, get_args_parser())
