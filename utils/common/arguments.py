@@ -3,7 +3,7 @@
 Nothing slow is imported here, so `--help` answers at once.
 """
 
-from argparse import BooleanOptionalAction
+from argparse import SUPPRESS, BooleanOptionalAction
 
 from utils.common.errors import InputError, did_you_mean
 from utils.common.interrupts import run_script  # noqa: F401 - a script takes all that its flags need from here
@@ -60,7 +60,8 @@ def add_network_arguments(parser):
 
 def add_data_arguments(parser, img_size=None):
     """The group "data"; `img_size` None: the checkpoint's unless the user says another. Returns: the group."""
-    group = parser.add_argument_group("data")
+    text = "how the folder is read stands in the checkpoint; with --weights step 1's flags (--table, …) go here, too"
+    group = parser.add_argument_group("data", None if img_size else text)
     add = group.add_argument
     add("--data_path", default="data/synthetic_celeba", metavar="DIR", help="folder of the data set (data/README.md)")
     text = (
@@ -74,23 +75,27 @@ def add_data_arguments(parser, img_size=None):
     text, default = "use the images that are there, if some are absent", False if img_size else None
     help_text = text + ("" if img_size else RECORDED)
     add("--allow_missing", action=BooleanOptionalAction, default=default, help=help_text)
-    add_reading_arguments(add, "" if img_size else RECORDED)
+    add_reading_arguments(add, shown=bool(img_size))
     text = "folder of the cache of decoded images; none: decode each time"
     add("--cache_path", type=optional_path, default="cache", metavar="DIR", help=text)
     return group
 
 
-def add_reading_arguments(add, end=""):
-    """The flags of READING, of which most data sets need none, to a group by its `add`; `end`: of their help texts."""
-    add("--layout", choices=LAYOUTS, help="what the folder is read as; without it what lies in it says so")
-    add("--table", metavar="NAME", help="a CSV table with a row an image, by its path below --data_path" + end)
-    add("--image_column", metavar="NAME", help="its column of image files; without it the only one there is" + end)
-    add("--names_column", metavar="NAME", help="its column that holds the names of an image: dog|person" + end)
-    add("--names_separator", metavar="SIGN", help="what parts these names; without it |" + end)
-    text = "PASCAL VOC: count objects that are marked as difficult (without it they count)"
-    add("--difficult", action=BooleanOptionalAction, default=None, help=text + end)
-    text = "skip: leave out rows that lack a label of --task_labels; without it they are an error"
-    add("--unknown_labels", choices=["error", "skip"], help=text + end)
+def add_reading_arguments(add, shown=True):
+    """The flags of READING, of which most data sets need none, to a group by its `add`; `shown` by --help or not."""
+    words = {
+        "layout": "what the folder is read as; without it what lies in it says so",
+        "table": "a CSV table with a row an image, by its path below --data_path",
+        "image_column": "its column of image files; without it the only one there is",
+        "names_column": "its column that holds the names of an image: dog|person",
+        "names_separator": "what parts these names; without it |",
+        "difficult": "PASCAL VOC: count objects that are marked as difficult (without it they count)",
+        "unknown_labels": "skip: leave out rows that lack a label of --task_labels; without it they are an error",
+    }
+    kinds = dict.fromkeys(words, {"metavar": "NAME"}) | {"layout": {"choices": LAYOUTS}}
+    kinds |= {"difficult": {"action": BooleanOptionalAction}, "unknown_labels": {"choices": ["error", "skip"]}}
+    for flag, text in words.items():
+        add(f"--{flag}", default=None, help=text if shown else SUPPRESS, **kinds[flag])
 
 
 def add_run_arguments(parser, batch_size=None):
