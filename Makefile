@@ -23,7 +23,7 @@ CODE = $(SCRIPT)_*.py benchmarks data models results tests tools utils
 INSTALLED = $(if $(filter .venv/bin/python,$(PYTHON)),.venv/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo smoke test lint coverage clean
+.PHONY: help .venv demo notebook smoke test lint coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[.a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ demo: $(INSTALLED) ## the whole system on drawn faces: train, score, prune, eras
 	$(PYTHON) $(SCRIPT)_unlearning.py $(DEMO_SHARED) --audit quick
 	$(PYTHON) $(SCRIPT)_unlearning.py $(DEMO_SHARED) --audit quick --method erase
 	$(PYTHON) -m tools.compare results/Bald_Mouth_Slightly_Open/Bald
+
+notebook: $(INSTALLED) ## run examples/forget_an_attribute.ipynb (shorter: NOTEBOOK_FACES=300 NOTEBOOK_EPOCHS=1)
+	$(PYTHON) -c "from nbclient.cli import main; main()" examples/forget_an_attribute.ipynb
 
 smoke: $(INSTALLED) ## the three steps on 64 faces in seconds; on your own folder: make smoke CELEBA=DIR
 	CELEBA=$(CELEBA) $(PYTHON) -m pytest -q tests/test_smoke.py
