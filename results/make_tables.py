@@ -86,7 +86,8 @@ def look_up(flat, path):
 
 def declared_rows(line, has, each, keys, figures):
     """The rows that a line fills, by an entry of KINDS; none if the line is of another kind."""
-    flat = pd.json_normalize(line, sep="/").to_dict("records")[0] if has in line else {}
+    small = {key: value for key, value in line.items() if key != "audit"}  # which other tables take
+    flat = pd.json_normalize(small, sep="/").to_dict("records")[0] if has in line else {}
     for item in (line[each] if each else [""]) if flat else []:
         row = {column: item if path == "*" else str(line.get(path, "")) for column, path in keys.items()}
         yield row | {name: look_up(flat, path.rsplit(" ", 1)[0].replace("*", item)) for name, path in figures.items()}
