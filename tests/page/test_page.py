@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 from small_audit import small_audit
-from small_page import make_results, small_graph
+from small_page import kept_record, make_results, small_graph
 
 from utils.common.errors import InputError
 from utils.page.page import MOST_BYTES, make_page, write_page
@@ -117,7 +117,20 @@ def test_without_photographs_the_maps_stand_alone(tmp_path):
         write_page(folder, graph=graph, faces=faces).read_text(encoding="utf-8") for faces in (True, False)
     )
     assert shown.count("<img") - hidden.count("<img") == 2 and hidden.count("<img") == 12
-    assert "Photographs are left out" in hidden and "Photographs" not in shown
+    assert "The images are left out, so" in hidden and "left out" not in shown
+
+
+@pytest.mark.parametrize("images", [True, False])
+@pytest.mark.parametrize("drawn", [True, False, None])  # None: kept by an earlier version, which did not say
+def test_images_are_called_drawn_where_they_were_and_not_where_they_are_shown(drawn, images, tmp_path):
+    folder, _ = make_results(tmp_path, graph=False)
+    for path in folder.glob("*/page.json"):
+        record = kept_record(("Bald", "Smiling"), images) | ({} if drawn is None else {"drawn": drawn})
+        path.write_text(json.dumps(record))
+    text = Outline(write_page(folder).read_text(encoding="utf-8")).text
+    assert ("The images are drawn, not photographed" in text) is (drawn is True)
+    assert ("keeps those that were not drawn" in text) is (drawn is False and not images)
+    assert ("The images are left out" in text) is not images and "faces" not in text.replace("data set faces", "")
 
 
 def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(tmp_path):

@@ -52,7 +52,7 @@ def finish_unlearning(line, task, networks, data, folder, flags):
     verdicts, look = line.get("verdict", {}), folder
     if bool(flags["audit"]) if flags["report"] is None else flags["report"]:
         pair = {name: networks[name] for name in ("original", "unlearned")}
-        keep_record(folder, task, pair, data, flags["faces"])
+        keep_record(folder, task, pair, data, flags["faces"], line["checkpoint_sha256"])
         graph, faces = flags["graph"] or task.graph_file, flags["faces"] is not False
         look = write_page(folder.parent, flags["results"], graph, faces=faces)
     print(after_audit(look, verdicts, flags) if verdicts else after_unlearning(look, flags))
@@ -91,7 +91,7 @@ def _view(found, faces):
     """What the template shows: {name: value}."""
     audits = [audit for methods in found.audits.values() for audit in methods.values()]
     references = [audit["nets"]["unlearned"]["gaps"]["reference"] for audit in audits]
-    drawn = any(record["cams"] and record["cams"]["images"] for record in found.kept.values())
+    drawn = next((record["drawn"] for record in found.kept.values() if "drawn" in record), None)
     kept = {name: found.kept[name] for name in found.methods if name in found.kept}
     kept = kept if faces else {name: _without_images(record) for name, record in kept.items()}
     scored = bool(found.graph) and has_all_scores(found.graph)

@@ -78,7 +78,11 @@ def read_results(folder, results=None, graph=None):
             with _noting(notes):
                 table[path.parent.name] = _read_json(path, check)
     lines = _last_lines(Path(results or folder.parent.parent / "results.jsonl"), run, targets)
-    if not audits and not lines:
+    for target, methods in audits.items():
+        _drop_others(methods, lines, f"audit of {target}", "run step 3 with --audit again", notes)
+    _drop_others(strengths, lines, "sweep of strengths", "run tools.choose_strength again", notes)
+    _drop_others(kept, lines, "Grad-CAM", "run step 3 with --report again", notes)
+    if not any(audits.values()) and not lines:
         cure = "run step 3 first, or pass --results for another file of lines"
         raise InputError(f"nothing to report on in {folder}: no audit, and no line of this run; {cure}")
     path, essential = Path(graph or graph_file(GRAPHS, run, targets)), None
@@ -137,6 +141,20 @@ def _last_lines(path, run, targets):
                     if not _evaluates(line, found.get(method)):
                         found[method] = line
     return found
+
+
+def _drop_others(records, lines, what, cure, notes):
+    """Take out of {method: what a file holds} what is of another network than its line, with a note on each."""
+    for method in [name for name in records if name in lines and not _is_of(records[name], lines[name])]:
+        records.pop(method)
+        notes.append(shown(f"{method}: the {what} is of another network than the last one made here: {cure}"))
+
+
+def _is_of(record, line):
+    """Whether a record and a line are of one network; by the name of the method where the record holds no digest."""
+    digests = ("checkpoint_sha256", "parent_sha256")
+    same = [record[key] == line[key] for key in digests if record.get(key) and line.get(key)]
+    return all(same) if same or not record.get("method") else record["method"] == line["method"]
 
 
 def _evaluates(line, before):

@@ -29,7 +29,7 @@ def sources_of(found):
 
 
 def limits_of(found, drawn):
-    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its faces were drawn."""
+    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its images were drawn, None: unknown."""
     audits = [audit for methods in found.audits.values() for audit in methods.values()]
     said = ["An audit certifies nothing: it says what its attacks found. Another attack may find more."]
     if any(_level(audit) == "quick" for audit in audits):
@@ -45,7 +45,7 @@ def limits_of(found, drawn):
     if found.graph and parents and found.graph.made_by.get("parent_sha256") not in parents:
         said.append("The graph was made from another original than the one that was unlearned here.")
     if drawn:
-        said.append("The faces are drawn, not photographed: figures on photographs will differ.")
+        said.append("The images are drawn, not photographed: figures on photographs will differ.")
     notes = [note for audit in audits for note in audit.get("notes", [])]
     return said + [f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(notes)]
 
