@@ -1,6 +1,10 @@
+import shlex
+
 import pytest
 from small_audit import small_audit
 
+import unlearning_multi_celeba_resnet18_original as original
+from utils.common.arguments import recorded_flags
 from utils.page import charts
 from utils.page.reading import ResultsFolder
 from utils.page.tables import attack_table, heads_table
@@ -91,8 +95,36 @@ def test_a_strength_sweep_marks_what_was_chosen():
 
 def test_commands_take_the_flags_of_the_task_from_the_recorded_command():
     words = "python x.py --setting I --data_path 'my faces' --batch_size 7 --method erase --run_name=own --audit quick"
-    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"]}
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"], "arguments": {}, "model": "resnet18"}
     commands = make_commands(ResultsFolder("own", "Bald", lines={"erased": line}))
     expected = "python -m tools.choose_strength --setting I --data_path 'my faces' --run_name=own"
     assert commands["strength"] == expected
     assert commands["audit"].endswith("--run_name=own --audit quick --method erase")
+
+
+def step_1(command):
+    """The flags that step 1 reads from a command of the page."""
+    return vars(original.get_args_parser().parse_args(shlex.split(command)[2:]))
+
+
+def test_the_oracles_command_is_the_recipe_of_the_original():
+    typed = "--img_size 32 --epoch 3 --lr 0.002 --no-hflip --mean 0.4 0.5 0.6 --optimizer sgd --allow_missing --seed 4"
+    training = recorded_flags(step_1(f"python x.py --task Bald {typed}")) | {"split": "official", "training_part": "a"}
+    words = "python x.py --task Bald --data_path D --weights w.pth --weights_labels Bald Young --img_size 64 --seed 9"
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"], "model": "resnet18", "img_size": 32}
+    line |= {"arguments": {"mean": [0.1, 0.2, 0.3], "table": "t.csv"}}
+    kept = {"erased": {"training": training | {"scheduler": "--force"}}}  # no value: it is passed over
+    flags = step_1(make_commands(ResultsFolder("Bald", "Bald", lines={"erased": line}, kept=kept))["oracle"])
+    same = set(training) - {"task_labels", "leave_out", "training_part"}
+    assert {flag: flags[flag] for flag in same} == {flag: training[flag] for flag in same}
+    assert (flags["leave_out"], flags["data_path"], flags["table"]) == (["Bald"], "D", "t.csv") and not flags["force"]
+
+
+def test_the_oracle_of_weights_of_ones_own_has_their_size_and_heads():
+    words = "python x.py --weights w.pth --weights_labels Bald Young Hat --data_path D --target Bald --img_size=64"
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald", "Hat"], "model": "resnet34"}
+    line |= {"img_size": 64, "arguments": {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.5, 0.5], "batch_size": 7}}
+    flags = step_1(make_commands(ResultsFolder("r", "Bald", lines={"erased": line}))["oracle"])
+    assert (flags["model"], flags["img_size"], flags["task_labels"]) == ("resnet34", 64, ["Bald", "Hat"])
+    assert (flags["mean"], flags["std"], flags["data_path"]) == ([0.1, 0.2, 0.3], [0.5, 0.5, 0.5], "D")
+    assert flags["batch_size"] == 128

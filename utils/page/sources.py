@@ -29,7 +29,7 @@ def sources_of(found):
 
 
 def limits_of(found, drawn):
-    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its images were drawn, None: unknown."""
+    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its images are, None: unknown."""
     audits = [audit for methods in found.audits.values() for audit in methods.values()]
     said = ["An audit certifies nothing: it says what its attacks found. Another attack may find more."]
     if any(_level(audit) == "quick" for audit in audits):
