@@ -3,8 +3,10 @@ import json
 import pytest
 from small_page import make_results
 
+from utils.page.methods import compared_networks
 from utils.page.page import write_page
 from utils.page.reading import read_results
+from utils.page.words import three_numbers
 
 PRUNED = {"checkpoint_sha256": "p" * 64, "parent_sha256": "a" * 64}  # as `small_page.result_line` names it
 
@@ -46,3 +48,31 @@ def test_maps_and_a_sweep_of_another_network_are_left_out_too(tmp_path):
     assert not found.strengths and list(found.kept) == ["erased"] and len(found.notes) == 2
     page = write_page(folder, graph=graph).read_text(encoding="utf-8")
     assert "Left out: pruned: the Grad-CAM is of another network" in page
+
+
+def against_random(path):
+    """Make an audit of `small_page` one without an oracle: twice as far from a network that was never trained."""
+    audit = json.loads(path.read_text(encoding="utf-8"))
+    audit["nets"].pop("oracle")
+    for record in audit["nets"].values():
+        record["gaps"]["reference"] = "random"
+        for places in record["gaps"]["attacks"].values():
+            for gap in places.values():
+                gap["value"] = gap["value"] and 2 * gap["value"]
+    path.write_text(json.dumps(audit), encoding="utf-8")
+
+
+def test_each_method_is_compared_with_the_original_of_its_own_audit(tmp_path):
+    folder, graph = make_results(tmp_path)
+    against_random(folder / "pruned" / "audit_Bald.json")
+    methods = dict(sorted(read_results(folder).audits["Bald"].items(), reverse=True))
+    rows = {row["method"]: row for row in three_numbers(methods, {})}
+    assert [rows[name]["forgotten"]["original"] for name in ("pruned", "erased")] == pytest.approx([0.38, 0.19])
+    assert rows["pruned"]["forgotten"]["share"] == pytest.approx(rows["erased"]["forgotten"]["share"])
+    networks = compared_networks(methods)
+    originals = ["original, against the untrained network", "original, against the oracle"]
+    assert list(networks) == [*originals, "pruned", "erased", "oracle"]
+    assert [networks[name]["gap"] for name in originals] == pytest.approx([0.38, 0.19])
+    page = write_page(folder, graph=graph).read_text(encoding="utf-8")
+    assert "These audits have different references" in page and "a mark a network" not in page
+    assert "The audit of the pruned network had no oracle" in page and "There is no oracle" not in page

@@ -3,7 +3,7 @@
 import math
 
 from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
-from utils.page.methods import compared_networks, network_records
+from utils.page.methods import compared_networks, network_of_any, network_records, references_of
 from utils.report.audit_report import NAMES
 
 WIDTH, HEIGHT = 360, 270
@@ -33,7 +33,7 @@ def roc_chart(methods):
 def relearning_charts(methods):
     """[(caption, chart)]: AUC against labelled images, of the head alone and of the whole network, where it was run."""
     records = network_records(methods)
-    untrained = next(iter(methods.values()))["nets"].get("random")
+    untrained = network_of_any(methods, "random")
     records |= {NAMES["random"]: untrained} if untrained else {}
     charts = []
     for kind, caption in (("head", "the head alone refitted"), ("whole_net", "the whole network fine-tuned")):
@@ -76,7 +76,9 @@ def strength_chart(sweep):
 
 
 def trade_chart(methods):
-    """Forgotten against kept, a mark a network, of {method: audit}; None without a reference or a kept head."""
+    """Forgotten against kept, a mark a network, of {method: audit}; None without a kept head or one reference."""
+    if len(references_of(methods)) > 1:
+        return None
     lines = []
     for network, figures in compared_networks(methods).items():
         change = 0.0 if network == "original" else figures["changes"]["accuracy"] and figures["changes"]["accuracy"][0]

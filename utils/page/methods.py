@@ -2,15 +2,17 @@
 
 from utils.report.tables import found_in, worst_change, worst_places
 
+AGAINST = {"oracle": "oracle", "random": "untrained network", None: "reference"}  # what attacks are compared with
+
 
 def compared_networks(audits):
     """Networks side by side on one target.
 
     Args: audits: {method: audit as `utils.audit.audit.audit` returns it}, all of one original
     Returns: {network: {"rate": true-positive rate of the head, "head": its AUC, "gap": what the worst attack finds
-        beyond its reference, in AUC, "attack": its name and place, "reference": see `references_of`, "kept": accuracy of the worst kept head, "changes":
-        worst (change, head) of a kept head by accuracy and by AUC, "verdict": a word or ""}}, fractions, None where
-        undefined
+        beyond its reference, in AUC, "attack": its name and place, "reference": see `references_of`, "kept": accuracy
+        of the worst kept head, "changes": worst (change, head) of a kept head by accuracy and by AUC, "verdict": a word
+        or ""}}, fractions, None where undefined
     """
     audit = next(iter(audits.values()))
     found = {}
@@ -42,14 +44,14 @@ def references_of(audits):
 def network_records(audits, by_reference=False):
     """{"original", each method, "oracle": what an audit says of that network}; those that none has are left out.
 
-    Args: by_reference: where references differ, an original for each: "original, oracle" and "original, random"
+    Args: by_reference: where references differ, an original for each: "original, against the oracle" and so on
     """
     originals = {}
     for audit in audits.values():
         if "original" in audit["nets"]:
             originals.setdefault(audit["nets"]["unlearned"]["gaps"]["reference"], audit["nets"]["original"])
     if by_reference and len(originals) > 1:
-        networks = {f"original, {reference}": record for reference, record in originals.items()}
+        networks = {f"original, against the {AGAINST[reference]}": record for reference, record in originals.items()}
     else:
         networks = {"original": next(iter(originals.values()), None)}
     networks |= {name: audit["nets"]["unlearned"] for name, audit in audits.items()}

@@ -42,6 +42,8 @@ def limits_of(found, drawn):
     if found.graph:
         said.append("The graph says which channels would go, not what would be forgotten: that is measured above.")
     parents = {str(line.get("parent_sha256")) for line in found.lines.values()}
+    if len(parents) > 1:
+        said.append(f"The methods were run on different originals: the one shown is that of {found.methods[0]}.")
     if found.graph and parents and found.graph.made_by.get("parent_sha256") not in parents:
         said.append("The graph was made from another original than the one that was unlearned here.")
     if drawn:

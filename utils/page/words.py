@@ -55,11 +55,10 @@ def three_numbers(methods, lines):
         "attack", "original"}, "kept": {"value", "oracle", "original"}, "price": {"value", "head", "auc", "seconds",
         "channels"}}], fractions, None where undefined
     """
-    networks = compared_networks(methods)
-    original, oracle = networks.get("original", {}), networks.get("oracle", {})
     rows = []
     for method, audit in methods.items():
-        own, line = networks[method], lines.get(method, {})
+        networks, line = compared_networks({method: audit}), lines.get(method, {})
+        own, original, oracle = (networks.get(name, {}) for name in (method, "original", "oracle"))
         accuracy, auc = own["changes"]["accuracy"], own["changes"]["auc"]
         spent = {phase: seconds for phase, seconds in line.get("seconds", {}).items() if phase in ("prune", "erase")}
         rows.append(
