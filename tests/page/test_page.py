@@ -3,10 +3,11 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from small_audit import small_audit
+from small_audit import figure, small_audit
 from small_page import kept_record, make_results, small_graph
 
 from utils.common.errors import InputError
+from utils.graph.essential_graph import read_graph
 from utils.page.page import MOST_BYTES, make_page, write_page
 from utils.page.reading import ResultsFolder, read_results
 from utils.report.style import KEPT, NETWORK_STYLES
@@ -142,6 +143,33 @@ def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(tmp_path):
     graph.write_text("{}", encoding="utf-8")
     text = Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
     assert "audit_Bald.json is no audit" in text and "is not a whole essential graph" in text and "SILENCED" in text
+
+
+def test_a_change_of_auc_is_told_with_the_head_it_is_of(tmp_path):
+    folder, graph = make_results(tmp_path, methods=("erased",))
+    audit = json.loads((folder / "erased" / "audit_Bald.json").read_text())
+    record = audit["nets"]["unlearned"]
+    record["heads"]["Young"] = record["heads"]["Smiling"]
+    record["kept_changes"]["heads"] = {
+        "Smiling": {"accuracy": figure(-0.001, interval=[-0.002, 0.0]), "auc": figure(0.0)},
+        "Young": {"accuracy": figure(0.001), "auc": figure(-0.03, interval=[-0.04, -0.02])},
+    }
+    (folder / "erased" / "audit_Bald.json").write_text(json.dumps(audit))
+    text = Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
+    worst = "on the kept head that fared worst ( Smiling ). The worst change of AUC is −0.030 ( Young )."
+    assert f"−0.1 points of accuracy since the original, {worst}" in text
+    assert "+0.1 AUC −0.030: more than allowed" in text and text.count("more than allowed") == 1
+
+
+@pytest.mark.parametrize("odd", ["abc", [1], 7, {"torch": [1]}, [["torch", 1]]])
+def test_a_graph_of_a_stranger_may_say_anything_of_what_made_it(odd, tmp_path):
+    folder, path = make_results(tmp_path)
+    graph = read_graph(path)
+    graph.made_by.update({"versions": odd, "parent_sha256": odd, "seed": odd})
+    graph.made_by["arguments"] |= {"of_another_version": odd}
+    path.write_text(graph.to_json(), encoding="utf-8")
+    text = Outline(write_page(folder, graph=path).read_text(encoding="utf-8")).text
+    assert "The graph was made from another original" in text and "Step 2" in text
 
 
 def test_a_folder_without_anything_is_refused_in_a_line(tmp_path):

@@ -7,6 +7,7 @@ import unlearning_multi_celeba_resnet18_original as original
 from utils.common.arguments import recorded_flags
 from utils.page import charts
 from utils.page.reading import ResultsFolder
+from utils.page.sources import about, limits_of
 from utils.page.tables import attack_table, heads_table
 from utils.page.words import make_commands, three_numbers
 
@@ -82,6 +83,30 @@ def test_relearning_is_drawn_over_the_logarithm_of_the_images():
     xs = [float(point.split(",")[0]) for point in plot["lines"][0]["path"].split()]
     assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2)
     assert plot["finding"] == "AUC after 256 labelled images: original 0.600, erased 0.700, oracle 0.500."
+
+
+@pytest.mark.parametrize(
+    ("sizes", "finding"),
+    [
+        ((16, 64), "AUC after 64 labelled images: original 0.640, quick one 0.640, full one 0.640, oracle 0.640."),
+        ((32,), "AUC after labelled images: original 0.320 after 32, quick one 0.320 after 32, "
+                "full one 0.999 after 999, oracle 0.320 after 32."),
+    ],
+)  # fmt: skip
+def test_relearning_is_compared_after_as_many_images_for_all(sizes, finding):
+    quick, full = small_audit(), small_audit()
+    for audit, counts in ((quick, sizes), (full, (16, 64, 999))):
+        points = [{"n": n, "value": n / (100 if n < 100 else 1000), "interval": None} for n in counts]
+        for record in audit["nets"].values():
+            record["relearning"]["head"]["curve"] = points
+    full["level"]["name"] = "full"
+    ((_, plot),) = charts.relearning_charts({"quick one": quick, "full one": full})
+    assert plot["finding"] == finding
+    found = ResultsFolder("run", "Bald", {"Bald": {"quick one": quick, "full one": full}})
+    assert "The audit of quick one is a quick one: level full also fine-tunes the whole network." in limits_of(
+        found, None
+    )
+    assert "audit quick and audit full" in about(found)
 
 
 def test_a_strength_sweep_marks_what_was_chosen():

@@ -49,11 +49,21 @@ def relearning_charts(methods):
             lowest = min(value for line in lines for _, value in line["points"])
             span = (max(0.0, min(0.45, math.floor(10 * lowest) / 10)), 1)
             axes = ("labelled images", "AUC of the target")
-            said = ", ".join(f"{line['network']} {line['points'][-1][1]:.3f}" for line in lines)
-            finding = f"AUC after {counts[-1]:,} labelled images: {said}."
+            finding = _relearning_finding(lines)
             plot = _chart(lines, (counts[0], counts[-1]), span, *axes, ticks=counts)
             charts.append((caption, plot | {"finding": finding}))
     return charts
+
+
+def _relearning_finding(lines):
+    """A sentence on the most images that all networks were refitted on; on the most of each where they share none."""
+    curves = {line["network"]: dict(line["points"]) for line in lines}
+    shared = set.intersection(*map(set, curves.values()))
+    if shared:
+        said = ", ".join(f"{network} {curve[max(shared)]:.3f}" for network, curve in curves.items())
+        return f"AUC after {max(shared):,} labelled images: {said}."
+    said = ", ".join(f"{network} {curve[max(curve)]:.3f} after {max(curve):,}" for network, curve in curves.items())
+    return f"AUC after labelled images: {said}."
 
 
 def strength_chart(sweep):

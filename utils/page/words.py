@@ -52,8 +52,8 @@ def three_numbers(methods, lines):
 
     Args: methods: {method: audit}; lines: {method: line of results}
     Returns: [{"method", "reference", "forgotten": {"share": of what the worst attack finds in the original, "gap",
-        "attack", "original"}, "kept": {"value", "oracle", "original"}, "price": {"value", "head", "auc", "seconds",
-        "channels"}}], fractions, None where undefined
+        "attack", "original"}, "kept": {"value", "oracle", "original"}, "price": {"value", "head", "auc", "auc_head",
+        "seconds", "channels"}}], fractions, None where undefined
     """
     rows = []
     for method, audit in methods.items():
@@ -72,6 +72,7 @@ def three_numbers(methods, lines):
                     "value": accuracy and accuracy[0],
                     "head": accuracy and accuracy[1],
                     "auc": auc and auc[0],
+                    "auc_head": auc and auc[1],
                     "since": audit["nets"]["unlearned"]["kept_changes"]["since"],
                     "seconds": sum(spent.values()) if spent else None,
                     "channels": sum(line.get("pruned", {}).values()) or None,
