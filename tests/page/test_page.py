@@ -1,6 +1,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from small_audit import figure, small_audit
@@ -91,9 +92,41 @@ def test_hostile_names_change_nothing_but_the_text_shown(page, tmp_path):
     assert '<script>alert("x")</script>' in other.text
 
 
-def test_the_same_files_give_the_same_page(page, tmp_path):
-    folder, graph = make_results(tmp_path)
-    assert write_page(folder, graph=graph).read_text(encoding="utf-8") == page
+def test_the_same_files_give_the_same_page(tmp_path, monkeypatch):
+    pages = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        folder, _ = make_results(Path())
+        pages.append(write_page(folder).read_text(encoding="utf-8"))
+    assert pages[0] == pages[1] and "<code>python -m tools.report results/small/Bald</code>" in pages[0]
+
+
+def test_what_is_missing_is_said_with_its_reason(tmp_path, monkeypatch):
+    folder, path = make_results(tmp_path / "other place")
+
+    def read(graph=path):
+        return Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
+
+    text = read()
+    assert f"python -m tools.report '{folder}' --graph '{path}'" in text
+    monkeypatch.setattr("utils.page.page.MOST_BYTES", 100)
+    text = read()
+    assert "Grad-CAM was kept, but is left out: the page would be too long" in text and "was not kept" not in text
+    assert "The graph is left out: the page would be too long" in text and "There is no essential graph" not in text
+    monkeypatch.undo()
+    for method in ("pruned", "erased"):
+        record = json.loads((folder / method / "page.json").read_text()) | {"cams": None}
+        (folder / method / "page.json").write_text(json.dumps(record))
+    (tmp_path / "votes.txt").write_text("")
+    text = read(tmp_path / "votes.txt")
+    assert "no convolution of this network has maps of four pixels" in text and "was not kept" not in text
+    assert "The graph is in the released text format" in text and "erasure needs none" not in text
+    assert "There is no essential graph at graphs/small/Bald.json." in read(None)
+    with pytest.raises(InputError, match="^--graph nope.json: there is no such file$"):
+        read("nope.json")
+    with pytest.raises(InputError, match="^--results nope.jsonl: there is no such file$"):
+        write_page(folder, results="nope.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +175,11 @@ def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(tmp_path):
     (folder / "erased" / "audit_Bald.json").write_text('{"target": NaN', encoding="utf-8")
     graph.write_text("{}", encoding="utf-8")
     text = Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
-    assert "audit_Bald.json is no audit" in text and "is not a whole essential graph" in text and "SILENCED" in text
+    assert (
+        "Left out: erased/audit_Bald.json is no audit" in text
+        and "is not a whole essential graph" in text
+        and "SILENCED" in text
+    )
 
 
 def test_a_change_of_auc_is_told_with_the_head_it_is_of(tmp_path):

@@ -52,8 +52,7 @@ def finish_unlearning(line, task, networks, data, folder, flags):
     if bool(flags["audit"]) if flags["report"] is None else flags["report"]:
         pair = {name: networks[name] for name in ("original", "unlearned")}
         keep_record(folder, task, pair, data, flags["faces"], line["checkpoint_sha256"])
-        graph, faces = flags["graph"] or task.graph_file, flags["faces"] is not False
-        look = write_page(folder.parent, flags["results"], graph, faces=faces)
+        look = write_page(folder.parent, flags["results"], flags["graph"], faces=flags["faces"] is not False)
     print(after_audit(look, verdicts, flags) if verdicts else after_unlearning(look, flags))
 
 
@@ -79,7 +78,7 @@ def make_page(found, faces=True):
     """
     view = _view(found, faces)
     for left_out in ([], ["cams"], ["cams", "graph"]):
-        view |= dict.fromkeys(left_out)
+        view |= dict.fromkeys(left_out) | {"too_long": left_out}
         text = _environment().get_template("page.html").render(view)
         if len(text.encode()) <= MOST_BYTES:
             break
@@ -114,9 +113,11 @@ def _view(found, faces):
         "commands": make_commands(found),
         "strength": next((strength_chart(sweep) for sweep in found.strengths.values()), None),
         "cams": cam_rows(kept),
+        "no_maps": bool(kept) and not any(record["cams"] for record in kept.values()),
         "drawn": drawn,
         "scored": scored,
         "graph": graph,
+        "graph_lacks": _graph_lacks(found),
         "gone": sum(map(len, gone.values())),
         "total": sum(found.graph.layers.values()) if found.graph else 0,
         "control": bool(found.graph) and found.graph.rule in CONTROLS,
@@ -145,6 +146,18 @@ def _target_view(found, target, index):
         "mixed": len(references_of(methods)) > 1,
         "trade": trade_chart(methods) if methods else None,
     }
+
+
+def _graph_lacks(found):
+    """(sentence on why a `ResultsFolder` has no graph or None, whether step 2 makes it)."""
+    path = found.graph_path
+    if found.graph:
+        return None, False
+    if path and path.exists():
+        released = "The graph is in the released text format, which holds votes and no scores."
+        return (released if path.suffix != ".json" else "The graph could not be read."), path.suffix == ".json"
+    where = f" at {path}" if path and "pruned" in found.methods else ""
+    return f"There is no essential graph{where or '; an erasure needs none'}.", True
 
 
 def _lacks_oracle(methods, name):

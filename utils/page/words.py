@@ -130,7 +130,7 @@ def make_commands(found):
         "cams": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick", "--evaluate_only"],
         "method": [f"{SCRIPT}_unlearning.py", *task, *target, "--method", method, "--audit", "quick"],
         "full": [f"{SCRIPT}_unlearning.py", *task, *target, "--evaluate_only", "--audit", "full"],
-        "page": ["-m", "tools.report", f"results/{found.run}/{found.targets}"],
+        "page": ["-m", "tools.report", *found.asked],
     }
     if found.methods == ["erased"]:
         for name in ("audit", "cams", "full"):
