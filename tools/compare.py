@@ -55,8 +55,10 @@ def main(args):
         references = references_of(methods)
         reference = REFERENCES[references[0]] if len(references) == 1 else OWN
         if len(references) > 1:
-            named = {name: f"{own['attack']}, above {REFERENCES[own['reference']]}" for name, own in networks.items()}
-            networks = {name: own | {"attack": named[name]} for name, own in networks.items()}
+            against = {name: f", against the {AGAINST[networks[name]['reference']]}" for name in methods}
+            networks |= {
+                name: networks[name] | {"verdict": networks[name]["verdict"] + against[name]} for name in methods
+            }
         attacks = f"worst attack: AUC above {reference}; the lower, the more is forgotten"
         where = f"{folder}: " if several else ""
         print(printable(f"{where}forget {target} ({attacks})"))

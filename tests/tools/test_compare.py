@@ -94,6 +94,7 @@ def test_where_references_differ_each_row_names_its_own_and_there_is_an_original
         record["gaps"]["attacks"]["kept_labels"]["linear layer4"]["value"] += 0.5
     heading, rows, words = compared({"pruned": alone, "erased": audit_of("ERASED", [])})
     assert "AUC above its own reference" in heading and "above its own reference" in words
+    assert "against the\nuntrained network" in words and "ERASED, against the\noracle" in words
     random, oracle = "above a random initialisation's", "above the oracle's"
     assert rows["original, against the untrained network"][1] == f"+0.690 kept_labels at linear layer4, {random}"
     assert rows["original, against the oracle"][1] == f"+0.190 kept_labels at linear layer4, {oracle}"
