@@ -75,7 +75,7 @@ def kept_record(attributes, faces=True):
 
 
 def make_results(root, names=None, run="small", methods=("pruned", "erased"), graph=True, audit=True, oracle=True):
-    """Write results/<run>/<targets>/, results.jsonl and the graph below `root`; returns (folder, file of the graph or None).
+    """Write results/<run>/<targets>/, results.jsonl and the graph below `root`; returns (folder, the graph or None).
 
     Args: names: {"Bald": another name, …}; methods: folders to write; graph, audit, oracle: whether there are such
     """
