@@ -44,7 +44,7 @@ def get_args_parser():
     add("--audit", choices=["quick", "full"], default=None, help="attack the features and give a verdict")
     text = "write report.html, one page of everything known of this run; without a word where an audit runs"
     add("--report", action=BooleanOptionalAction, default=None, help=text)
-    text = "photographs in that page; without a word those of drawn faces only"
+    text = "images under the maps of that page; without a word drawn ones only"
     add("--faces", action=BooleanOptionalAction, default=None, help=text)
     add("--evaluate_only", action="store_true", help="evaluate the checkpoint of this method that is there")
 
@@ -92,7 +92,7 @@ def main(args):
     run_record.save_unlearned(path, network, method, vars(args))
     line = run_record.unlearning_line(task, method, path, before, after, watch.seconds, vars(args))
     if args.audit:
-        options = {"level": args.audit, "seed": args.seed, "device": task.device, "method": line["method"]}
+        options = {"level": args.audit, "seed": args.seed, "device": task.device, "made": line}
         line = audit_networks(networks, data, task.forgotten, folder, **options) | line
     finish_unlearning(line, task, networks, data, folder, vars(args))
 

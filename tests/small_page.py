@@ -75,7 +75,7 @@ def kept_record(attributes, faces=True):
 
 
 def make_results(root, names=None, run="small", methods=("pruned", "erased"), graph=True, audit=True, oracle=True):
-    """Write results/<run>/<targets>/, results.jsonl and the graph below `root`; returns (folder, file of the graph).
+    """Write results/<run>/<targets>/, results.jsonl and the graph below `root`; returns (folder, the graph or None).
 
     Args: names: {"Bald": another name, …}; methods: folders to write; graph, audit, oracle: whether there are such
     """
@@ -94,4 +94,4 @@ def make_results(root, names=None, run="small", methods=("pruned", "erased"), gr
     file = graph_file(root / "graphs", run, targets)
     if graph:
         write_atomically(file, small_graph(attributes, attributes[:1]).to_json())
-    return folder, file
+    return folder, file if graph else None

@@ -18,9 +18,12 @@ from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
 from utils.network.loading import named_heads
 from utils.network.records import says_how
+from utils.network.tensor_files import sha256_of
 from utils.report.audit_report import results_line, summary, write_audit
 from utils.report.next_steps import after_audit
 from utils.report.run_record import dataset_name, describe_network, method_name, warn_of_base_rates
+
+MADE = ("method", "checkpoint_sha256", "parent_sha256")  # words on how, digests of the network and of its original
 
 
 def get_args_parser():
@@ -62,32 +65,36 @@ def main(args):
         "audit", {**facts, **describe_network(network, data), "forgotten": " ".join(forgotten), "level": args.level}
     )
     options = {"level": args.level, "seed": args.seed, "device": device, "batch_size": args.batch_size}
-    made = network.arguments.get("unlearning")
-    options["method"] = args.method_name or (method_name(made) if says_how(made) else Path(args.unlearned).stem)
-    line = audit_networks(networks, data, forgotten, Path(args.out), **options)
+    how = network.arguments.get("unlearning")
+    made = {"method": args.method_name or (method_name(how) if says_how(how) else Path(args.unlearned).stem)}
+    made |= {"checkpoint_sha256": sha256_of(args.unlearned)}
+    made |= {"parent_sha256": sha256_of(args.original) if args.original else None}
+    line = audit_networks(networks, data, forgotten, Path(args.out), made=made, **options)
     warn_of_base_rates({head: sides["before"] for head, sides in line["heads"].items()}, network)
     line |= {"run": paths.run_name(args.task_labels, args.run_name), "dataset": dataset_name(args.data_path)}
-    line |= {"method": options["method"], "model": network.name, "seed": args.seed}
+    line |= {"method": made["method"], "model": network.name, "seed": args.seed}
     line |= {"attributes": heads, "forgotten": forgotten, "img_size": network.img_size}
     run.append_result(args.results, {**line, "arguments": a.recorded_flags(vars(args) | used)})
     print(after_audit(args.out, line["verdict"]))
 
 
-def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256, method=None):
+def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="cpu", batch_size=256, made=None):
     """Audit each target; write audit_<target>.json and pictures to a folder, and print the summaries.
 
     Args:
         networks: {"unlearned": network, and any of "original", "oracle", "random"}, on `device`
         data: `utils.datasets.dataset.ImageDataset`; forgotten: names of the targets
-        folder: where the files go; level: "quick" or "full"; method: words on how the network was unlearned
+        folder: where the files go; level: "quick" or "full"
+        made: {any of MADE: what the audits say of the network that was unlearned}; more in it is passed over
     Returns: what a results line keeps: {"heads": {name: {"before", "after"}}, "verdict" and "audit" of each target}
     Raises: InputError as `utils.audit.audit.audit`
     """
     for split in ("train", "test"):
         data.prepare(data.rows(split))
     options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
+    made = {name: (made or {}).get(name) for name in MADE}
     for target in forgotten:
-        results[target] = audit(networks, data, target, forgotten=forgotten, **options) | {"method": method}
+        results[target] = audit(networks, data, target, forgotten=forgotten, **options) | made
         write_audit(folder, results[target])
         print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
         print(summary(results[target]))

@@ -79,7 +79,7 @@ def choose_settings(strength, networks, data, task, folder, *, strengths=(), **s
         return settings
     data.prepare(data.rows("valid"))
     sweep = sweep_on_validation(networks, data, task.forgotten, settings, strengths, device=task.device)
-    write_strengths(folder, sweep)
+    write_strengths(folder, sweep | {"parent_sha256": task.network.sha256})
     print(f"{summary(sweep)}\nwrote {folder}/strength.json and strength.png")
     return replace(settings, strength=sweep["chosen"])
 

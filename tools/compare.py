@@ -21,12 +21,13 @@ from utils.common.errors import InputError, printable
 from utils.common.paths import check_outputs, targets_name
 from utils.common.run import table
 from utils.page.audit_files import REFERENCES, read_audit
-from utils.page.methods import compared_networks, network_records, worst_attack
+from utils.page.methods import AGAINST, compared_networks, network_records, references_of, worst_attack
 from utils.page.page import PAGE
 from utils.report.style import GREEN, GREY, legend_below, network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure, worst_change
 
 MEASURES = ("rate", "head", "gap", "kept")  # a panel each
+OWN = "its own reference"  # where the audits were made against different ones
 WIDEST_GAP = 0.3  # of AUC, that fits into its panel; larger ones widen it
 
 
@@ -51,11 +52,19 @@ def main(args):
     points = {}
     for (folder, target), file in files.items():
         methods, networks = found[folder][target], compared_networks(found[folder][target])
-        reference = REFERENCES[next(iter(methods.values()))["nets"]["unlearned"]["gaps"]["reference"]]
+        references = references_of(methods)
+        reference = REFERENCES[references[0]] if len(references) == 1 else OWN
+        if len(references) > 1:
+            against = {name: f", against the {AGAINST[networks[name]['reference']]}" for name in methods}
+            networks |= {
+                name: networks[name] | {"verdict": networks[name]["verdict"] + against[name]} for name in methods
+            }
         attacks = f"worst attack: AUC above {reference}; the lower, the more is forgotten"
         where = f"{folder}: " if several else ""
         print(printable(f"{where}forget {target} ({attacks})"))
         print(comparison_table(methods))
+        if len({audit.get("parent_sha256") for audit in methods.values()} - {None}) > 1:
+            print(f"note: these audits are of different originals; the one shown is that of {next(iter(methods))}")
         draw_comparison(file, networks, target, reference, f"{target}: what is silenced, what is erased")
         points |= {(name, folder, target): own for name, own in networks.items()}
     if several:
@@ -83,12 +92,13 @@ def comparison_table(audits):
 
     Args: audits: {method: audit as `utils.audit.audit.audit` returns it}, all of one original
     """
-    rows = []
-    for name, record in network_records(audits).items():
+    rows, several = [], len(references_of(audits)) > 1
+    for name, record in network_records(audits, by_reference=True).items():
         head = format_figure(record["shipped"]["value"]) if record["shipped"]["has_head"] else "no head"
         gap, attack = worst_attack(record)
         worst = "-" if gap is None else f"{gap:+.3f} {attack}".rstrip()
         verdict = record["verdict"]["word"] if name in audits else "-"
+        worst += f", above {REFERENCES[record['gaps']['reference']]}" if several and gap is not None else ""
         rows.append([name, head, worst, *_kept_changes(record), verdict])
     columns = ["network", "head AUC", "worst attack", "kept: accuracy, points", "kept: AUC", "verdict"]
     return table(rows, columns)
@@ -143,6 +153,7 @@ def draw_runs(path, networks, title=""):
         nothing more than itself, the original lost nothing; what has no figure is left out
     """
     styles = network_styles({name for name, *_ in networks})
+    mixed = len({own["reference"] for own in networks.values()} - {None}) > 1
     with picture(path, 7.2, 5.4, title) as figure:
         panel, shown = figure.subplots(), {}
         for (name, folder, target), own in networks.items():
@@ -154,12 +165,14 @@ def draw_runs(path, networks, title=""):
             (shown[kind],) = panel.plot([loss], [gap], **look)
             if kind not in ("original", "oracle") and not math.isnan(loss + gap):
                 how = {"xytext": (6, 5), "textcoords": "offset points", "fontsize": 7.5, "color": GREY}
-                panel.annotate(plain(f"{folder.parent.name}, {target}", 28), (loss, gap), **how)
+                where = plain(f"{folder.parent.name}, {target}", 28)
+                where += f", against the {AGAINST[own['reference']]}" if mixed else ""
+                panel.annotate(where, (loss, gap), **how)
         panel.margins(0.12)
         panel.axhline(GAP_TOLERANCE, color=GREEN, linewidth=1.0, linestyle="--")
         panel.axvline(-100 * ALLOWED_LOSS["accuracy"], color=GREEN, linewidth=1.0, linestyle="--")
         panel.set(xlabel="kept: worst change of a kept head, points of accuracy (allowed right of the line)")
-        panel.set(ylabel="forgotten: worst attack, AUC beyond the reference (allowed below)")
+        panel.set(ylabel=f"forgotten: worst attack, AUC beyond {OWN if mixed else 'the reference'} (allowed below)")
         legend_below(figure, list(shown.values()), list(shown), columns=5)
 
 

@@ -75,13 +75,14 @@ def test_photographs_are_not_kept_but_drawn_faces_are(tmp_path):
     assert not k.is_drawn(tmp_path)
     (tmp_path / "made_by.json").write_text('{"drawing": 1}')
     assert k.is_drawn(tmp_path)
-    network = SimpleNamespace(arguments={"epoch": 1})
+    network = SimpleNamespace(arguments={"epoch": 1}, sha256="a" * 64)
     for folder, kept in ((tmp_path, True), (tmp_path / "photographs", False)):
         one = task(network=network, data_options={"data_path": folder}, checkpoint_file=lambda kind: tmp_path / "none")
-        k.keep_record(tmp_path / "out", one, {"original": TwoMaps(), "unlearned": TwoMaps()}, Faces())
+        k.keep_record(tmp_path / "out", one, {"original": TwoMaps(), "unlearned": TwoMaps()}, Faces(), None, "b" * 64)
         record = json.loads((tmp_path / "out" / "page.json").read_text())
         k.check_kept(record)
-        assert bool(record["cams"]["images"]) is kept and record["training"] == {"epoch": 1}
+        assert (record["parent_sha256"], record["checkpoint_sha256"]) == ("a" * 64, "b" * 64)
+        assert bool(record["cams"]["images"]) is record["drawn"] is kept and record["training"] == {"epoch": 1}
 
 
 @pytest.mark.parametrize(

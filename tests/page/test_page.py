@@ -1,12 +1,14 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
-from small_audit import small_audit
-from small_page import make_results, small_graph
+from small_audit import figure, small_audit
+from small_page import kept_record, make_results, small_graph
 
 from utils.common.errors import InputError
+from utils.graph.essential_graph import read_graph
 from utils.page.page import MOST_BYTES, make_page, write_page
 from utils.page.reading import ResultsFolder, read_results
 from utils.report.style import KEPT, NETWORK_STYLES
@@ -90,9 +92,41 @@ def test_hostile_names_change_nothing_but_the_text_shown(page, tmp_path):
     assert '<script>alert("x")</script>' in other.text
 
 
-def test_the_same_files_give_the_same_page(page, tmp_path):
-    folder, graph = make_results(tmp_path)
-    assert write_page(folder, graph=graph).read_text(encoding="utf-8") == page
+def test_the_same_files_give_the_same_page(tmp_path, monkeypatch):
+    pages = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        folder, _ = make_results(Path())
+        pages.append(write_page(folder).read_text(encoding="utf-8"))
+    assert pages[0] == pages[1] and "<code>python -m tools.report results/small/Bald</code>" in pages[0]
+
+
+def test_what_is_missing_is_said_with_its_reason(tmp_path, monkeypatch):
+    folder, path = make_results(tmp_path / "other place")
+
+    def read(graph=path):
+        return Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
+
+    text = read()
+    assert f"python -m tools.report '{folder}' --graph '{path}'" in text
+    monkeypatch.setattr("utils.page.page.MOST_BYTES", 100)
+    text = read()
+    assert "Grad-CAM was kept, but is left out: the page would be too long" in text and "was not kept" not in text
+    assert "The graph is left out: the page would be too long" in text and "There is no essential graph" not in text
+    monkeypatch.undo()
+    for method in ("pruned", "erased"):
+        record = json.loads((folder / method / "page.json").read_text()) | {"cams": None}
+        (folder / method / "page.json").write_text(json.dumps(record))
+    (tmp_path / "votes.txt").write_text("")
+    text = read(tmp_path / "votes.txt")
+    assert "no convolution of this network has maps of four pixels" in text and "was not kept" not in text
+    assert "The graph is in the released text format" in text and "erasure needs none" not in text
+    assert "There is no essential graph at graphs/small/Bald.json." in read(None)
+    with pytest.raises(InputError, match="^--graph nope.json: there is no such file$"):
+        read("nope.json")
+    with pytest.raises(InputError, match="^--results nope.jsonl: there is no such file$"):
+        write_page(folder, results="nope.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +134,10 @@ def test_the_same_files_give_the_same_page(page, tmp_path):
     [
         ({"audit": False}, "unlearning.py --task Bald Smiling Young --data_path D --target_class Bald --audit quick"),
         ({"graph": False}, "python unlearning_multi_celeba_resnet18_generate_graph.py --task Bald Smiling Young"),
-        ({"oracle": False}, "original.py --task Bald Smiling Young --data_path D --leave_out Bald"),
+        (
+            {"oracle": False},
+            "Smiling Young --data_path D --model resnet18 --epoch 5 --no-vflip --img_size 32 --leave_out Bald",
+        ),
         ({"methods": ("pruned",)}, "--target_class Bald --method erase --audit quick"),
         ({"methods": ("erased",)}, "--target_class Bald --method prune --audit quick"),
         ({}, "python -m tools.choose_strength --task Bald Smiling Young --data_path D --target_class Bald"),
@@ -117,7 +154,20 @@ def test_without_photographs_the_maps_stand_alone(tmp_path):
         write_page(folder, graph=graph, faces=faces).read_text(encoding="utf-8") for faces in (True, False)
     )
     assert shown.count("<img") - hidden.count("<img") == 2 and hidden.count("<img") == 12
-    assert "Photographs are left out" in hidden and "Photographs" not in shown
+    assert "The images are left out, so" in hidden and "left out" not in shown
+
+
+@pytest.mark.parametrize("images", [True, False])
+@pytest.mark.parametrize("drawn", [True, False, None])  # None: kept by an earlier version, which did not say
+def test_images_are_called_drawn_where_they_were_and_not_where_they_are_shown(drawn, images, tmp_path):
+    folder, _ = make_results(tmp_path, graph=False)
+    for path in folder.glob("*/page.json"):
+        record = kept_record(("Bald", "Smiling"), images) | ({} if drawn is None else {"drawn": drawn})
+        path.write_text(json.dumps(record))
+    text = Outline(write_page(folder).read_text(encoding="utf-8")).text
+    assert ("The images are drawn, not photographed" in text) is (drawn is True)
+    assert ("keeps those that were not drawn" in text) is (drawn is False and not images)
+    assert ("The images are left out" in text) is not images and "faces are" not in text
 
 
 def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(tmp_path):
@@ -125,7 +175,38 @@ def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(tmp_path):
     (folder / "erased" / "audit_Bald.json").write_text('{"target": NaN', encoding="utf-8")
     graph.write_text("{}", encoding="utf-8")
     text = Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
-    assert "audit_Bald.json is no audit" in text and "is not a whole essential graph" in text and "SILENCED" in text
+    assert (
+        "Left out: erased/audit_Bald.json is no audit" in text
+        and "is not a whole essential graph" in text
+        and "SILENCED" in text
+    )
+
+
+def test_a_change_of_auc_is_told_with_the_head_it_is_of(tmp_path):
+    folder, graph = make_results(tmp_path, methods=("erased",))
+    audit = json.loads((folder / "erased" / "audit_Bald.json").read_text())
+    record = audit["nets"]["unlearned"]
+    record["heads"]["Young"] = record["heads"]["Smiling"]
+    record["kept_changes"]["heads"] = {
+        "Smiling": {"accuracy": figure(-0.001, interval=[-0.002, 0.0]), "auc": figure(0.0)},
+        "Young": {"accuracy": figure(0.001), "auc": figure(-0.03, interval=[-0.04, -0.02])},
+    }
+    (folder / "erased" / "audit_Bald.json").write_text(json.dumps(audit))
+    text = Outline(write_page(folder, graph=graph).read_text(encoding="utf-8")).text
+    worst = "on the kept head that fared worst ( Smiling ). The worst change of AUC is −0.030 ( Young )."
+    assert f"−0.1 points of accuracy since the original, {worst}" in text
+    assert "+0.1 AUC −0.030: more than allowed" in text and text.count("more than allowed") == 1
+
+
+@pytest.mark.parametrize("odd", ["abc", [1], 7, {"torch": [1]}, [["torch", 1]]])
+def test_a_graph_of_a_stranger_may_say_anything_of_what_made_it(odd, tmp_path):
+    folder, path = make_results(tmp_path)
+    graph = read_graph(path)
+    graph.made_by.update({"versions": odd, "parent_sha256": odd, "seed": odd})
+    graph.made_by["arguments"] |= {"of_another_version": odd}
+    path.write_text(graph.to_json(), encoding="utf-8")
+    text = Outline(write_page(folder, graph=path).read_text(encoding="utf-8")).text
+    assert "The graph was made from another original" in text and "Step 2" in text
 
 
 def test_a_folder_without_anything_is_refused_in_a_line(tmp_path):

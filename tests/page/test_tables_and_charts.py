@@ -1,8 +1,13 @@
+import shlex
+
 import pytest
 from small_audit import small_audit
 
+import unlearning_multi_celeba_resnet18_original as original
+from utils.common.arguments import recorded_flags
 from utils.page import charts
 from utils.page.reading import ResultsFolder
+from utils.page.sources import about, limits_of
 from utils.page.tables import attack_table, heads_table
 from utils.page.words import make_commands, three_numbers
 
@@ -80,6 +85,30 @@ def test_relearning_is_drawn_over_the_logarithm_of_the_images():
     assert plot["finding"] == "AUC after 256 labelled images: original 0.600, erased 0.700, oracle 0.500."
 
 
+@pytest.mark.parametrize(
+    ("sizes", "finding"),
+    [
+        ((16, 64), "AUC after 64 labelled images: original 0.640, quick one 0.640, full one 0.640, oracle 0.640."),
+        ((32,), "AUC after labelled images: original 0.320 after 32, quick one 0.320 after 32, "
+                "full one 0.999 after 999, oracle 0.320 after 32."),
+    ],
+)  # fmt: skip
+def test_relearning_is_compared_after_as_many_images_for_all(sizes, finding):
+    quick, full = small_audit(), small_audit()
+    for audit, counts in ((quick, sizes), (full, (16, 64, 999))):
+        points = [{"n": n, "value": n / (100 if n < 100 else 1000), "interval": None} for n in counts]
+        for record in audit["nets"].values():
+            record["relearning"]["head"]["curve"] = points
+    full["level"]["name"] = "full"
+    ((_, plot),) = charts.relearning_charts({"quick one": quick, "full one": full})
+    assert plot["finding"] == finding
+    found = ResultsFolder("run", "Bald", {"Bald": {"quick one": quick, "full one": full}})
+    assert "The audit of quick one is a quick one: level full also fine-tunes the whole network." in limits_of(
+        found, None
+    )
+    assert "audit quick and audit full" in about(found)
+
+
 def test_a_strength_sweep_marks_what_was_chosen():
     points = [{"strength": s, "worst_gap": g, "kept_loss": loss} for s, g, loss in ((0.5, 0.1, 0), (1, 0.01, 0.002))]
     sweep = {"original": {"worst_gap": 0.4}, "points": points, "chosen": 1, "reached": True}
@@ -91,8 +120,36 @@ def test_a_strength_sweep_marks_what_was_chosen():
 
 def test_commands_take_the_flags_of_the_task_from_the_recorded_command():
     words = "python x.py --setting I --data_path 'my faces' --batch_size 7 --method erase --run_name=own --audit quick"
-    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"]}
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"], "arguments": {}, "model": "resnet18"}
     commands = make_commands(ResultsFolder("own", "Bald", lines={"erased": line}))
     expected = "python -m tools.choose_strength --setting I --data_path 'my faces' --run_name=own"
     assert commands["strength"] == expected
     assert commands["audit"].endswith("--run_name=own --audit quick --method erase")
+
+
+def step_1(command):
+    """The flags that step 1 reads from a command of the page."""
+    return vars(original.get_args_parser().parse_args(shlex.split(command)[2:]))
+
+
+def test_the_oracles_command_is_the_recipe_of_the_original():
+    typed = "--img_size 32 --epoch 3 --lr 0.002 --no-hflip --mean 0.4 0.5 0.6 --optimizer sgd --allow_missing --seed 4"
+    training = recorded_flags(step_1(f"python x.py --task Bald {typed}")) | {"split": "official", "training_part": "a"}
+    words = "python x.py --task Bald --data_path D --weights w.pth --weights_labels Bald Young --img_size 64 --seed 9"
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald"], "model": "resnet18", "img_size": 32}
+    line |= {"arguments": {"mean": [0.1, 0.2, 0.3], "table": "t.csv"}}
+    kept = {"erased": {"training": training | {"scheduler": "--force"}}}  # no value: it is passed over
+    flags = step_1(make_commands(ResultsFolder("Bald", "Bald", lines={"erased": line}, kept=kept))["oracle"])
+    same = set(training) - {"task_labels", "leave_out", "training_part"}
+    assert {flag: flags[flag] for flag in same} == {flag: training[flag] for flag in same}
+    assert (flags["leave_out"], flags["data_path"], flags["table"]) == (["Bald"], "D", "t.csv") and not flags["force"]
+
+
+def test_the_oracle_of_weights_of_ones_own_has_their_size_and_heads():
+    words = "python x.py --weights w.pth --weights_labels Bald Young Hat --data_path D --target Bald --img_size=64"
+    line = {"command": words, "forgotten": ["Bald"], "attributes": ["Bald", "Hat"], "model": "resnet34"}
+    line |= {"img_size": 64, "arguments": {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.5, 0.5], "batch_size": 7}}
+    flags = step_1(make_commands(ResultsFolder("r", "Bald", lines={"erased": line}))["oracle"])
+    assert (flags["model"], flags["img_size"], flags["task_labels"]) == ("resnet34", 64, ["Bald", "Hat"])
+    assert (flags["mean"], flags["std"], flags["data_path"]) == ([0.1, 0.2, 0.3], [0.5, 0.5, 0.5], "D")
+    assert flags["batch_size"] == 128

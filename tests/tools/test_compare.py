@@ -86,6 +86,21 @@ def test_methods_stand_side_by_side_with_their_worst_attack_and_their_verdict(co
     assert "worst attack, above the oracle's" in words
 
 
+def test_where_references_differ_each_row_names_its_own_and_there_is_an_original_for_each(compared):
+    alone = audit_of("SILENCED", [("linear", "layer4")])
+    alone["nets"].pop("oracle")
+    for record in alone["nets"].values():
+        record["gaps"]["reference"] = "random"
+        record["gaps"]["attacks"]["kept_labels"]["linear layer4"]["value"] += 0.5
+    heading, rows, words = compared({"pruned": alone, "erased": audit_of("ERASED", [])})
+    assert "AUC above its own reference" in heading and "above its own reference" in words
+    assert "against the\nuntrained network" in words and "ERASED, against the\noracle" in words
+    random, oracle = "above a random initialisation's", "above the oracle's"
+    assert rows["original, against the untrained network"][1] == f"+0.690 kept_labels at linear layer4, {random}"
+    assert rows["original, against the oracle"][1] == f"+0.190 kept_labels at linear layer4, {oracle}"
+    assert rows["erased"][1] == f"+0.020 kept_labels at linear layer4, {oracle}" and "oracle" in rows
+
+
 def test_without_a_reference_there_is_no_worst_attack(compared):
     audit = audit_of("UNDECIDED", [])
     audit["nets"] = {"unlearned": audit["nets"]["unlearned"]}

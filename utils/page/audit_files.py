@@ -46,7 +46,7 @@ def _check_audit(audit):
     _require("attacks" in networks["unlearned"], "of an earlier version: attacks")
     reference = networks["unlearned"]["gaps"]["reference"]
     _require(reference is None or reference in REFERENCES, "the reference")
-    for names in (audit["kept"], audit.get("stages", []), audit.get("notes", [])):
+    for names in (audit["kept"], audit.get("attributes", []), audit.get("stages", []), audit.get("notes", [])):
         _require(isinstance(names, list) and all(isinstance(name, str) for name in names), "a list of names")
     counts, level = audit.get("n") or {}, audit.get("level") or {}
     _require(all(map(is_number, counts.values())) and isinstance(level, dict), "the numbers of images")

@@ -3,7 +3,7 @@
 import math
 
 from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
-from utils.page.methods import compared_networks, network_records
+from utils.page.methods import compared_networks, network_of_any, network_records, references_of
 from utils.report.audit_report import NAMES
 
 WIDTH, HEIGHT = 360, 270
@@ -33,7 +33,7 @@ def roc_chart(methods):
 def relearning_charts(methods):
     """[(caption, chart)]: AUC against labelled images, of the head alone and of the whole network, where it was run."""
     records = network_records(methods)
-    untrained = next(iter(methods.values()))["nets"].get("random")
+    untrained = network_of_any(methods, "random")
     records |= {NAMES["random"]: untrained} if untrained else {}
     charts = []
     for kind, caption in (("head", "the head alone refitted"), ("whole_net", "the whole network fine-tuned")):
@@ -49,11 +49,21 @@ def relearning_charts(methods):
             lowest = min(value for line in lines for _, value in line["points"])
             span = (max(0.0, min(0.45, math.floor(10 * lowest) / 10)), 1)
             axes = ("labelled images", "AUC of the target")
-            said = ", ".join(f"{line['network']} {line['points'][-1][1]:.3f}" for line in lines)
-            finding = f"AUC after {counts[-1]:,} labelled images: {said}."
+            finding = _relearning_finding(lines)
             plot = _chart(lines, (counts[0], counts[-1]), span, *axes, ticks=counts)
             charts.append((caption, plot | {"finding": finding}))
     return charts
+
+
+def _relearning_finding(lines):
+    """A sentence on the most images that all networks were refitted on; on the most of each where they share none."""
+    curves = {line["network"]: dict(line["points"]) for line in lines}
+    shared = set.intersection(*map(set, curves.values()))
+    if shared:
+        said = ", ".join(f"{network} {curve[max(shared)]:.3f}" for network, curve in curves.items())
+        return f"AUC after {max(shared):,} labelled images: {said}."
+    said = ", ".join(f"{network} {curve[max(curve)]:.3f} after {max(curve):,}" for network, curve in curves.items())
+    return f"AUC after labelled images: {said}."
 
 
 def strength_chart(sweep):
@@ -76,7 +86,9 @@ def strength_chart(sweep):
 
 
 def trade_chart(methods):
-    """Forgotten against kept, a mark a network, of {method: audit}; None without a reference or a kept head."""
+    """Forgotten against kept, a mark a network, of {method: audit}; None without a kept head or one reference."""
+    if len(references_of(methods)) > 1:
+        return None
     lines = []
     for network, figures in compared_networks(methods).items():
         change = 0.0 if network == "original" else figures["changes"]["accuracy"] and figures["changes"]["accuracy"][0]

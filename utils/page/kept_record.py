@@ -25,7 +25,7 @@ FAINT = 0.05  # of the largest evidence on any image: less than that is not scal
 
 
 def is_drawn(data_path):
-    """Whether a data set was drawn by a script of `data/`, so that its faces are nobody's."""
+    """Whether a data set was drawn by a script of `data/`, so that nobody is shown in it."""
     try:
         made_by = json.loads((Path(data_path) / "made_by.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -33,19 +33,23 @@ def is_drawn(data_path):
     return isinstance(made_by, dict) and "drawing" in made_by
 
 
-def keep_record(folder, task, networks, data, faces=None):
+def keep_record(folder, task, networks, data, faces=None, checkpoint_sha256=None):
     """Write page.json: training flags, sha256 of the networks, and maps with or without the images under them.
 
     Args:
         folder: of the method; task: `Task`; networks: {"original", "unlearned"} on the task's device
         data: `ImageDataset`; faces: keep the images, too; None: those of drawn data only
+        checkpoint_sha256: of the unlearned network's file
     """
     path = task.checkpoint_file("oracle")
-    faces = is_drawn(task.data_options["data_path"]) if faces is None else faces
+    drawn = is_drawn(task.data_options["data_path"])
     record = {
         "training": task.network.arguments,
+        "checkpoint_sha256": checkpoint_sha256,
+        "parent_sha256": task.network.sha256,
         "oracle_sha256": sha256_of(path) if path.is_file() else None,
-        "cams": compare_cams(networks, data, task, faces),
+        "drawn": drawn,
+        "cams": compare_cams(networks, data, task, drawn if faces is None else faces),
     }
     write_atomically(Path(folder) / KEPT_FILE, json.dumps(record, allow_nan=False, default=str) + "\n")
 
@@ -133,6 +137,8 @@ def check_kept(record):
     training, cams = record["training"], record["cams"]
     if not isinstance(training, dict) or not isinstance(record["oracle_sha256"], (str, type(None))):
         raise ValueError("the training")
+    if not isinstance(record.get("drawn"), (bool, type(None))):
+        raise ValueError("drawn")
     if cams is None:
         return
     names = [cams["layer"], *cams["attributes"], *cams["ids"], *(cams["images"] or [])]

@@ -2,19 +2,21 @@
 
 from utils.report.tables import found_in, worst_change, worst_places
 
+AGAINST = {"oracle": "oracle", "random": "untrained network", None: "reference"}  # what attacks are compared with
+
 
 def compared_networks(audits):
     """Networks side by side on one target.
 
     Args: audits: {method: audit as `utils.audit.audit.audit` returns it}, all of one original
     Returns: {network: {"rate": true-positive rate of the head, "head": its AUC, "gap": what the worst attack finds
-        beyond the reference, in AUC, "attack": its name and place, "kept": accuracy of the worst kept head, "changes":
-        worst (change, head) of a kept head by accuracy and by AUC, "verdict": a word or ""}}, fractions, None where
-        undefined
+        beyond its reference, in AUC, "attack": its name and place, "reference": see `references_of`, "kept": accuracy
+        of the worst kept head, "changes": worst (change, head) of a kept head by accuracy and by AUC, "verdict": a word
+        or ""}}, fractions, None where undefined
     """
     audit = next(iter(audits.values()))
     found = {}
-    for name, record in network_records(audits).items():
+    for name, record in network_records(audits, by_reference=True).items():
         kept = [record["heads"][head].get("accuracy") for head in audit["kept"] if head in record["heads"]]
         gap, attack = worst_attack(record)
         changes = record["kept_changes"]["heads"]
@@ -23,6 +25,7 @@ def compared_networks(audits):
             "head": record["shipped"]["value"] if record["shipped"]["has_head"] else None,
             "gap": gap,
             "attack": attack,
+            "reference": record["gaps"]["reference"],
             "kept": min((value for value in kept if value is not None), default=None),
             "changes": {measure: worst_change(changes, measure) for measure in ("accuracy", "auc")},
             "verdict": record["verdict"]["word"] if name in audits else "",
@@ -30,15 +33,35 @@ def compared_networks(audits):
     return found
 
 
-def network_records(audits):
-    """{"original", each method, "oracle": what an audit says of that network}; those that none has are left out."""
-    first = next(iter(audits.values()))["nets"]
-    networks = {
-        "original": first.get("original"),
-        **{name: audit["nets"]["unlearned"] for name, audit in audits.items()},
-    }
-    networks["oracle"] = first.get("oracle")
+def references_of(audits):
+    """What the attacks of some audits are compared with, each once: "oracle", "random" or None.
+
+    Gaps to one of them do not compare with gaps to another. Args: {method: audit}
+    """
+    return list(dict.fromkeys(audit["nets"]["unlearned"]["gaps"]["reference"] for audit in audits.values()))
+
+
+def network_records(audits, by_reference=False):
+    """{"original", each method, "oracle": what an audit says of that network}; those that none has are left out.
+
+    Args: by_reference: where references differ, an original for each: "original, against the oracle" and so on
+    """
+    originals = {}
+    for audit in audits.values():
+        if "original" in audit["nets"]:
+            originals.setdefault(audit["nets"]["unlearned"]["gaps"]["reference"], audit["nets"]["original"])
+    if by_reference and len(originals) > 1:
+        networks = {f"original, against the {AGAINST[reference]}": record for reference, record in originals.items()}
+    else:
+        networks = {"original": next(iter(originals.values()), None)}
+    networks |= {name: audit["nets"]["unlearned"] for name, audit in audits.items()}
+    networks["oracle"] = network_of_any(audits, "oracle")
     return {name: record for name, record in networks.items() if record}
+
+
+def network_of_any(audits, network):
+    """What the first of some audits, {method: audit}, that has a network says of it; None if none has."""
+    return next((audit["nets"][network] for audit in audits.values() if network in audit["nets"]), None)
 
 
 def worst_attack(record):

@@ -11,7 +11,7 @@ from utils.graph.selection import CONTROLS
 from utils.page.charts import relearning_charts, roc_chart, strength_chart, trade_chart
 from utils.page.graph_data import graph_data, has_all_scores, nodes_at
 from utils.page.kept_record import cam_rows, keep_record
-from utils.page.methods import compared_networks
+from utils.page.methods import AGAINST, compared_networks, references_of
 from utils.page.reading import read_results
 from utils.page.sources import about, limits_of, sources_of
 from utils.page.tables import attack_table, heads_table, heads_without_audit, network_kind
@@ -21,7 +21,6 @@ from utils.report.next_steps import after_audit, after_unlearning
 
 PAGE = "report.html"
 MOST_BYTES = 3_000_000
-AGAINST = {"oracle": "oracle", "random": "untrained network", None: "reference"}
 CONTENTS = {
     "verdict": "Verdict",
     "numbers": "Forgotten, kept, price",
@@ -52,9 +51,8 @@ def finish_unlearning(line, task, networks, data, folder, flags):
     verdicts, look = line.get("verdict", {}), folder
     if bool(flags["audit"]) if flags["report"] is None else flags["report"]:
         pair = {name: networks[name] for name in ("original", "unlearned")}
-        keep_record(folder, task, pair, data, flags["faces"])
-        graph, faces = flags["graph"] or task.graph_file, flags["faces"] is not False
-        look = write_page(folder.parent, flags["results"], graph, faces=faces)
+        keep_record(folder, task, pair, data, flags["faces"], line["checkpoint_sha256"])
+        look = write_page(folder.parent, flags["results"], flags["graph"], faces=flags["faces"] is not False)
     print(after_audit(look, verdicts, flags) if verdicts else after_unlearning(look, flags))
 
 
@@ -80,7 +78,7 @@ def make_page(found, faces=True):
     """
     view = _view(found, faces)
     for left_out in ([], ["cams"], ["cams", "graph"]):
-        view |= dict.fromkeys(left_out)
+        view |= dict.fromkeys(left_out) | {"too_long": left_out}
         text = _environment().get_template("page.html").render(view)
         if len(text.encode()) <= MOST_BYTES:
             break
@@ -90,8 +88,9 @@ def make_page(found, faces=True):
 def _view(found, faces):
     """What the template shows: {name: value}."""
     audits = [audit for methods in found.audits.values() for audit in methods.values()]
-    references = [audit["nets"]["unlearned"]["gaps"]["reference"] for audit in audits]
-    drawn = any(record["cams"] and record["cams"]["images"] for record in found.kept.values())
+    references = {reference for methods in found.audits.values() for reference in references_of(methods)}
+    alone = [name for name in found.methods if any(_lacks_oracle(methods, name) for methods in found.audits.values())]
+    drawn = next((record["drawn"] for record in found.kept.values() if "drawn" in record), None)
     kept = {name: found.kept[name] for name in found.methods if name in found.kept}
     kept = kept if faces else {name: _without_images(record) for name, record in kept.items()}
     scored = bool(found.graph) and has_all_scores(found.graph)
@@ -108,14 +107,17 @@ def _view(found, faces):
         "targets": targets,
         "unaudited": [method for method in found.methods if any(method in part["plain_numbers"] for part in targets)],
         "audited": bool(audits),
-        "lacks_oracle": bool(audits) and not all("oracle" in audit["nets"] for audit in audits),
-        "reference": references[0] if references else None,
+        "lack_oracle": alone,
+        "no_oracle": not any("oracle" in audit["nets"] for audit in audits),
+        "reference": AGAINST[references.pop()] if len(references) == 1 else "reference",
         "commands": make_commands(found),
         "strength": next((strength_chart(sweep) for sweep in found.strengths.values()), None),
         "cams": cam_rows(kept),
+        "no_maps": bool(kept) and not any(record["cams"] for record in kept.values()),
         "drawn": drawn,
         "scored": scored,
         "graph": graph,
+        "graph_lacks": _graph_lacks(found),
         "gone": sum(map(len, gone.values())),
         "total": sum(found.graph.layers.values()) if found.graph else 0,
         "control": bool(found.graph) and found.graph.rule in CONTROLS,
@@ -141,8 +143,25 @@ def _target_view(found, target, index):
         "roc": roc_chart(methods) if methods else None,
         "relearning": relearning_charts(methods) if methods else [],
         "compared": compared_networks(methods) if methods else {},
+        "mixed": len(references_of(methods)) > 1,
         "trade": trade_chart(methods) if methods else None,
     }
+
+
+def _graph_lacks(found):
+    """(sentence on why a `ResultsFolder` has no graph or None, whether step 2 makes it)."""
+    path = found.graph_path
+    if found.graph:
+        return None, False
+    if path and path.exists():
+        released = "The graph is in the released text format, which holds votes and no scores."
+        return (released if path.suffix != ".json" else "The graph could not be read."), path.suffix == ".json"
+    where = f" at {path}" if path and "pruned" in found.methods else ""
+    return f"There is no essential graph{where or '; an erasure needs none'}.", True
+
+
+def _lacks_oracle(methods, name):
+    return name in methods and "oracle" not in methods[name]["nets"]
 
 
 def _without_images(record):

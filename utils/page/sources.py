@@ -29,11 +29,15 @@ def sources_of(found):
 
 
 def limits_of(found, drawn):
-    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its faces were drawn."""
+    """Sentences on what a page of a `ResultsFolder` does not show; `drawn`: whether its images are, None: unknown."""
     audits = [audit for methods in found.audits.values() for audit in methods.values()]
     said = ["An audit certifies nothing: it says what its attacks found. Another attack may find more."]
-    if any(_level(audit) == "quick" for audit in audits):
-        said.append("These audits are quick ones: level full also fine-tunes the whole network.")
+    pairs = [pair for methods in found.audits.values() for pair in methods.items()]
+    quick = list(dict.fromkeys(method for method, audit in pairs if _level(audit) == "quick"))
+    if quick:
+        alike = all(_level(audit) == "quick" for audit in audits)
+        which = "These audits are quick ones" if alike else f"The audit of {' and '.join(quick)} is a quick one"
+        said.append(f"{which}: level full also fine-tunes the whole network.")
     if audits and any("oracle" not in audit["nets"] for audit in audits):
         said.append("Without an oracle nobody knows how much a network that never saw the target would tell.")
     if len({str(line.get("seed")) for line in found.lines.values()}) <= 1:
@@ -41,29 +45,37 @@ def limits_of(found, drawn):
     said.append("Grad-CAM shows what moves a head, not what the features hold. A dark map is no proof of forgetting.")
     if found.graph:
         said.append("The graph says which channels would go, not what would be forgotten: that is measured above.")
-    parents = {str(line.get("parent_sha256")) for line in found.lines.values()}
-    if found.graph and parents and found.graph.made_by.get("parent_sha256") not in parents:
+    parents = {str(line["parent_sha256"]) for line in found.lines.values() if line.get("parent_sha256")}
+    parent = found.graph and found.graph.made_by.get("parent_sha256")
+    if len(parents) > 1:
+        said.append(f"The methods were run on different originals: the one shown is that of {found.methods[0]}.")
+    if parent and parents and str(parent) not in parents:
         said.append("The graph was made from another original than the one that was unlearned here.")
     if drawn:
-        said.append("The faces are drawn, not photographed: figures on photographs will differ.")
+        said.append("The images are drawn, not photographed: figures on photographs will differ.")
     notes = [note for audit in audits for note in audit.get("notes", [])]
     return said + [f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(notes)]
 
 
 def about(found):
     """[words] on a `ResultsFolder`: network, data, images, level, date."""
-    line = next(iter(found.lines.values()), {})
-    audit = next((audit for methods in found.audits.values() for audit in methods.values()), None)
-    words = [f"{line['model']} at {line.get('img_size')} px"] if line else []
-    words += [f"data set {readable(line['dataset'])}"] if line.get("dataset") else []
+    lines, audits = found.lines.values(), [a for methods in found.audits.values() for a in methods.values()]
+    audit = next(iter(audits), None)
+    words = _each_once(f"{line['model']} at {line.get('img_size')} px" for line in lines)
+    words += _each_once(f"data set {readable(line['dataset'])}" for line in lines if line.get("dataset"))
     counts = (audit or {}).get("n", {})
     if counts.get("test"):
         told = counts.get("test_positive") and len(found.forgotten) == 1
         some = f", {counts['test_positive']:,} of them with the target" if told else ""
         words.append(f"{counts['test']:,} test images{some}")
-    words += [f"audit {_level(audit)}"] if audit and _level(audit) else []
-    words += [str(line["date"])[:10]] if line.get("date") else []
-    return words
+    words += _each_once(f"audit {_level(audit)}" for audit in audits if _level(audit))
+    return words + _each_once(str(line["date"])[:10] for line in lines if line.get("date"))
+
+
+def _each_once(words):
+    """[the words, each once, joined by "and"], or none."""
+    words = list(dict.fromkeys(words))
+    return [" and ".join(words)] if words else []
 
 
 def _level(audit):
@@ -86,7 +98,10 @@ def _value(value):
 
 
 def _versions(versions):
-    return " ".join(f"{package} {version}" for package, version in dict(versions or {}).items())
+    """Versions of packages in one line; what is no table of them, in a stranger's file, as it is."""
+    if not isinstance(versions, dict):
+        return "" if versions is None else str(versions)
+    return " ".join(f"{package} {version}" for package, version in versions.items())
 
 
 def _short(digest):

@@ -4,7 +4,9 @@ import shlex
 
 from utils.audit.gaps import LEAST_KNOWN
 from utils.audit.verdict import NEXT_STEPS, UNTRAINED_ERASED
+from utils.common.arguments import READING
 from utils.common.paths import SCRIPT
+from utils.page.audit_files import is_number
 from utils.page.methods import compared_networks
 from utils.report.next_steps import OF_WEIGHTS, TASK
 
@@ -21,6 +23,11 @@ IN_WORDS = {
 }
 KINDS = {"ERASED": "good", UNTRAINED_ERASED: "good", "SILENCED": "half", "DAMAGED": "bad", "NOT FORGOTTEN": "bad"}
 KINDS |= {"INVERTED": "bad"}
+OF_IMAGES = ["img_size", "mean", "std", "split", "allow_missing", *READING]
+RECIPE = (  # flags of step 1 that an oracle has to share with its original
+    "model epoch batch_size optimizer lr weight_decay scheduler rotation hflip vflip as_released limit amp seed".split()
+    + OF_IMAGES
+)
 
 
 def verdicts_of(methods):
@@ -45,14 +52,13 @@ def three_numbers(methods, lines):
 
     Args: methods: {method: audit}; lines: {method: line of results}
     Returns: [{"method", "reference", "forgotten": {"share": of what the worst attack finds in the original, "gap",
-        "attack", "original"}, "kept": {"value", "oracle", "original"}, "price": {"value", "head", "auc", "seconds",
-        "channels"}}], fractions, None where undefined
+        "attack", "original"}, "kept": {"value", "oracle", "original"}, "price": {"value", "head", "auc", "auc_head",
+        "seconds", "channels"}}], fractions, None where undefined
     """
-    networks = compared_networks(methods)
-    original, oracle = networks.get("original", {}), networks.get("oracle", {})
     rows = []
     for method, audit in methods.items():
-        own, line = networks[method], lines.get(method, {})
+        networks, line = compared_networks({method: audit}), lines.get(method, {})
+        own, original, oracle = (networks.get(name, {}) for name in (method, "original", "oracle"))
         accuracy, auc = own["changes"]["accuracy"], own["changes"]["auc"]
         spent = {phase: seconds for phase, seconds in line.get("seconds", {}).items() if phase in ("prune", "erase")}
         rows.append(
@@ -66,6 +72,7 @@ def three_numbers(methods, lines):
                     "value": accuracy and accuracy[0],
                     "head": accuracy and accuracy[1],
                     "auc": auc and auc[0],
+                    "auc_head": auc and auc[1],
                     "since": audit["nets"]["unlearned"]["kept_changes"]["since"],
                     "seconds": sum(spent.values()) if spent else None,
                     "channels": sum(line.get("pruned", {}).values()) or None,
@@ -108,7 +115,6 @@ def make_commands(found):
     words = shlex.split(line["command"]) if line else []
     otherwise = ["--task_labels", *found.attributes, "--data_path", "DIR"]
     task = _task_words(words, [*TASK, *OF_WEIGHTS]) or otherwise
-    first = _task_words(words, [*TASK, *OF_WEIGHTS[1:]]) or otherwise  # step 1 trains weights of its own
     target = [] if "--setting" in task else ["--target_class", *found.forgotten]
     method = "erase" if "erased" not in found.methods else "prune"
     audits = {
@@ -118,18 +124,40 @@ def make_commands(found):
     commands = {
         **audits,
         "audit": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick"],
-        "oracle": [f"{SCRIPT}_original.py", *first, "--leave_out", *found.forgotten],
+        "oracle": [f"{SCRIPT}_original.py", *_oracle_words(found, line, words), "--leave_out", *found.forgotten],
         "graph": [f"{SCRIPT}_generate_graph.py", *task, *target],
         "strength": ["-m", "tools.choose_strength", *task, *target],
         "cams": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick", "--evaluate_only"],
         "method": [f"{SCRIPT}_unlearning.py", *task, *target, "--method", method, "--audit", "quick"],
         "full": [f"{SCRIPT}_unlearning.py", *task, *target, "--evaluate_only", "--audit", "full"],
-        "page": ["-m", "tools.report", f"results/{found.run}/{found.targets}"],
+        "page": ["-m", "tools.report", *found.asked],
     }
     if found.methods == ["erased"]:
         for name in ("audit", "cams", "full"):
             commands[name] += ["--method", "erase"]
     return {name: f"python {shlex.join(words)}" for name, words in commands.items()}
+
+
+def _oracle_words(found, line, words):
+    """Flags of step 1 for a network like the original: its own; of one's own weights what is known."""
+    recipe = next((record["training"] for record in found.kept.values()), {})
+    if line:
+        known = {flag: line["arguments"].get(flag) for flag in OF_IMAGES}
+        recipe = known | {"model": line["model"], "img_size": line.get("img_size")} | recipe
+    recipe = {flag: typed for flag in RECIPE if (typed := _typed(flag, recipe.get(flag)))}
+    task = _task_words(words, [flag for flag in TASK if flag not in recipe])
+    if not any(word.partition("=")[0] in ("--task", "--task_labels", "--setting") for word in task):
+        task = ["--task_labels", *found.attributes, *(task or ["--data_path", "DIR"])]
+    return [*task, *(word for typed in recipe.values() for word in typed)]
+
+
+def _typed(flag, value):
+    """A recorded flag as words of a command; none for what is no value of a flag."""
+    if isinstance(value, bool):
+        return [f"--{flag}"] if value else [] if flag == "as_released" else [f"--no-{flag}"]
+    values = value if isinstance(value, list) else [value]
+    fit = values and all(is_number(one) or isinstance(one, str) and one[:1] not in ("", "-") for one in values)
+    return [f"--{flag}", *map(str, values)] if fit else []
 
 
 def _task_words(words, names):
