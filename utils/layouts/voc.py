@@ -16,7 +16,7 @@ from tqdm import tqdm
 from utils.common.errors import InputError
 from utils.layouts.attribute_table import NO_PART, TEST, TRAIN, VALID, AttributeTable, check_size, shuffled
 from utils.layouts.folders import list_images, safe_paths
-from utils.layouts.text import read_text, shown
+from utils.layouts.text import file_size, read_text, shown
 
 ANNOTATIONS, IMAGE_FOLDER, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
 SET_FILES = {"trainval": TRAIN, "train": TRAIN, "val": VALID, "test": TEST}  # val wins over trainval
@@ -107,7 +107,7 @@ def read_annotation(path):
     Raises: InputError if it is no annotation, too large, or holds entities or a path out of its folder
     """
     try:
-        size = path.stat().st_size
+        size = file_size(path)
         if size > MOST_XML:
             raise InputError(f"{path} has {size / 1e6:,.0f} MB, an annotation at most {MOST_XML / 1e6:.0f}: is it one?")
         root = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
@@ -133,7 +133,7 @@ def _read_sets(year):
     found = {}
     for word, part in SET_FILES.items():
         path = year / SETS / f"{word}.txt"
-        if not path.is_file():
+        if not path.exists():
             continue
         lines = (line.split() for line in read_text(path).decode("utf-8", "surrogateescape").splitlines())
         for name in (words[0] for words in lines if words):
