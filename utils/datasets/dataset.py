@@ -57,7 +57,7 @@ def open_dataset(
         note: called with lines that the user should see
         unknown_labels: "error", or "skip" to leave out rows that lack a label of one of the attributes
         also_known: names whose labels are to be known, too: an oracle is of the same rows as its original
-        trained_on: likewise names that a training asked for, of which the table may lack some; "all": every one
+        trained_on: likewise names that a training asked for, of which the table may lack some; ["all"]: every one
         reading: see `utils.layouts.reading.read_folder`
     Returns: ImageDataset
     Raises: InputError for everything that is wrong with the folder, the table or what is asked of it
@@ -70,7 +70,7 @@ def open_dataset(
     split, skip_unknown = split or table.own_split, unknown_labels == "skip"
     needed = tuple(attributes)
     if skip_unknown:
-        wanted = table.names if ALL in trained_on else [name for name in trained_on if name in table.names]
+        wanted = table.names if list(trained_on) == [ALL] else [name for name in trained_on if name in table.names]
         needed = tuple(dict.fromkeys((*attributes, *also_known, *wanted)))
     table.columns(attributes, skip_unknown=True)  # a misspelt name is reported before anything else is looked at
     if limit is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from utils.common import paths
+from utils.common.arguments import ALL as ALL_NAMES
 from utils.common.arguments import READING, resolve_targets
 from utils.common.errors import warn
 from utils.common.normalisation import normalisation_from_flags
@@ -236,6 +237,7 @@ def recorded_options(network, data_path, split, allow_missing, cache_path, **fla
     options |= {"mean": network.normalisation.mean, "std": network.normalisation.std}
     if options.get("unknown_labels") == "skip":  # the cut after 75 % is of the rows that the training had
         recorded = network.arguments.get("task_labels", ())
-        options["trained_on"] = list(dict.fromkeys((*network.file_heads, *recorded)))
+        every = list(recorded) == [ALL_NAMES]
+        options["trained_on"] = [ALL_NAMES] if every else list(dict.fromkeys((*network.file_heads, *recorded)))
     given = {"split": split, "allow_missing": allow_missing}
     return options | {flag: value for flag, value in given.items() if value is not None}
