@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 from utils.common import arguments
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs, write_atomically
-from utils.layouts.reading import read_folder
+from utils.layouts.reading import read_folder, reading_options
 
 FACE, PHOTO = (57, 70), (94, 70)  # size of a small image in CelebA's layout, in any other
 GAP, WIDTH, LABEL, HEADER, COLUMNS = 2, 600, 120, 8, 2
@@ -23,16 +23,17 @@ KINDS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 INK, PAPER, RULE = (34, 38, 46), (255, 255, 255), (226, 229, 234)
 
 
-def draw_contact_sheet(folder, out_png):
+def draw_contact_sheet(folder, out_png, **reading):
     """Draw a sheet with as many images of each label as a line holds, about 1200 pixels wide.
 
     Args:
         folder: in any layout that step 1 reads
         out_png: picture to write; .png (a palette of 224 colours, to stay small), .jpg or .jpeg
+        reading: of `utils.layouts.reading.reading_options`
     Returns: Path of the picture
     Raises: InputError where the folder, one of the images or the file name will not do
     """
-    out, table = check_name(out_png), read_folder(folder).located()
+    out, table = check_name(out_png), read_folder(folder, **reading).located()
     size = FACE if table.layout == "celeba" else PHOTO
     count = (WIDTH - LABEL) // (size[0] + GAP)
     chosen = _choose_images(table, count)
@@ -113,6 +114,7 @@ def get_args_parser():
     parser = arguments.Parser(description=__doc__, prog="contact_sheet")
     text = "folder in any layout that step 1 reads"
     parser.add_argument("--data_path", default="data/synthetic_celeba", metavar="DIR", help=text)
+    arguments.add_reading_arguments(parser.add_argument)
     parser.add_argument("--out", default="faces.png", metavar="FILE", help="picture to write: .png or .jpg")
     return parser
 
@@ -120,7 +122,7 @@ def get_args_parser():
 def main(args):
     """Draw the sheet."""
     check_outputs(vars(args), out=args.out)
-    print(f"wrote {draw_contact_sheet(args.data_path, args.out)}")
+    print(f"wrote {draw_contact_sheet(args.data_path, args.out, **reading_options(**vars(args)))}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Writes  nothing
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from utils.layouts.text import shown  # noqa: E402
 
 HIGH = 0.5  # correlation that is worth a line
 MOST_PAIRS, MOST_PAIRED, CHUNK = 20, 1000, 4096  # pairs that are shown, names that are compared, rows at a time
-MOST_HEADS = 20  # names that the commands take all together
+MOST_HEADS, MOST_TYPED, MOST_TRIED = 20, 4, 100  # names in the commands: as "all", typed; those tried for that
 
 
 def get_args_parser():
@@ -40,16 +41,24 @@ def get_args_parser():
 def describe_images(table):
     """Lines on a located table: its layout, source, images with and without a row."""
     there = table.files != ""
-    rowless = len(set(list_images(table.folder)) - set(table.files[there].tolist()))
+    rowless = sorted(set(list_images(table.folder)) - set(table.files[there].tolist()))
     lines = [f"layout   {IN_WORDS[table.layout]} ({table.source})"]
     lines.append(f"images   {there.sum():,} of {len(there):,} rows have their image below {table.folder}")
     if not there.all():
         lines.append(f"         missing: {(~there).sum():,} (first: {shown(table.image_ids[there.argmin()])})")
-    return lines + [f"         without a row: {rowless:,}"] * bool(rowless)
+    if rowless:
+        folders = list(dict.fromkeys(file.partition("/")[0] for file in rowless if "/" in file))
+        where = f" (in {name_some(folders[:5])}{', …' if len(folders) > 5 else ''})" if folders else ""
+        beside = table.layout == "folders" and table.parts is not None and folders
+        why = ": beside train/, val/ and test/ no other folder is a class" if beside else ""
+        lines.append(f"         without a row: {len(rowless):,}{where}{why}")
+    return lines
 
 
-def describe_split(table, split, parts):
-    """A line on the parts that --split of who passes none gives, {part: rows}."""
+def describe_split(split, parts):
+    """A line on the parts that --split of who passes none gives, {part: rows}; of none the notes say why."""
+    if not parts:
+        return "split    none"
     counts = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items() if len(rows))
     own = "its own" if split == "official" else "the first 75 % of the rows"
     return f"split    {split} ({own}): {counts}"
@@ -106,8 +115,26 @@ def choose_heads(table, parts):
     return [table.names[column] for column in order if usable[column]]
 
 
+def why_unfit(name):
+    """Why the scripts do not take a name from their command line; an empty text if they do."""
+    try:
+        a.check_names([name])
+    except InputError as error:
+        return str(error).rpartition(": ")[2]
+    return "it begins with -: rename it" if name.startswith("-") else ""
+
+
+def describe_unfit(table):
+    """A line on the names that the scripts do not take, if there are some."""
+    unfit = [name for name in table.names if why_unfit(name)]
+    more = f" and {len(unfit) - 5:,} more" * (len(unfit) > 5)
+    return [f"  not taken: {name_some(unfit[:5])}{more} ({shown(unfit[0])}: {why_unfit(unfit[0])})"] if unfit else []
+
+
 def describe_lost(table, parts):
     """A line on the names that could not be trained or measured, if there are some."""
+    if not parts:
+        return []
     kept = set(choose_heads(table, parts))
     lost = [name for name in table.names if name not in kept]
     more = f" and {len(lost) - 5:,} more" * (len(lost) > 5)
@@ -115,27 +142,58 @@ def describe_lost(table, parts):
     return [f"  of no use: {name_some(lost[:5])}{more} ({why})"] * bool(lost)
 
 
-def commands(table, parts, data_path, reading):
+def can_train(table, split, names):
+    """Whether names can be trained and measured together, once rows that lack an image or one of their labels go."""
+    labels = table.labels[:, [table.names.index(name) for name in names]]
+    known = (labels != UNKNOWN).all(1) & (table.files != "")
+    rest = replace(table, names=tuple(names), labels=labels).rows(known)
+    try:
+        parts = rest.split_rows(split, lambda note: None)
+    except InputError:  # a part is empty
+        return False
+    return len(choose_heads(rest, parts)) == len(names)
+
+
+def propose_heads(table, split, complete=False):
+    """Names for the commands, the most even first: all of few, or else up to MOST_TYPED that go together, [str].
+
+    Args: complete: of names without an unknown label only
+    """
+    rates, lacking = (table.labels == 1).mean(0), (table.labels == UNKNOWN).any(0)
+    order = [table.names[column] for column in np.argsort(np.abs(rates - 0.5), kind="stable")]
+    order = [name for name in order if not (why_unfit(name) or complete and lacking[table.names.index(name)])]
+    if len(order) == len(table.names) <= MOST_HEADS and can_train(table, split, order):
+        return order
+    heads = []
+    for name in order[:MOST_TRIED]:
+        if len(heads) < MOST_TYPED and can_train(table, split, [*heads, name]):
+            heads.append(name)
+    return heads
+
+
+def commands(table, split, data_path, reading):
     """The three commands that go on from here, or the line that says why there are none.
 
-    Args: reading: {flag: value} that the folder was read with
+    Args: split: of step 1, or None if the folder has none; reading: {flag: value} that the folder was read with
     """
-    heads = choose_heads(table, parts)
+    if split is None:
+        return [
+            "next     step 1 ends with the line at split: lay out a train and a test part, or pass --split released"
+        ]
+    heads = propose_heads(table, split, reading.get("unknown_labels") == "error")
     if len(heads) < 2:
-        return ["next     too few names have images with and without them in both parts: two are needed"]
-    every = len(heads) == len(table.names) <= MOST_HEADS
-    task = ["--task_labels", *(["all"] if every else heads[:4])]
+        why = "once rows that lack a label or an image are left out: two are needed"
+        return [f"next     too few names have images with and without them in both parts, {why}"]
+    every = len(heads) == len(table.names)
+    task = ["--task_labels", *(["all"] if every else heads)]
     run = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(data_path).resolve().name).strip("_") or "mine"
     shared = [*task, "--data_path", data_path, "--run_name", run]
     words = []
     for flag, value in reading.items():
         words += [f"--{flag}" if value is not False else f"--no-{flag}", *([] if value in (True, False) else [value])]
-    chosen = [table.names.index(name) for name in (table.names if every else heads[:4])]
-    words += (
-        ["--unknown_labels", "skip"]
-        * bool((table.labels[:, chosen] == UNKNOWN).any())
-        * ("unknown_labels" not in reading)
-    )
+    chosen = [table.names.index(name) for name in heads]
+    skip = "unknown_labels" not in reading and (table.labels[:, chosen] == UNKNOWN).any()
+    words += ["--unknown_labels", "skip"] * bool(skip)
     words += ["--allow_missing"] * bool((table.files == "").any())
     target = ["--target_class", heads[0]]
     lines = [["original", *shared, *words], ["generate_graph", *shared, *target], ["unlearning", *shared, *target]]
@@ -152,10 +210,11 @@ def main(args):
     try:
         parts = table.split_rows(split, notes.append)
     except InputError as error:  # that there are no parts is a part of the answer
-        parts, notes = {"test": np.arange(len(table.image_ids))}, [str(error)]
-    lines = [*describe_images(table), describe_split(table, split, parts), *(f"         {note}" for note in notes)]
-    lines += [*describe_names(table, parts, args.most), *describe_lost(table, parts), *describe_pairs(table)]
-    lines += commands(table, parts, args.data_path, reading)
+        parts, split, notes = {}, None, [str(error)]
+    lines = [*describe_images(table), describe_split(split, parts), *(f"         {note}" for note in notes)]
+    lines += [*describe_names(table, parts, args.most), *describe_unfit(table), *describe_lost(table, parts)]
+    lines += describe_pairs(table)
+    lines += commands(table, split, args.data_path, reading)
     print("\n".join(map(printable, lines)))
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from utils.common import arguments as a
 from utils.common.errors import InputError, did_you_mean
-from utils.common.paths import check_outputs
+from utils.common.paths import check_outputs, is_same_file
 from utils.pruning.importance_curve import read_curve
 from utils.report.figures import draw_networks_curves
 
@@ -33,11 +33,16 @@ def get_args_parser():
 
 def main(args):
     """Read the curves, draw them."""
-    pairs = [word.rpartition("=") for word in args.curves]
-    nameless = [word for word, (name, _, _) in zip(args.curves, pairs, strict=True) if not name]
-    if nameless:
-        raise InputError(f"--curves {nameless[0]}: write a heading before it, resnet18={nameless[0]}")
-    check_outputs(vars(args) | {f"curve {name}": file for name, _, file in pairs}, out=args.out)
+    pairs = [word.partition("=") for word in args.curves]
+    names = [name for name, _, _ in pairs]
+    for word, (name, _, file) in zip(args.curves, pairs, strict=True):
+        if not (name and file):
+            raise InputError(f"--curves {word}: write a heading before the file, resnet18={file or word.strip('=')}")
+        if names.count(name) > 1:
+            raise InputError(f"--curves {word}: two curves have the heading {name}: give each its own")
+        if is_same_file(args.out, file):
+            raise InputError(f"--out would overwrite {file}, which is read (--curves {word}): name another file")
+    check_outputs(vars(args), out=args.out)
     curves = {name: read_curve(file) for name, _, file in pairs}
     for name, rows in curves.items():
         heads = list(dict.fromkeys(row["attribute"] for row in rows))

@@ -32,7 +32,8 @@ SIZES = {"vit_b_16": 224}
 SCORING = {"alexnet": ["--layers", "4"]}
 NETWORKS = (
     "alexnet vgg13 vgg11_bn resnet18 resnet50 mobilenet_v2 mobilenet_v3_small densenet121 efficientnet_b0 "
-    "convnext_tiny regnet_y_400mf vit_b_16 swin_t customresnet squeezenet1_0 timm:resnet26d timm:mobilevit_xxs"
+    "convnext_tiny regnet_y_400mf vit_b_16 swin_t customresnet squeezenet1_0 timm:resnet26d "
+    "timm:efficientnet_b0 timm:mobilevit_xxs"
 ).split()
 TASK = "--task Bald Eyeglasses --run_name tried --device cpu --data_path faces".split()
 TRAINED = "checkpoints/tried/original.pth"
@@ -63,6 +64,10 @@ def get_args_parser():
 
 def main(args):
     """Draw the faces, try each network in a folder of its own, write its line."""
+    for step in args.steps:
+        before = STEPS[step][2]
+        if before and before not in args.steps:
+            raise InputError(f"--steps {step} reads what {before} writes: name both")
     check_outputs(vars(args), out=args.out)
     for name in LOADED:
         importlib.import_module(name)

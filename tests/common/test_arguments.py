@@ -173,6 +173,21 @@ def test_targets_come_by_place_or_by_name_always_in_head_order():
 
 
 @pytest.mark.parametrize(
+    ("names", "word", "head"),
+    [
+        (["1", "10", "2"], "1", "1"),  # by place it would be 10
+        (["1", "10", "2"], "0", "1"),  # no name, so a place
+        (["1", "0"], "0", "0"),
+        (["10", "01"], "01", "01"),
+    ],
+)
+def test_a_number_that_is_a_name_is_the_name(names, word, head):
+    heads = parser().parse_args(["--target_class", word]).target_class
+    assert arguments.resolve_targets(names, heads) == [head]
+    assert arguments.leave_out_heads(names, heads)[1] == [head]
+
+
+@pytest.mark.parametrize(
     ("heads", "line"),
     [
         ([3], "--target_class 3 is out of range: 0 to 2 .0 Smiling; 1 No_Beard; 2 Eyeglasses."),

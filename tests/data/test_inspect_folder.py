@@ -40,15 +40,13 @@ def test_a_thousand_names_are_cut():
     ("labels", "files", "words"),
     [
         ([[1, 0], [0, 1], [1, 0], [0, 1]], None, []),
-        ([[1, 0], [0, 1], [1, UNKNOWN], [0, 1], [1, 0]], None, ["--unknown_labels", "skip"]),
-        ([[1, 0], [0, 1], [1, 0], [0, 1]], np.array(["0.jpg", "", "2.jpg", "3.jpg"]), ["--allow_missing"]),
+        ([[1, 0], [0, 1], [1, 0], [0, 1], [1, UNKNOWN]], None, ["--unknown_labels", "skip"]),
+        ([[1, 0], [0, 1], [1, 0], [0, 1], [1, 0]], np.array(["0", "1", "2", "3", ""]), ["--allow_missing"]),
     ],
 )
 def test_the_commands_are_taken_by_step_1(labels, files, words):
-    table = make_table(labels, ("traffic light", "b"), files)
-    lines = look.commands(
-        table, {"train": np.arange(2), "test": np.arange(2, len(labels))}, "my data", {"table": "a b.csv"}
-    )
+    table = make_table(labels, ("traffic light", "b"), files, parts=np.array([0, 0, 2, 2, 2])[: len(labels)])
+    lines = look.commands(table, "official", "my data", {"table": "a b.csv"})
     assert len(lines) == 4 and all(line.startswith("python unlearning_multi") for line in lines[1:])
     given = shlex.split(lines[1])[2:]
     args = get_args_parser().parse_args(given)
@@ -58,11 +56,52 @@ def test_the_commands_are_taken_by_step_1(labels, files, words):
 
 
 def test_names_that_could_not_be_measured_are_not_proposed():
-    table = make_table([[1, 0, 1], [0, 0, 0], [1, 1, 1], [1, 0, 0]], ("a", "b", "c"))
+    labels = [[1, 0, 1], [0, 0, 0], [1, 1, 1], [1, 0, 0]]
+    table = make_table(labels, ("a", "b", "c"), parts=np.array([0, 0, 2, 2]))
     parts = {"train": np.array([0, 1]), "test": np.array([2, 3])}
     assert look.choose_heads(table, parts) == ["c"]  # every test image has a, no training image b
     assert "of no use: a, b (all or none of the train" in look.describe_lost(table, parts)[0]
-    assert "too few names" in look.commands(table, parts, "d", {})[0]
+    assert "too few names" in look.commands(table, "official", "d", {})[0]
+
+
+# one test image has known labels of x and y, and has both: x and y cannot be measured together, x and z can
+SPARSE = [[1, 0, 1], [0, 1, 0], [1, 1, 1], [0, UNKNOWN, 0]]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "reading", "proposed"),
+    [
+        (("x", "y", "z"), SPARSE, {}, ["x", "z"]),
+        (("x", "y"), [[1, UNKNOWN], [UNKNOWN, 1], [0, UNKNOWN], [UNKNOWN, 0]], {}, None),  # no row has both
+        (("x", "y"), [[1, 0], [0, 1], [1, 0], [0, UNKNOWN]], {"unknown_labels": "error"}, None),
+        (("-x", "y", "<b>", "z"), [[1] * 4, [0] * 4] * 2, {}, ["y", "z"]),
+        (("2", "10"), [[1, 0], [0, 1]] * 2, {}, ["all"]),
+    ],
+)
+def test_what_is_proposed_is_what_step_1_can_train_and_its_words_can_say(names, labels, reading, proposed):
+    table = make_table(labels, names, parts=np.array([0, 0, 2, 2]))
+    lines = look.commands(table, "official", "d", reading)
+    if proposed is None:
+        assert "too few names" in lines[0] and len(lines) == 1
+        return
+    assert get_args_parser().parse_args(shlex.split(lines[1])[2:]).task_labels == proposed
+
+
+def test_names_that_no_command_can_say_are_told():
+    line = look.describe_unfit(make_table([[1, 0, 1]], ("-x", "y", "<b>")))
+    assert line == ["  not taken: -x, <b> (-x: it begins with -: rename it)"]
+    assert look.why_unfit("<b>").startswith("rename the column") and look.why_unfit("10") == ""
+
+
+def test_a_folder_without_a_test_part_gets_no_command_and_left_classes_are_named(tmp_path, capsys):
+    for file in ("train/x/1.jpg", "train/y/2.jpg", "car/3.jpg", "bus/4.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    look.main(look.get_args_parser().parse_args([str(tmp_path)]))
+    said = capsys.readouterr().out
+    assert "python" not in said and "lay out a train and a test part, or pass --split released" in said
+    assert "split    none\n         no test images" in said
+    assert "without a row: 2 (in bus, car): beside train/, val/ and test/ no other folder is a class" in said
 
 
 def test_images_are_counted_with_and_without_a_row(tmp_path):

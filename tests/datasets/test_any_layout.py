@@ -1,6 +1,7 @@
 """Folders in other layouts than CelebA's from table to pixels, and what a checkpoint keeps of how it was read."""
 
 import importlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,14 +10,15 @@ from conftest import STEP_1
 from PIL import Image
 
 from models import build_model
-from utils.common.arguments import recorded_flags
+from utils.common.arguments import READING, recorded_flags
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF
 from utils.datasets.dataset import open_dataset
 from utils.datasets.task import open_task, recorded_options
 from utils.datasets.training_data import name_attributes, open_training_data
 from utils.network.checkpoint import save_checkpoint
-from utils.report.run_record import original_checkpoint
+from utils.network.loading import LoadedNetwork
+from utils.report.run_record import describe_network, original_checkpoint
 
 SMALL = "mobilenet_v3_small"
 ORANGE = (240, 120, 0)
@@ -148,12 +150,75 @@ def test_step_1_records_how_it_read_the_folder_and_the_later_steps_need_its_path
     assert data.labels[:3].tolist() == [[0, 0], [0, 1], [1, 1]]
 
 
+def loaded(file_heads=(), **arguments):
+    return SimpleNamespace(arguments=arguments, img_size=4, normalisation=HALF, file_heads=file_heads)
+
+
 def test_what_was_recorded_of_the_reading_serves_unless_another_is_named():
     made = {"split": "official", "table": "t.csv", "names_column": "tags", "seed": 0}
-    network = SimpleNamespace(arguments=recorded_flags(made | {"layout": None}), img_size=4, normalisation=HALF)
+    network = loaded(**recorded_flags(made | {"layout": None}))
     assert "layout" not in network.arguments
     options = recorded_options(network, "d", None, None, None, layout=None, table=None)
     assert {"split": "official", "table": "t.csv", "names_column": "tags"}.items() <= options.items()
     assert "layout" not in options and "image_column" not in options
     assert recorded_options(network, "d", None, None, None, table="u.csv")["table"] == "u.csv"
     assert "table" not in recorded_options(network, "d", "all", None, None, layout="voc")
+
+
+@pytest.mark.parametrize(
+    ("layout", "kept"),
+    [
+        ("csv", {"layout": "csv", "table": "t.csv", "unknown_labels": "skip"}),
+        ("voc", {"layout": "voc", "difficult": False, "unknown_labels": "skip"}),
+        ("coco", {"layout": "coco", "unknown_labels": "skip"}),
+    ],
+)
+def test_a_named_layout_takes_back_what_is_for_others_only(layout, kept):
+    network = loaded(table="t.csv", difficult=False, unknown_labels="skip", layout="folders")
+    options = recorded_options(network, "d", None, None, None, layout=layout)
+    assert {flag: value for flag, value in options.items() if flag in READING} == kept
+
+
+# the cut of a training on dog, cat and pig is after 3 of the 4 rows without h and e: a, b, c train, d tests
+HALF_KNOWN = ["h.jpg,1,0,", "a.jpg,1,0,1", "b.jpg,0,1,0", "c.jpg,1,1,1", "d.jpg,0,0,0", "e.jpg,1,0,"]
+
+
+@pytest.mark.parametrize(
+    ("file_heads", "task_labels"),
+    [
+        (("dog", "cat", "pig"), ["dog", "cat", "pig"]),  # of the original some heads are picked
+        (("dog", "cat"), ["dog", "cat", "pig"]),  # an oracle, or what was unlearned of picked heads
+        (("dog", "cat"), ["all"]),
+        (("dog", "cat", "pig"), ["dog", "all", "pig"]),  # a name among others
+        (("dog", "cat", "pig"), ["dog", "cat", "pig", "of another set"]),
+    ],
+)
+def test_picked_heads_are_tested_on_no_image_of_their_training(tmp_path, file_heads, task_labels):
+    rows, head = HALF_KNOWN, "file,dog,cat,pig"
+    if task_labels != ["all"]:  # then a column that no head is of does not matter
+        rows, head = [f"{row},{'' if row < 'b' else 1}" for row in rows], f"{head},fur"
+    folder = make_table(tmp_path, rows, head)
+    network = loaded(file_heads, unknown_labels="skip", split="released", task_labels=task_labels)
+    data = open_dataset(attributes=("dog", "cat"), **recorded_options(network, folder, None, None, None))
+    assert [data.image_ids[data.rows(part)].tolist() for part in ("train", "test")] == [
+        ["a.jpg", "b.jpg", "c.jpg"],
+        ["d.jpg"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file_heads", "part", "noted"),
+    [
+        (("dog", "cat"), "same", False),
+        (("cat", "dog"), "same", False),
+        (("dog", "cat"), "0" * 16, True),
+        (("dog", "cat", "pig"), "0" * 16, False),  # of labels that were not read
+        (("dog", "cat"), None, False),
+    ],
+)
+def test_other_training_images_are_told_where_their_labels_can_be_compared(tmp_path, file_heads, part, noted):
+    data = open_table(make_table(tmp_path, HALF_KNOWN, "file,dog,cat,pig"), ("dog", "cat"))
+    part = data.digest(file_heads) if part == "same" else part
+    network = LoadedNetwork(None, SMALL, ("dog", "cat"), 4, "x.pth", "", arguments={"training_part": part})
+    network = replace(network, file_heads=file_heads)
+    assert ("note" in describe_network(network, data)) == noted

@@ -126,6 +126,23 @@ def test_a_file_beyond_all_sets_is_refused_unread(tmp_path, monkeypatch):
         read_instances(write(tmp_path, "train", ["a.jpg"], []))
 
 
+@pytest.mark.parametrize("at", ["val", "val2017", "images/val", "deep/test2017/x"])
+def test_a_row_does_not_take_the_image_of_another_part(tmp_path, at):
+    write(tmp_path, "train", ["a.jpg", "b.jpg", "c.jpg"], [(1, 18)], at="train")
+    write(tmp_path, "val2017", ["d.jpg"], [(1, 1)], at="val2017")
+    (tmp_path / at).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "train/a.jpg").rename(tmp_path / at / "a.jpg")
+    (tmp_path / "deep").mkdir(exist_ok=True)
+    (tmp_path / "train/b.jpg").rename(tmp_path / "deep/b.jpg")
+    table = read_folder(tmp_path)
+    assert dict(zip(table.image_ids.tolist(), table.files.tolist(), strict=True)) == {
+        "a.jpg": "",
+        "deep/b.jpg": "deep/b.jpg",
+        "train/c.jpg": "train/c.jpg",
+        "val2017/d.jpg": "val2017/d.jpg",
+    }
+
+
 def test_an_image_in_two_files_is_refused(tmp_path):
     write(tmp_path, "train", ["a.jpg"], [(1, 18)], at="images")
     write(tmp_path, "val", ["a.jpg"], [(1, 18)])

@@ -96,6 +96,12 @@ def test_a_column_of_several_names_gives_a_column_for_each(tmp_path):
         read_csv(lay(tmp_path, text), names_column="tags")
 
 
+@pytest.mark.parametrize("cell", ["nan", "NaN", "none", "?", "N/A", " null | "])
+def test_a_cell_that_says_no_name_has_none(tmp_path, cell):
+    table = read_csv(lay(tmp_path, f"file,tags\na.jpg,dog|cat\nb.jpg,{cell}\nc.jpg,cat\n"), names_column="tags")
+    assert table.names == ("cat", "dog") and table.labels.tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
 def test_a_split_column_gives_the_parts(tmp_path):
     text = "file,dog,Split\na.jpg,1,Train\nb.jpg,0,validation\nc.jpg,0, test\n"
     table = read_csv(lay(tmp_path, text))
@@ -154,6 +160,12 @@ def test_a_nought_among_minus_one_and_one_is_unknown(tmp_path):
         ("file,dog\na.jpg,1\nb.jpg,1,1\n", {}, "Expected 2 fields in line 3, saw 3"),
         ('file,dog\n"a.jpg,1\nb.jpg,1\n', {}, "is no regular table"),
         ("file,dog\n", {}, "has no rows"),
+        ("a.jpg,1,0\nb.jpg,0,1\n", {}, "line 1 of .* holds the image a.jpg, but must name the columns: write it"),
+        ("7,B.PNG,0\n8,b.jpg,1\n", {"image_column": "B.PNG"}, "line 1 of .* holds the image B.PNG, but must name"),
+        ("file,dog,cat\na.jpg,1,0\nb.jpg,0", {}, r"row 2 \(b.jpg\) of .* has 2 of 3 cells: write each"),
+        ("file,dog,cat\n\na.jpg\nb.jpg,0,1\n", {}, r"row 1 \(a.jpg\) of .* has 1 of 3 cells"),
+        ("file;dog;note;split\n'a.jpg';1;\"x;y\";train\nb.jpg;0;z", {"image_column": "file"}, "has 3 of 4 cells"),
+        ("file,dog,cat,\na.jpg,1\n", {}, "has 2 of 3 cells"),
         ("file,dog\na.jpg,big\n", {}, r"no column of 0 and 1 \(row 1 \(a.jpg\) .* 'big' in column dog"),
         ("file,dog\na.jpg,\n", {}, "column dog of .* has no labels"),
         ("file,more,dog\na.jpg,b.jpg,1\n", {}, "columns file, more could all name the images: pass --image_column"),

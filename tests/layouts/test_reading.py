@@ -1,5 +1,7 @@
 """Which layout a folder has is seen from what lies in it; class folders; what the reader's table says of splits."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,23 @@ def test_class_folders_below_parts_keep_their_parts(tmp_path, words):
     assert sorted(table.files[rows["train"]].tolist()) == [f"{train}/cat/1.jpg", f"{train}/dog/1.jpg"]
     assert table.files[rows["valid"]].tolist() == [f"{valid}/cat/2.jpg"]
     assert table.files[rows["test"]].tolist() == [f"{test}/dog/3.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize(
+    "path", ["Annotations/1.xml", "ImageSets/Main/train.txt", "annotations/instances_train.json", "t.csv"]
+)
+def test_a_pipe_or_a_folder_in_place_of_a_file_is_one_line(tmp_path, path, make):
+    touch(tmp_path, path)
+    if "Main" in path:
+        touch(tmp_path, "Annotations/1.xml").joinpath("Annotations/1.xml").write_text("<annotation/>")
+    (tmp_path / path).unlink()
+    make(tmp_path / path)
+    said = r"cannot read .*(1.xml|train.txt|train.json): (it is a pipe|Is a dir)|no such file"
+    with pytest.raises(InputError, match=said) as error:
+        read_folder(tmp_path, **({"table": path} if path == "t.csv" else {}))
+    assert str(error.value).isprintable()
 
 
 def test_rows_of_class_folders_are_mixed_alike_each_time(tmp_path):

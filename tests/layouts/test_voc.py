@@ -89,6 +89,27 @@ def test_the_image_of_an_annotation_is_found(tmp_path, stem, file, lies_at):
     assert read_folder(tmp_path).files.tolist() == [f"JPEGImages/{lies_at}"]
 
 
+@pytest.mark.parametrize("end", ["jpg", "png", "JPG"])
+def test_a_stale_name_in_an_annotation_does_not_bring_the_labels_to_another_image(tmp_path, end):
+    annotate(tmp_path, "1", [("dog", 0)], f"1.{end}")
+    annotate(tmp_path, "2", [("cat", 0)], f"1.{end}")  # a copy that was renamed
+    (tmp_path / f"JPEGImages/2.{end}").touch()
+    assert by_file(read_folder(tmp_path)) == {f"JPEGImages/1.{end}": [0, 1], f"JPEGImages/2.{end}": [1, 0]}
+
+
+def test_an_image_of_two_annotations_and_an_annotation_of_two_images_are_refused(tmp_path):
+    annotate(tmp_path, "1", [("dog", 0)])
+    annotate(tmp_path, "2", [("cat", 0)], "1.jpg")
+    with pytest.raises(InputError, match=r"Annotations/1.xml and .*Annotations/2.xml are both of JPEGImages/1.jpg: "):
+        read_folder(tmp_path)
+    for end in ("png", "gif"):
+        (tmp_path / f"JPEGImages/2.{end}").touch()
+    with pytest.raises(InputError, match=r"2.xml may be of JPEGImages/2.gif or JPEGImages/2.png: take one away"):
+        read_folder(tmp_path)
+    annotate(tmp_path, "2", [("cat", 0)], "2.png")
+    assert by_file(read_folder(tmp_path)) == {"JPEGImages/1.jpg": [0, 1], "JPEGImages/2.png": [1, 0]}
+
+
 def test_an_annotation_without_an_image_and_an_image_without_one_are_told_apart(tmp_path):
     annotate(tmp_path, "1", [("dog", 0)], image=False)
     annotate(tmp_path, "2", [("dog", 0)])

@@ -1,6 +1,11 @@
 """What a run says of itself."""
 
-from utils.report.run_record import dataset_name, method_name
+import pytest
+from torch import nn
+
+from utils.network.checkpoint import load_checkpoint
+from utils.network.loading import LoadedNetwork
+from utils.report.run_record import dataset_name, method_name, save_unlearned
 
 
 def test_a_method_is_named_by_what_differs_from_the_published_one():
@@ -17,3 +22,13 @@ def test_a_method_is_named_by_what_differs_from_the_published_one():
 
 def test_a_data_set_is_called_by_its_folder():
     assert dataset_name("data/celeba_5k/") == "celeba_5k"
+
+
+@pytest.mark.parametrize(("file_heads", "kept"), [(("a", "b"), True), (("a", "b", "c"), False)])
+def test_what_was_unlearned_of_picked_heads_does_not_claim_the_labels_of_all(tmp_path, file_heads, kept):
+    made = {"training_part": "0" * 16, "split": "all"}
+    model = nn.Linear(2, 2)
+    network = LoadedNetwork(model, "resnet18", ("a", "b"), 4, "x.pth", "0" * 64, arguments=made, file_heads=file_heads)
+    save_unlearned(tmp_path / "erased_a.pth", network, {"rule": "erase"}, {})
+    found = load_checkpoint(tmp_path / "erased_a.pth").arguments
+    assert ("training_part" in found) == kept and found["split"] == "all" and "training_part" in made

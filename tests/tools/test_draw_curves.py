@@ -33,6 +33,25 @@ def test_each_network_widens_the_picture_by_a_panel_and_equal_curves_give_equal_
     assert sizes[0] < sizes[1] == sizes[2] and contents[1] == contents[2]
 
 
+def test_a_path_may_have_an_equals_sign(file, tmp_path):
+    (tmp_path / "lr=1").mkdir()
+    file.rename(tmp_path / "lr=1" / "b=2.csv")
+    draw(tmp_path, "Bald", f"net={tmp_path / 'lr=1' / 'b=2.csv'}")
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_a_curve_is_neither_overwritten_nor_lost_behind_an_equal_heading(file, tmp_path):
+    before = file.read_bytes()
+    (tmp_path / "link.csv").symlink_to(file)
+    for out in (file, tmp_path / "link.csv"):
+        words = ["--target", "Bald", "--out", str(out), "--curves", f"net={file}"]
+        with pytest.raises(InputError, match=r"--out would overwrite .*a.csv, which is read \(--curves net="):
+            main(get_args_parser().parse_args(words))
+    with pytest.raises(InputError, match="two curves have the heading net: give each its own"):
+        draw(tmp_path, "Bald", f"net={file}", f"net={tmp_path / 'link.csv'}")
+    assert file.read_bytes() == before and not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.parametrize(
     ("target", "before", "said"),
     [("Bold", "net=", "the curve of net has no such head: did you mean Bald?"), ("Bald", "", "write a heading before")],

@@ -6,6 +6,7 @@ import pytest
 
 from results.make_tables import make_tables
 from tools import try_networks
+from utils.common.errors import InputError
 from utils.common.run import append_result
 
 WORKS, REFUSED = {"seconds": 3.2}, {"line": "no convolution", "code": 2}
@@ -35,6 +36,14 @@ def test_a_step_gives_its_seconds_or_the_line_it_ended_in(flags, words, tmp_path
     found = try_networks.run_step("tools.export", flags, tmp_path)
     assert try_networks.words_of(found).startswith(words) and "\n" not in str(found)
     assert found.get("code", 0) == (2 if words == "refused: " else 0)
+
+
+@pytest.mark.parametrize("steps", [["prune"], ["train", "prune"], ["train", "erase_weights"], ["audit", "score"]])
+def test_a_step_without_the_one_before_it_is_refused(steps, tmp_path):
+    args = try_networks.get_args_parser().parse_args(["--out", str(tmp_path / "a.jsonl"), "--steps", *steps])
+    with pytest.raises(InputError, match=r"--steps (prune|erase_weights|audit) reads what (score|erase|train) writes"):
+        try_networks.main(args)
+    assert not (tmp_path / "a.jsonl").exists()
 
 
 def test_an_error_that_is_no_users_is_told_as_broken():

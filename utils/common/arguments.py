@@ -35,7 +35,7 @@ LAYOUTS = ("celeba", "csv", "voc", "coco", "folders")
 ALL = "all"  # --task_labels: every name of the data set, or of the checkpoint
 SETTING = "attributes, targets and proportion of a row of the paper; given flags win over it"
 LABELS = "attributes, one head each, in head order; all: every one of the data set"
-TARGET = "heads to forget, by name or by place in --task_labels, from 0"
+TARGET = "heads to forget, by name, or by place in --task_labels, from 0 (a number that is a name is the name)"
 RUN = "name of this run's files; without it the attributes joined by _"
 RECORDED = "; without it the checkpoint's"
 
@@ -135,13 +135,13 @@ def resolve_heads(attributes, heads, flag="--target_class"):
 
     Args:
         attributes: all K names, in head order
-        heads: names, or places from 0
+        heads: names, or places from 0; a number that is the name of a head is that name
         flag: what the user wrote them behind, for error lines
     Raises: InputError if one is unknown, out of range or named twice, or a name of all is none
     """
     check_names(attributes)
     places = []
-    for head in heads:
+    for head in (str(head) if str(head) in attributes else head for head in heads):
         if isinstance(head, int) and not 0 <= head < len(attributes):
             known = "; ".join(f"{place} {name}" for place, name in enumerate(attributes))
             raise InputError(f"{flag} {head} is out of range: 0 to {len(attributes) - 1} ({known})")

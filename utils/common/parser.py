@@ -199,5 +199,5 @@ def optional_path(text):
 
 
 def head_or_place(text):
-    """A head as the user names it: a whole number is its place in --task_labels, anything else its name."""
-    return int(text) if text.isdecimal() else text
+    """A head as the user names it: a number, as programs write it, may be its place in --task_labels, or its name."""
+    return int(text) if text.isdecimal() and str(int(text)) == text else text  # 01 can be a name only

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from utils.common import distributed
+from utils.common.arguments import ALL
 from utils.common.errors import InputError
 from utils.common.normalisation import HALF, Normalisation
 from utils.datasets.cache import ImageCache
@@ -36,6 +37,7 @@ def open_dataset(
     note=print,
     unknown_labels="error",
     also_known=(),
+    trained_on=(),
     **reading,
 ):
     """Open a folder in any layout. The table and a listing of the images are read, no image is.
@@ -55,6 +57,7 @@ def open_dataset(
         note: called with lines that the user should see
         unknown_labels: "error", or "skip" to leave out rows that lack a label of one of the attributes
         also_known: names whose labels are to be known, too: an oracle is of the same rows as its original
+        trained_on: likewise names that a training asked for, of which the table may lack some; ["all"]: every one
         reading: see `utils.layouts.reading.read_folder`
     Returns: ImageDataset
     Raises: InputError for everything that is wrong with the folder, the table or what is asked of it
@@ -65,7 +68,10 @@ def open_dataset(
         raise InputError(f"image size and limit must be at least 1, got {img_size} and {limit}")
     table = read_folder(data_path, **reading)
     split, skip_unknown = split or table.own_split, unknown_labels == "skip"
-    needed = (*attributes, *also_known) if skip_unknown else tuple(attributes)
+    needed = tuple(attributes)
+    if skip_unknown:
+        wanted = table.names if list(trained_on) == [ALL] else [name for name in trained_on if name in table.names]
+        needed = tuple(dict.fromkeys((*attributes, *also_known, *wanted)))
     table.columns(attributes, skip_unknown=True)  # a misspelt name is reported before anything else is looked at
     if limit is not None:
         table = table.rows(slice(limit))

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from utils.common import paths
+from utils.common.arguments import ALL as ALL_NAMES
 from utils.common.arguments import READING, resolve_targets
 from utils.common.errors import warn
 from utils.common.normalisation import normalisation_from_flags
 from utils.common.run import start_run
 from utils.datasets.dataset import open_dataset
-from utils.layouts.reading import reading_options
+from utils.layouts.reading import LAYOUT_OF, reading_options
 from utils.network.loading import (
     ALL,
     SPLIT_FLAGS,
@@ -201,9 +202,17 @@ def oracle_again(network, forgotten):
 
 def warn_of_other_images(oracle, data):
     """Warn if an oracle, a `LoadedNetwork`, was trained on another part than the training part of `data`, if given."""
-    recorded = oracle.arguments.get("training_part")
-    if data is not None and recorded and recorded != data.digest(oracle.attributes):
+    if data is not None and trained_on_others(oracle, data):
         warn(f"{oracle.path} was trained on other images or labels than the training part of this data set")
+
+
+def trained_on_others(network, data):
+    """Whether a `LoadedNetwork` says that it was trained on another part than the training part of `data`.
+
+    False also where it does not say, or it was trained on labels that `data` lacks: nothing can be compared then.
+    """
+    recorded, heads = network.arguments.get("training_part"), network.file_heads or network.attributes
+    return bool(recorded) and set(heads) <= set(data.attributes) and recorded != data.digest(heads)
 
 
 def calibration_images(data, most=64):
@@ -216,13 +225,19 @@ def calibration_images(data, most=64):
 def recorded_options(network, data_path, split, allow_missing, cache_path, **flags):
     """Keyword arguments of `open_dataset`; the parts are those of the network's training unless others are named.
 
-    Args: network: `LoadedNetwork`; flags: of `reading_options`; a layout among them stands for all that was recorded
+    Args: network: `LoadedNetwork`; flags: of `reading_options`; a layout among them takes what was recorded for others
     """
     options = {flag: network.arguments.get(flag, default) for flag, default in SPLIT_FLAGS.items()}
     reading = reading_options(**flags)
-    lost = [flag for flag in READING if options[flag] is None or "layout" in reading]
+    layout = reading.get("layout")
+    of_others = {flag for flag, its in LAYOUT_OF.items() if layout not in (None, its)}
+    lost = [flag for flag in READING if options[flag] is None or flag in of_others]
     options = {flag: value for flag, value in options.items() if flag not in lost} | reading
     options |= {"data_path": data_path, "img_size": network.img_size, "cache_path": cache_path}
     options |= {"mean": network.normalisation.mean, "std": network.normalisation.std}
+    if options.get("unknown_labels") == "skip":  # the cut after 75 % is of the rows that the training had
+        recorded = network.arguments.get("task_labels", ())
+        every = list(recorded) == [ALL_NAMES]
+        options["trained_on"] = [ALL_NAMES] if every else list(dict.fromkeys((*network.file_heads, *recorded)))
     given = {"split": split, "allow_missing": allow_missing}
     return options | {flag: value for flag, value in given.items() if value is not None}

@@ -39,7 +39,7 @@ def open_trained(file, heads, left_out=(), *, given, device, data_path, cache_pa
     normalisation = normalisation_from_flags(flags["mean"], flags["std"])
     network = load_network(file, heads, device=device, normalisation=normalisation, **kind)
     exact = asked.pop("as_released", network.arguments.get("as_released", False))
-    options = recorded_options(network, data_path, None, None, cache_path) | asked
+    options = recorded_options(network, data_path, None, None, cache_path, **reading_options(**asked)) | asked
     options |= {"also_known": left_out, "workers": num_workers}
     data = open_dataset(attributes=network.attributes, exact_resize=exact, **options)
     _warn_of_missing_classes(data)

@@ -10,6 +10,7 @@ import gc
 import json
 import re
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from utils.common.errors import InputError, no_memory
 from utils.layouts.attribute_table import NO_PART, PART_WORDS, AttributeTable, check_size, shuffled
 from utils.layouts.folders import ImageFinder, safe_paths
-from utils.layouts.text import shown
+from utils.layouts.text import file_size, shown
 
 ANNOTATIONS, PATTERN = "annotations", "instances_*.json"
 MOST_JSON = 1 << 31  # bytes of one file
@@ -48,12 +49,12 @@ def read_coco(folder, **_):
         columns = np.array([places[name] for name in own], np.int64)
         labels.append(np.zeros((len(has), len(names)), np.uint8))
         labels[-1][:, columns] = has
-    found, parts = [], []
-    for path, (ids, _, _) in zip(files, read, strict=True):
-        whole = path.stem.partition("_")[2]
-        word = re.match("[A-Za-z]*", whole)[0]
-        found.append(finder.find(ids, path, (whole, f"images/{whole}", "images", word, f"images/{word}", "")))
-        parts.append(np.full(len(ids), WORDS.get(word.lower(), NO_PART), np.int8))
+    found, parts, wholes = [], [], [path.stem.partition("_")[2] for path in files]
+    for path, whole, (ids, _, _) in zip(files, wholes, read, strict=True):
+        word, part, others = _word_of(whole), _part_of(whole), {*wholes} - {whole}
+        folders = (whole, f"images/{whole}", "images", word, f"images/{word}", "")
+        found.append(finder.find(ids, path, folders, partial(_is_of_others, part=part, others=others)))
+        parts.append(np.full(len(ids), part, np.int8))
     ids, there, parts = np.concatenate([ids for ids, _, _ in read]), np.concatenate(found), np.concatenate(parts)
     ids = np.where(there == "", ids, there)
     _check_once(folder, ids)
@@ -61,6 +62,20 @@ def read_coco(folder, **_):
     kept["parts"] = parts if (parts != NO_PART).any() else None
     table = AttributeTable(ids, tuple(names), np.concatenate(labels), str(folder / ANNOTATIONS), "coco", **kept)
     return table.rows(shuffled(len(ids)))
+
+
+def _word_of(name):
+    return re.match("[A-Za-z]*", name)[0]
+
+
+def _part_of(name):
+    return WORDS.get(_word_of(name).lower(), NO_PART)
+
+
+def _is_of_others(file, part, others):
+    """Whether a file lies in a folder of another part than `part`, or of one of the `others`, files of annotations."""
+    folders = file.split("/")[:-1] if part != NO_PART else []
+    return any(name in others or _part_of(name) not in (part, NO_PART) for name in folders)
 
 
 def _check_once(folder, ids):
@@ -119,7 +134,7 @@ def read_instances(path):
 
 def _load(path):
     try:
-        size = path.stat().st_size
+        size = file_size(path)
         if size > MOST_JSON:
             raise InputError(f"{path} has {size / 1e6:,.0f} MB, at most {MOST_JSON / 1e6:,.0f}: leave out the outlines")
         text = OUTLINE.sub(b'"segmentation":0', path.read_bytes())

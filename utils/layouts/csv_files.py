@@ -121,6 +121,9 @@ def _read_cells(path):
         found = f"a column {shown(twice)} twice, or too many" if twice else f"the columns {name_some(columns)!r}"
         cure = "its first line must name each column, in UTF-8, parted by commas, semicolons or tabs"
         raise InputError(f"line 1 of {path} has {found}: {cure}")
+    image = next(filter(names_image, columns), None)
+    if image is not None:
+        raise InputError(f"line 1 of {path} holds the image {shown(image)}, but must name the columns: write it above")
     form = {"sep": sign, "header": 0, "names": range(len(columns)), "index_col": False, "na_filter": False}
     form |= {"skipinitialspace": True, "dtype": object, "encoding_errors": "surrogateescape"}
     try:
@@ -134,7 +137,22 @@ def _read_cells(path):
         ) from None
     if not len(cells):
         raise InputError(f"{path} has no rows: add a line for each image")
+    _check_widths(path, text, sign, columns)
     return columns, {name: _categorical(cells[place].array) for place, name in enumerate(columns)}
+
+
+def _check_widths(path, text, sign, columns):
+    """Refuse a row without a cell for each named column, which pandas fills up: perhaps the file is cut off."""
+    width = max(place for place, name in enumerate(columns, 1) if name)
+    lines = io.TextIOWrapper(io.BytesIO(text), "utf-8", "replace", newline="")
+    rows = (row for row in csv.reader(lines, delimiter=sign, skipinitialspace=True) if any(map(str.strip, row)))
+    try:
+        for number, row in enumerate(rows):
+            if len(row) < width:
+                what = f"row {number:,} ({shown(row[0].strip())}) of {path} has {len(row)} of {width} cells"
+                raise InputError(f"{what}: write each, also those that are empty, or fetch the file again")
+    except csv.Error as error:
+        raise InputError(f"{path} is no regular table ({shown(error)}): name the right file") from None
 
 
 def _texts(column):
@@ -197,14 +215,15 @@ def _read_parts(path, name, column, ids):
 
 
 def _read_names(path, name, column, sign):
-    """{name: (N,) uint8} of a column whose cells hold several names; an empty cell has none of them."""
+    """{name: (N,) uint8} of a column whose cells hold several names; an empty cell, or one of NO_LABEL, has none."""
     texts, codes = list(column.cat.categories), column.cat.codes.to_numpy()
     if not any(sign in text for text in texts):
         other = next((other for other in "|;, " if other != sign and any(other in text for text in texts)), None)
         if other is not None:
             cure = f"pass --names_separator, perhaps {other!r}"
             raise InputError(f"no cell of column {shown(name)} of {path} has {sign!r}, but some have {other!r}: {cure}")
-    lists = [{part.strip() for part in text.split(sign)} - {""} for text in texts]
+    lists = [{part.strip() for part in text.split(sign)} for text in texts]
+    lists = [{part for part in parts if part.lower() not in NO_LABEL} for parts in lists]
     names = sorted(set().union(*lists))
     check_size(len(codes), len(names), path)
     places = {one: place for place, one in enumerate(names)}

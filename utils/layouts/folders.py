@@ -154,21 +154,23 @@ class ImageFinder:
         self.files = list_images(folder) if files is None else files
         self._exact, self._forms, self._stems = set(self.files), None, None
 
-    def find(self, names, source, folders=("",)):
+    def find(self, names, source, folders=("",), is_others=None):
         """Paths of images below the folder: (N,) str array, empty where there is none.
 
         A name is a path from one of some `folders`, the first that has it, in any case of letters and form of accents;
         or else the name alone of a file, with or without its extension, that occurs once.
-        Args: names: of `safe_paths`; source: what names them, for errors
+        Args:
+            names: of `safe_paths`; source: what names them, for errors
+            is_others: whether a file is not to be found by its name alone, as it belongs to others; None: none is
         Raises: InputError if a name occurs more than once, or two names lead to one file
         """
-        found = [self._find(name, source, folders) for name in names]
+        found = [self._find(name, source, folders, is_others) for name in names]
         count, most = next(iter(Counter(filter(None, found)).most_common(1)), ("", 0))
         if most > 1:
             raise InputError(f"{source} names the image {shown(count)} {most} times: keep one row for each")
         return np.array(found, np.str_)
 
-    def _find(self, name, source, folders):
+    def _find(self, name, source, folders, is_others):
         paths = [f"{folder}/{name}" if folder else name for folder in folders]
         for path in paths:
             if path in self._exact:
@@ -182,7 +184,7 @@ class ImageFinder:
                     self._stems.setdefault(key, []).append(file)
         candidates = next((self._forms[_form(path)] for path in paths if _form(path) in self._forms), None)
         if candidates is None and "/" not in name:
-            candidates = self._stems.get(_form(name), [])
+            candidates = [file for file in self._stems.get(_form(name), []) if not (is_others and is_others(file))]
         if candidates and len(candidates) > 1:
             which = ", ".join(map(shown, candidates[:2]))
             raise InputError(

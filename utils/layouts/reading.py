@@ -13,6 +13,7 @@ from utils.layouts.text import shown
 from utils.layouts.voc import ANNOTATIONS, find_years, read_voc
 
 CSV_FLAGS = ("table", "image_column", "names_column", "names_separator")
+LAYOUT_OF = dict.fromkeys(CSV_FLAGS, "csv") | {"difficult": "voc"}  # flags that are for one layout only
 READERS = {
     "celeba": lambda folder, **_: read_attribute_table(folder),
     "csv": read_csv,
@@ -57,11 +58,10 @@ def read_folder(folder, **options):
     layout = options.get("layout") or recognise(folder, options)
     if layout not in READERS:
         raise InputError(f"unknown layout {shown(layout)}: choose among {', '.join(READERS)}")
-    stray = next((flag for flag in CSV_FLAGS if layout != "csv" and flag in options), None)
+    stray = next((flag for flag, its in LAYOUT_OF.items() if layout != its and flag in options), None)
     if stray is not None:
-        raise InputError(f"--{stray} is for {IN_WORDS['csv']}, {folder} is read as {IN_WORDS[layout]}: leave it out")
-    if layout != "voc" and "difficult" in options:
-        raise InputError(f"--difficult is for {IN_WORDS['voc']}, {folder} is read as {IN_WORDS[layout]}: leave it out")
+        its = IN_WORDS[LAYOUT_OF[stray]]
+        raise InputError(f"--{stray} is for {its}, {folder} is read as {IN_WORDS[layout]}: leave it out")
     return READERS[layout](folder, **{flag: value for flag, value in options.items() if flag != "layout"})
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import stat
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 
 import numpy as np
@@ -36,13 +37,21 @@ def encoding_hint(names):
     return "; the table is no UTF-8 perhaps, save it as UTF-8" if strange else ""
 
 
+def file_size(path):
+    """Bytes of a file. Raises: InputError if it is a pipe, which would wait for ever, or a device; OSError"""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InputError(f"cannot read {path}: it is a pipe or a device; put a file there, or take it away")
+    return status.st_size
+
+
 def read_text(path):
     """Bytes of a text file as UTF-8 with line ends of one kind; bytes that are no UTF-8 stay as they are.
 
     Raises: InputError if it cannot be read, is no text or is too large
     """
     try:
-        size = path.stat().st_size
+        size = file_size(path)
         text = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from utils.common.errors import InputError
 from utils.layouts.attribute_table import NO_PART, TEST, TRAIN, VALID, AttributeTable, check_size, shuffled
 from utils.layouts.folders import list_images, safe_paths
-from utils.layouts.text import read_text, shown
+from utils.layouts.text import file_size, read_text, shown
 
 ANNOTATIONS, IMAGE_FOLDER, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
 SET_FILES = {"trainval": TRAIN, "train": TRAIN, "val": VALID, "test": TEST}  # val wins over trainval
@@ -45,13 +45,16 @@ def read_voc(folder, difficult=True, **_):
 
     Args: difficult: whether objects that are marked so count
     Returns: AttributeTable
-    Raises: InputError that names the file which is no annotation, or the image that is in two parts
+    Raises: InputError that names the file which is no annotation, or the image that is in two parts, or that two
+        annotations are of
     """
     folder, rows, parts = Path(folder), [], []
     images, years = list_images(folder), find_years(folder)
     if not years:
         raise InputError(f"{folder} has no {ANNOTATIONS}/ of .xml files, nor has a folder in it: see data/README.md")
-    there, by_stem = set(images), {file.rpartition(".")[0]: file for file in images}
+    by_stem, taken = {}, {}
+    for file in images:
+        by_stem.setdefault(file.rpartition(".")[0], []).append(file)
     for year in years:
         files = sorted(path for path in (year / ANNOTATIONS).iterdir() if path.suffix.lower() == ".xml")
         sets = _read_sets(year)
@@ -59,14 +62,28 @@ def read_voc(folder, difficult=True, **_):
         for path in tqdm(files, desc=f"read {year.name}", unit="xml", disable=None, leave=False):
             name, objects = read_annotation(path)
             where = "/".join(filter(None, [base, IMAGE_FOLDER]))
-            own, named = (
-                f"{where}/{path.stem}",
-                f"{where}/{name or path.stem}",
-            )  # as sets name it; as it does
-            file = next((file for file in (f"{own}.jpg", named) if file in there), by_stem.get(own, ""))
+            named = f"{where}/{name or path.stem}"
+            file = _find_image(by_stem, f"{where}/{path.stem}", named, path)
+            if file and taken.setdefault(file, path) != path:
+                cure = "each image takes one annotation of its name: correct <filename>, or take one away"
+                raise InputError(f"{taken[file]} and {path} are both of {shown(file)}: {cure}")
             rows.append((file or named, file, {one for one, hard in objects if difficult or not hard}))
             parts.append(sets.get(path.stem, NO_PART) if sets else None)
     return _make_table(folder, rows, parts)
+
+
+def _find_image(by_stem, own, named, path):
+    """The image of an annotation as a path below the folder, "" if there is none.
+
+    The annotation's own name, by which the sets know it, comes before the one that it holds: copies keep the old one.
+    Args: by_stem: {path without its end: files}; own: as the annotation is called; named: the file that it names
+    """
+    files = by_stem.get(own, [])
+    file = next((file for file in (f"{own}.jpg", named) if file in files), files[0] if len(files) == 1 else "")
+    if files and not file:
+        cure = "take one away, or name one in <filename>"
+        raise InputError(f"{path} may be of {' or '.join(map(shown, files))}: {cure}")
+    return file or (named if named in by_stem.get(named.rpartition(".")[0], []) else "")
 
 
 def _make_table(folder, rows, parts):
@@ -90,7 +107,7 @@ def read_annotation(path):
     Raises: InputError if it is no annotation, too large, or holds entities or a path out of its folder
     """
     try:
-        size = path.stat().st_size
+        size = file_size(path)
         if size > MOST_XML:
             raise InputError(f"{path} has {size / 1e6:,.0f} MB, an annotation at most {MOST_XML / 1e6:.0f}: is it one?")
         root = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
@@ -116,7 +133,7 @@ def _read_sets(year):
     found = {}
     for word, part in SET_FILES.items():
         path = year / SETS / f"{word}.txt"
-        if not path.is_file():
+        if not path.exists():
             continue
         lines = (line.split() for line in read_text(path).decode("utf-8", "surrogateescape").splitlines())
         for name in (words[0] for words in lines if words):

@@ -14,6 +14,7 @@ HOLDS = {  # what steps 2 and 3 take from the record of a training, and what it 
     "as_released": lambda value: isinstance(value, bool),
     **{flag: lambda value, kind=bool if flag == "difficult" else str: isinstance(value, kind) for flag in READING},
     "training_part": lambda value: value is None or isinstance(value, str),
+    "task_labels": lambda value: isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value),
     "unlearning": lambda value: value is None or isinstance(value, Mapping),
 }
 

@@ -5,6 +5,7 @@ import os
 from utils.common import distributed, run
 from utils.common.arguments import recorded_flags
 from utils.common.errors import warn
+from utils.datasets.task import trained_on_others
 from utils.erasure.heads import emptied_heads
 from utils.graph.selection import CONTROLS
 from utils.network.checkpoint import Checkpoint, save_checkpoint
@@ -71,8 +72,7 @@ def describe_network(network, data=None):
         lines["heads taken"] = f"rows {rows} of the file's {len(network.file_heads)} ({' '.join(network.file_heads)})"
     if network.assumed:
         lines["assumed"] = f"{' '.join(network.assumed)} (a plain state dict does not say: pass the flags for others)"
-    recorded = network.arguments.get("training_part")
-    if data is not None and recorded and recorded != data.digest(network.attributes):
+    if data is not None and trained_on_others(network, data):
         lines["note"] = "these are not the training images and labels that the network was trained on"
     return lines
 
@@ -128,7 +128,10 @@ def save_unlearned(path, network, method, flags):
     if flags.get("evaluate_only"):
         return
     asked = {flag: value for flag, value in recorded_flags(flags).items() if value is not None}
-    before = network.arguments.get("unlearning")  # of an earlier unlearning that this one goes on from
+    record = dict(network.arguments)
+    if network.file_heads not in ((), network.attributes):
+        record.pop("training_part", None)  # of labels that the new file does not know
+    before = record.get("unlearning")  # of an earlier unlearning that this one goes on from
     checkpoint = Checkpoint(
         state_dict=network.model.state_dict(),
         model=network.name,
@@ -137,7 +140,7 @@ def save_unlearned(path, network, method, flags):
         normalisation=str(network.normalisation),
         seed=network.seed,
         epoch=network.epoch,
-        arguments={**network.arguments, "unlearning": method | {"arguments": asked, "before": before}},
+        arguments={**record, "unlearning": method | {"arguments": asked, "before": before}},
         versions=run.environment(),
         parent_sha256=network.sha256,
         kind=path.stem,
