@@ -24,7 +24,7 @@ def trained(tiny_celeba, tmp_path_factory):
     """A folder in which step 1 has run for one epoch."""
     folder = tmp_path_factory.mktemp("trained")
     words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3")
-    done = run_command(STEP_1, *words, folder=folder)
+    done = run_here(STEP_1, *words, folder=folder)
     assert done.returncode == 0, done.stderr
     assert "Bald" in done.stdout and "epoch 1/1" in done.stdout
     return folder
@@ -189,7 +189,7 @@ def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba
     (trained / "checkpoints" / "erased").mkdir()
     (trained / "checkpoints" / "erased" / "original.pth").write_bytes(source.read_bytes())
     words = flags(tiny_celeba, method="erase", run_name="erased", strength=2)
-    done = run_command(STEP_3, *words, folder=trained)
+    done = run_here(STEP_3, *words, folder=trained)
     assert done.returncode == 0, done.stderr
     assert "the head ranks no better than chance" in done.stdout
     line = json.loads((trained / "results" / "results.jsonl").read_text().splitlines()[-1])
@@ -197,7 +197,7 @@ def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba
     assert line["graph"]["images"] == 1792 and line["pruned"] == {}
     assert line["heads"]["Bald"]["after"]["auc"] == 0.5 and line["seconds"]["erase"] > 0
     first = (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes()
-    again = run_command(STEP_3, *words, folder=trained)
+    again = run_here(STEP_3, *words, folder=trained)
     assert again.returncode == 0
     assert (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes() == first
     words = flags(tiny_celeba, method="erase", run_name="erased")  # the checkpoint says how strong it was
