@@ -104,7 +104,8 @@ def test_a_file_where_a_folder_must_be_is_named_with_the_cure(tmp_path):
 #: who may write without `write_atomically`: locks and lines that several share, pixels that are marked, folders that
 #: get their name when they are whole, what a step says into a folder that is thrown away
 WRITERS = "common/paths common/run common/locks common/interrupts common/distributed common/processes datasets/cache "
-WRITERS += "layouts/celeba data/prepare_celeba data/make_synthetic_celeba data/synthetic/making data/unpacking tools/try_networks"
+WRITERS += "layouts/celeba data/prepare_celeba data/make_synthetic_celeba data/synthetic/making data/unpacking"
+WRITERS += " tools/try_networks data/synthetic/scenes/voc"
 WRITES = re.compile(r"""open\([^)]*["'](?:w|a|x|r\+)|\.write_(?:text|bytes)\(|json\.dump\(|np\.save|\.to_csv\([^i)]""")
 
 
