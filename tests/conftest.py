@@ -47,6 +47,17 @@ def pytest_runtest_protocol():
     return done
 
 
+@pytest.fixture(autouse=True, scope="module")
+def short_mlp(request):
+    """The attack that takes most of an audit's time trains for few epochs, but in tests of what attacks find."""
+    if {"probes", "attacks"} & set(request.path.parts):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.probes.mlp.EPOCHS", 4)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_celeba(tmp_path_factory):
     """A generated data set of 120 faces in CelebA's layout, Bald and Eyeglasses frequent."""
