@@ -137,7 +137,7 @@ def test_erasing_edits_the_same_sites_as_strongly_and_gives_the_same_network(dev
     kept = NAMES.index("Smiling")
     assert (logits[0] - untouched)[:, kept].abs().max() > 2
     differences = (logits[0] - logits[1]).abs()
-    assert differences.mean() < 0.02 and differences.flatten().quantile(0.99) < 0.3
+    assert differences.mean() < 0.01 and differences.flatten().quantile(0.99) < 0.2  # twice what rounding does
 
 
 @on_two_devices
@@ -150,13 +150,8 @@ def test_an_untrained_reference_is_the_same_and_leaves_the_generators_alone(devi
     assert all(torch.equal(one, other) for one, other in zip(drawn, after, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("devices", "level"),
-    [
-        (("cpu", "cpu"), "full"),  # all that quick does is in it
-        *(pytest.param(("cpu", "cuda"), level, marks=needs_gpu) for level in ("quick", "full")),
-    ],
-)
+@on_two_devices
+@pytest.mark.parametrize("level", ["quick", "full"])
 def test_an_audit_finds_the_same_and_gives_the_same_verdict(devices, level, wide, monkeypatch):
     sizes = {"quick": (), "full": (16,)}[level]  # full: the whole network is fine-tuned, too
     monkeypatch.setitem(setup.LEVELS, level, setup.AuditLevel(level, 400, (16, 64), sizes, draws=1))

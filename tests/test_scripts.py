@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT, STEP_1, STEP_2, STEP_3, run_here
 
 SCRIPTS = (STEP_1, STEP_2, STEP_3)
-# every one of them is read by somebody; 20, and --mean, --std and --allow_missing for a network of one's own, seven
-# that say how a folder is read, --report and --faces
+# that --help lists; every one of them is read by somebody. The flags that say how a folder is read stand in the
+# checkpoint, so step 3 takes them for --weights and does not list them
 MOST_FLAGS_OF_STEP_3 = 27
 
 

@@ -15,11 +15,11 @@ pytest.importorskip("resource")
 def test_what_is_killed_or_out_of_disk_is_made_good_by_the_same_command(tiny_celeba, tmp_path):
     words = ["--data_path", tiny_celeba, "--limit_files", "--out", tmp_path / "kill.jsonl"]
     # a process of its own: a fork of one that has gone back through a network can't do so again
-    done = run_command("benchmarks/kill", "--kills", 1, 1, 1, 1, "--full", 1, 0, 0, 1, *words, folder=tmp_path)
+    done = run_command("benchmarks/kill", "--kills", 2, 1, 1, 1, "--full", 1, 0, 0, 1, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "kill.jsonl").read_text().splitlines()]
     assert {(line["work"], line["harm"]): line["runs"] for line in lines} == {
-        **{("step 1", "SIGKILL"): 1, ("step 1", "RLIMIT_FSIZE"): 1, ("step 2", "SIGKILL"): 1},
+        **{("step 1", "SIGKILL"): 2, ("step 1", "RLIMIT_FSIZE"): 1, ("step 2", "SIGKILL"): 1},
         **{("step 3", "SIGKILL"): 1, ("cache", "SIGKILL"): 1, ("cache", "RLIMIT_FSIZE"): 1},
     }
     for line in lines:
