@@ -46,11 +46,12 @@ def get_args_parser():
     run = a.add_run_arguments(parser).add_argument
     run("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the device has it")
     run("--compile", action=BooleanOptionalAction, default=False, help="torch.compile the network")
+    run("--log", choices=["tensorboard"], help="keep curves, pictures and settings beside the checkpoint")
     run("--resume", action="store_true", help="go on where a stopped training left off; start if there is none")
     run("--force", action="store_true", help="replace the training that is there")
     run("--evaluate_only", action="store_true", help="evaluate the checkpoint that is there, on its own split")
     parser.only_with("force", "resume", False)
-    for flag in ("force", "resume"):
+    for flag in ("force", "resume", "log"):
         parser.only_with(flag, "evaluate_only", False)
     return parser
 
@@ -64,7 +65,7 @@ def main(args):
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
     from utils.report import next_steps, outputs, run_record, tables
-    from utils.training import dry_pass, loop, recipe, resume
+    from utils.training import dry_pass, events, loop, recipe, resume
 
     device, flags = run.start_run(args.seed, args.device), vars(args)
     heads, left_out = a.leave_out_heads(name_attributes(**flags), args.leave_out)
@@ -80,17 +81,17 @@ def main(args):
         kept = resume.KeptTraining(files, fixed, args.epoch, resume=args.resume, force=args.force)
         dry_pass.check_training(args.model, heads, args.img_size, data.rows("train"), settings, device)
         run.seed_everything(recipe.first_weights_seed(args.seed, left_out))
-        pretrained = read_state_dict(args.pretrained) if args.pretrained else None
-        model = build_model(args.model, heads, pretrained).to(device)
+        model = build_model(args.model, heads, args.pretrained and read_state_dict(args.pretrained)).to(device)
         optimizer = settings.make_optimizer(model.parameters())
         run.header("step 1: original", run_record.describe_training(model, data, settings, left_out, flags))
+        held_out = data.rows("valid" if len(data.rows("valid")) else "test")
         with interrupts.Stopping() as stopping, kept.saved_when_stopped():
             kept.prepare(data)
-            held_out = data.rows("valid") if len(data.rows("valid")) else data.rows("test")
+            log = events.TrainingLog(args.log, files.last, kept.state, settings).begin(data, augment, device)
             going_on = {"augment": augment, "state": kept.state, "fixed": fixed, "stopping": stopping}
             for epoch in kept.watch(loop.train_epochs(model, optimizer, data, settings, device, **going_on)):
                 figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
-                print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
+                print(tables.epoch_line(epoch, settings.epochs, log.epoch(epoch, figures)), flush=True)
                 checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
                 kept.keep(epoch, checkpoint, tables.mean_auc(figures))
             print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))

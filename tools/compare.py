@@ -1,8 +1,8 @@
 """Set the methods of one run, or of several, side by side: what each forgot and what it cost, in one table.
 
 Reads   results/<run>/<targets>/*/audit_<target>.json    (step 3 with --audit, once for each method)
-Writes  comparison_<target>.png in that folder; of several folders also comparison.png above them, all in one picture;
-        the tables go to the terminal
+Writes  comparison_<target>.png in that folder; of several folders also comparison.png and comparison.html above them,
+        all in one picture and on one page; the tables go to the terminal
 
     python -m tools.compare results/Bald_Mouth_Slightly_Open/Bald
 """
@@ -22,7 +22,7 @@ from utils.common.paths import check_outputs, targets_name
 from utils.common.run import table
 from utils.page.audit_files import REFERENCES, read_audit
 from utils.page.methods import AGAINST, compared_networks, network_records, references_of, worst_attack
-from utils.page.page import PAGE
+from utils.page.page import PAGE, RUNS_PAGE, write_runs_page
 from utils.report.style import GREEN, GREY, legend_below, network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure, worst_change
 
@@ -47,7 +47,7 @@ def main(args):
         for target in audits
     }
     above = Path(os.path.commonpath([folder.resolve() for folder in found])) / "comparison.png"
-    several = [above] if len(found) > 1 else []
+    several = [above, above.with_name(RUNS_PAGE)] if len(found) > 1 else []
     check_outputs(vars(args), {"folder": "DIR"}, folder=[*files.values(), *several])
     points = {}
     for (folder, target), file in files.items():
@@ -69,6 +69,7 @@ def main(args):
         points |= {(name, folder, target): own for name, own in networks.items()}
     if several:
         draw_runs(above, points, "Forgotten against kept: bottom right is best")
+        write_runs_page(several[1], points)
     print("what to look at:")
     pictures = [*several, *(path for folder in found for path in sorted(folder.rglob("*.png")))]
     pages = [f"{folder / PAGE}   everything on one page" for folder in found if (folder / PAGE).is_file()]

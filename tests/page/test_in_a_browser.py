@@ -9,10 +9,11 @@ import pytest
 from conftest import ROOT
 from small_page import make_results
 from test_page import HOSTILE
+from test_runs_page import figures, networks_of
 
 from utils.graph.essential_graph import read_graph
 from utils.page.graph_data import nodes_at
-from utils.page.page import write_page
+from utils.page.page import write_page, write_runs_page
 
 PROPORTIONS = ("0.005", "0.1", "0.29", "0.55", "1")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -36,11 +37,13 @@ def browser():
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """{"plain", "hostile": path of a page}, and the graph of the first."""
+    """{"plain", "hostile", "runs": path of a page}, and the graph of the first."""
     root = tmp_path_factory.mktemp("browser")
     folder, graph = make_results(root / "plain")
     hostile, other = make_results(root / "hostile", HOSTILE)
-    return {"plain": write_page(folder, graph=graph), "hostile": write_page(hostile, graph=other), "graph": graph}
+    runs = write_runs_page(root / "comparison.html", networks_of(hostile, erased=figures(0.1, -0.01)))
+    written = {"plain": write_page(folder, graph=graph), "hostile": write_page(hostile, graph=other)}
+    return {**written, "runs": runs, "graph": graph}
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def visit(browser, pages):
         outside = lambda request: request.url != own and not request.url.startswith("data:")  # noqa: E731
         page.on("request", lambda request: troubles.append(request.url) if outside(request) else None)
         page.goto(own)
-        page.wait_for_selector("circle.goes, circle.target", state="attached")
+        page.wait_for_selector("main" if which == "runs" else "circle.goes, circle.target", state="attached")
         page.troubles = troubles
         return page
 
@@ -78,11 +81,11 @@ def axe():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_the_page_fits_shows_its_pictures_and_asks_nobody(visit, width, scheme):
-    for which in ("plain", "hostile"):
+    for which, count in (("plain", 14), ("hostile", 14), ("runs", 0)):
         page = visit(which, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         pictures = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-        assert len(pictures) == 14 and all(pictures)
+        assert len(pictures) == count and all(pictures)
         assert page.troubles == []
 
 
@@ -91,14 +94,15 @@ def test_axe_finds_no_serious_fault(visit, scheme):
     rules = axe()
     if rules is None:
         pytest.skip("no axe-core: AXE=…/axe.min.js, or node_modules")
-    page = visit(scheme=scheme)
+    page, runs = visit(scheme=scheme), visit("runs", scheme=scheme)
     page.locator("button[data-cell]").first.click()
     page.locator("[data-stage]").focus()
     page.keyboard.press("Enter")
-    page.evaluate(rules)  # not as a script of the page, whose policy refuses it
-    found = page.evaluate("axe.run().then(result => result.violations)")
-    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-    assert not serious, [(fault["id"], [node["html"][:120] for node in fault["nodes"][:3]]) for fault in serious]
+    for opened in (page, runs):
+        opened.evaluate(rules)  # not as a script of the page, whose policy refuses it
+        found = opened.evaluate("axe.run().then(result => result.violations)")
+        serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+        assert not serious, [(fault["id"], [node["html"][:120] for node in fault["nodes"][:3]]) for fault in serious]
 
 
 def test_the_slider_gives_the_count_that_the_selection_gives(visit, pages):

@@ -2,12 +2,14 @@ import shlex
 
 import pytest
 from small_audit import small_audit
+from small_page import small_graph
 
+import unlearning_multi_celeba_resnet18_generate_graph as scoring
 import unlearning_multi_celeba_resnet18_original as original
 from utils.common.arguments import recorded_flags
 from utils.page import charts
 from utils.page.reading import ResultsFolder
-from utils.page.sources import about, limits_of
+from utils.page.sources import about, limits_of, sources_of
 from utils.page.tables import attack_table, heads_table
 from utils.page.words import make_commands, three_numbers
 
@@ -153,3 +155,32 @@ def test_the_oracle_of_weights_of_ones_own_has_their_size_and_heads():
     assert (flags["model"], flags["img_size"], flags["task_labels"]) == ("resnet34", 64, ["Bald", "Hat"])
     assert (flags["mean"], flags["std"], flags["data_path"]) == ([0.1, 0.2, 0.3], [0.5, 0.5, 0.5], "D")
     assert flags["batch_size"] == 128
+
+
+def test_the_commands_of_steps_1_and_2_have_every_flag_that_was_recorded():
+    recipe = step_1("python x.py --task Bald Young --epoch 3 --no-hflip --limit 90 --img_size 32")
+    record = recorded_flags(recipe) | {"split": "released", "training_part": "a"}
+    words = "--task Bald Young --data_path D --run_name own"
+    typed = f"{words} --target_class Young --proportion 0.3 --layers 2 --no_balance --num_images 9 --seed 4"
+    graph = small_graph(attributes=("Bald", "Young"), forgotten=("Young",))
+    made = vars(scoring.get_args_parser().parse_args(typed.split()))
+    graph.made_by["arguments"] = recorded_flags(made)
+    line = {"command": f"python x.py {words} --target_class 1", "forgotten": ["Young"], "attributes": ["Bald", "Young"]}
+    line |= {"model": "resnet18", "img_size": 32, "arguments": {}, "method": "prune"}
+    found = ResultsFolder("own", "Young", lines={"pruned": line}, kept={"pruned": {"training": record}}, graph=graph)
+    found.kept["pruned"]["oracle_sha256"] = None
+    first, second, _ = [part["command"] for part in sources_of(found)]
+    flags = step_1(first)
+    assert recorded_flags(flags) | {"split": "released"} == {k: v for k, v in record.items() if k != "training_part"}
+    assert (flags["data_path"], flags["run_name"], flags["leave_out"]) == ("D", "own", [])
+    again = vars(scoring.get_args_parser().parse_args(shlex.split(second)[2:]))
+    assert recorded_flags(again) | {"target_class": 0} == recorded_flags(made) | {"target_class": 0}
+    assert again["target_class"] == ["Young"]
+
+
+def test_weights_of_ones_own_have_no_command_that_made_them():
+    line = {"command": "python x.py --weights w.pth", "forgotten": ["Bald"], "attributes": ["Bald"], "method": "erase"}
+    line |= {"model": "resnet18", "img_size": 32, "arguments": {}}
+    kept = {"erased": {"training": {}, "oracle_sha256": None}}
+    parts = sources_of(ResultsFolder("own", "Bald", lines={"erased": line}, kept=kept))
+    assert [part["command"] for part in parts] == [None, "python x.py --weights w.pth"]

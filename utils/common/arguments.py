@@ -28,7 +28,7 @@ IMPORTANCE = ("gradcam", "gradient_activation", "random", "lowest", "magnitude")
 NOT_RECORDED = (
     "data_path save_path cache_path results run_name device num_workers weights pretrained oracle graph resume "
     "force given training evaluate_only released_txt show_cams importance_curve unlearned original out method_name "
-    "report faces"
+    "report faces log"
 ).split()
 READING = "layout table image_column names_column names_separator difficult unknown_labels".split()  # of a folder
 LAYOUTS = ("celeba", "csv", "voc", "coco", "folders")

@@ -11,6 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 14, 12, 46
 MOST_POINTS = 240  # of a curve
 MOST_MARKS = 12  # on one: more would cover it
 TICKS = (1, 2, 2.5, 5, 10)
+TRADE_AXES = ("worst change of a kept head, points", "worst attack, AUC beyond the reference")
 
 
 def roc_chart(methods):
@@ -99,8 +100,24 @@ def trade_chart(methods):
         return None
     xs, ys = ([line["points"][0][i] for line in lines] for i in range(2))
     limits = (-100 * ALLOWED_LOSS["accuracy"], GAP_TOLERANCE)
-    axes = ("worst change of a kept head, points", "worst attack, AUC beyond the reference")
-    return _chart(lines, _span([*xs, limits[0], 0]), _span([*ys, 0, limits[1]]), *axes, allowed=limits)
+    return _chart(lines, _span([*xs, limits[0], 0]), _span([*ys, 0, limits[1]]), *TRADE_AXES, allowed=limits)
+
+
+def runs_chart(runs):
+    """Forgotten against kept, a mark a network, of what `runs_of` gives; None without two of them or one reference."""
+    known = [row for run in runs for row in run["networks"] if None not in (row["change"], row["gap"])]
+    if len(known) < 2 or len({row["reference"] for row in known} - {None}) > 1:
+        return None
+    lines = {}
+    for row in known:
+        line = lines.setdefault(row["network"], {"network": row["network"], "points": [], "labels": [], "apart": True})
+        line["points"].append((100 * row["change"], row["gap"]))
+        line["labels"].append("" if row["network"] in ("original", "oracle") else str(row["number"]))
+    xs, ys = ([point[i] for line in lines.values() for point in line["points"]] for i in range(2))
+    limits = (-100 * ALLOWED_LOSS["accuracy"], GAP_TOLERANCE)
+    return _chart(
+        list(lines.values()), _span([*xs, limits[0], 0]), _span([*ys, 0, limits[1]]), *TRADE_AXES, allowed=limits
+    )
 
 
 def _span(values):
@@ -119,7 +136,8 @@ def _chart(lines, xs, ys, x_label, y_label, ticks=None, allowed=None):
     """Lines in pixels of a picture of WIDTH x HEIGHT.
 
     Args:
-        lines: [{"network", "points": [(x, y)], and "band": [(x, low, high)], "labels", "note", "quiet"}]
+        lines: [{"network", "points": [(x, y)], and "band": [(x, low, high)], "labels", "note", "quiet", "apart": marks
+            without a line between them}]
         xs, ys: (lowest, highest) of the axes; ticks: of x, on a logarithmic axis; allowed: (loss, gap), limits of what
             a verdict lets pass: x on the side of 0, y below
     """
@@ -164,7 +182,10 @@ def _draw_line(line, place_x, place_y):
         label_y = y - 8 if i % 2 == 0 else y + 17  # neighbours often lie on one another
         marks.append({"x": x, "y": y, "label": label, "label_y": label_y, "tip": tip})
     path, area = (" ".join(f"{x},{y}" for x, y in one) for one in (points, edge))
-    marks = marks if len(marks) <= MOST_MARKS else []
+    if line.get("apart"):
+        path = ""
+    elif len(marks) > MOST_MARKS:
+        marks = []
     return {"quiet": False, "note": "", **line, "path": path, "area": area, "marks": marks}
 
 

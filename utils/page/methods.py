@@ -1,5 +1,8 @@
 """The methods of one run side by side: what each forgot, what it kept and what that cost."""
 
+import os
+from urllib.parse import quote
+
 from utils.report.tables import found_in, worst_change, worst_places
 
 AGAINST = {"oracle": "oracle", "random": "untrained network", None: "reference"}  # what attacks are compared with
@@ -76,3 +79,32 @@ def worst_attack(record):
     worst = [entry for entry in worst if entry[1:] in found] or worst
     gap, attack, place = max(worst, default=(None, "", ""))
     return gap, f"{attack} at {place}" if any(value for value, *_ in worst) else ""
+
+
+def runs_of(networks, above, page):
+    """Networks of several runs as rows of one table, the unlearned ones numbered through.
+
+    Args:
+        networks: {(network, folder, target): figures as of `compared_networks`}; folder: a pathlib.Path
+        above: folder of the table's own file; page: name of the page that a folder may hold
+    Returns: [{"run", "target", "page": relative address or None, "networks": [{"network", "number": from 1, None for an
+        original or an oracle, "change": worst change of a kept head's accuracy, "auc": of its AUC, and "gap", "attack",
+        "head", "verdict", "reference" of the figures}]}]; undefined figures are None
+    """
+    runs, number = {}, 0
+    for (name, folder, target), own in networks.items():
+        if (folder, target) not in runs:
+            there = (folder / page).is_file()
+            address = quote(os.path.relpath(folder / page, above).replace(os.sep, "/")) if there else None
+            run = {"run": folder.parent.name, "target": target, "page": address, "networks": []}
+            runs[folder, target] = run
+        kind = name.partition(", ")[0]
+        unlearned = kind not in ("original", "oracle")
+        number += unlearned
+        accuracy, auc = (own["changes"][measure] for measure in ("accuracy", "auc"))
+        row = {"network": kind if kind == "original" else name, "number": number if unlearned else None}
+        row |= {"change": 0.0 if kind == "original" else accuracy and accuracy[0], "auc": auc and auc[0]}
+        row |= {what: own[what] for what in ("gap", "attack", "head", "verdict", "reference")}
+        row |= {"gap": 0.0, "attack": ""} if kind == "oracle" else {}
+        runs[folder, target]["networks"].append(row)
+    return list(runs.values())

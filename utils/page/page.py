@@ -8,10 +8,10 @@ from utils.common import distributed
 from utils.common.errors import printable
 from utils.common.paths import write_atomically
 from utils.graph.selection import CONTROLS
-from utils.page.charts import relearning_charts, roc_chart, strength_chart, trade_chart
+from utils.page.charts import relearning_charts, roc_chart, runs_chart, strength_chart, trade_chart
 from utils.page.graph_data import graph_data, has_all_scores, nodes_at
 from utils.page.kept_record import cam_rows, keep_record
-from utils.page.methods import AGAINST, compared_networks, references_of
+from utils.page.methods import AGAINST, compared_networks, references_of, runs_of
 from utils.page.reading import read_results
 from utils.page.sources import about, limits_of, sources_of
 from utils.page.tables import attack_table, heads_table, heads_without_audit, network_kind
@@ -20,6 +20,7 @@ from utils.report import run_record, style
 from utils.report.next_steps import after_audit, after_unlearning
 
 PAGE = "report.html"
+RUNS_PAGE = "comparison.html"
 MOST_BYTES = 3_000_000
 CONTENTS = {
     "verdict": "Verdict",
@@ -83,6 +84,18 @@ def make_page(found, faces=True):
         if len(text.encode()) <= MOST_BYTES:
             break
     return text
+
+
+def write_runs_page(path, networks):
+    """Write one page on several runs: what each network forgot and kept, in one chart and one table.
+
+    Args: path: the file; networks: as `utils.page.methods.runs_of`
+    Returns: the path
+    """
+    runs = runs_of(networks, Path(path).parent, PAGE)
+    references = {row["reference"] for run in runs for row in run["networks"]} - {None}
+    view = {"palette": PALETTE, "runs": runs, "plot": runs_chart(runs), "mixed": len(references) > 1}
+    return write_atomically(path, _environment().get_template("runs.html").render(view))
 
 
 def _view(found, faces):

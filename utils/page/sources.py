@@ -1,6 +1,7 @@
 """Where the figures of the page come from, and what they do not show."""
 
 from utils.page.graph_data import proportion_of
+from utils.page.words import make_commands
 from utils.report.style import readable
 
 DIGITS = 16  # of a sha256
@@ -8,17 +9,18 @@ DIGITS = 16  # of a sha256
 
 def sources_of(found):
     """[{"title", "command" or None, "facts": [(what, text)]}]: the steps behind a `ResultsFolder`, in their order."""
-    parts = []
+    parts, commands = [], make_commands(found)
     kept = next(iter(found.kept.values()), None)
     if kept:
         facts = [("flags", _flags(kept["training"])), ("oracle, sha256", _short(kept["oracle_sha256"]))]
-        parts.append({"title": "Step 1: the original", "command": None, "facts": _known(facts)})
+        command = commands["original"] if "epoch" in kept["training"] else None  # one's own weights do not say
+        parts.append({"title": "Step 1: the original", "command": command, "facts": _known(facts)})
     if found.graph:
         made_by = found.graph.made_by
         facts = [("flags", _flags(made_by.get("arguments", {}))), ("seed", made_by.get("seed"))]
         facts += [("original, sha256", _short(made_by.get("parent_sha256"))), ("rule", found.graph.rule)]
         facts += [("proportion", proportion_of(found.graph)), ("versions", _versions(made_by.get("versions")))]
-        parts.append({"title": "Step 2: the essential graph", "command": None, "facts": _known(facts)})
+        parts.append({"title": "Step 2: the essential graph", "command": commands["scored"], "facts": _known(facts)})
     for method, line in found.lines.items():
         facts = [("date", line.get("date")), ("seed", line.get("seed")), ("method", line["method"])]
         facts += [("original, sha256", _short(line.get("parent_sha256")))]

@@ -24,6 +24,8 @@ IN_WORDS = {
 KINDS = {"ERASED": "good", UNTRAINED_ERASED: "good", "SILENCED": "half", "DAMAGED": "bad", "NOT FORGOTTEN": "bad"}
 KINDS |= {"INVERTED": "bad"}
 OF_IMAGES = ["img_size", "mean", "std", "split", "allow_missing", *READING]
+SWITCHES = ("as_released", "no_balance")  # flags without a --no- form
+OF_GRAPH = "proportion layers num_images importance no_balance as_released batch_size limit seed".split()
 RECIPE = (  # flags of step 1 that an oracle has to share with its original
     "model epoch batch_size optimizer lr weight_decay scheduler rotation hflip vflip as_released limit amp seed".split()
     + OF_IMAGES
@@ -124,8 +126,10 @@ def make_commands(found):
     commands = {
         **audits,
         "audit": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick"],
-        "oracle": [f"{SCRIPT}_original.py", *_oracle_words(found, line, words), "--leave_out", *found.forgotten],
+        "original": [f"{SCRIPT}_original.py", *_recipe_words(found, line, words)],
+        "oracle": [f"{SCRIPT}_original.py", *_recipe_words(found, line, words), "--leave_out", *found.forgotten],
         "graph": [f"{SCRIPT}_generate_graph.py", *task, *target],
+        "scored": [f"{SCRIPT}_generate_graph.py", *task, *target, *_graph_words(found, task)],
         "strength": ["-m", "tools.choose_strength", *task, *target],
         "cams": [f"{SCRIPT}_unlearning.py", *task, *target, "--audit", "quick", "--evaluate_only"],
         "method": [f"{SCRIPT}_unlearning.py", *task, *target, "--method", method, "--audit", "quick"],
@@ -138,7 +142,14 @@ def make_commands(found):
     return {name: f"python {shlex.join(words)}" for name, words in commands.items()}
 
 
-def _oracle_words(found, line, words):
+def _graph_words(found, task):
+    """Flags of step 2 that made the graph, where the task does not name them already."""
+    made = found.graph.made_by.get("arguments", {}) if found.graph else {}
+    typed = [_typed(flag, made.get(flag)) for flag in OF_GRAPH if f"--{flag}" not in task]
+    return [word for words in typed for word in words]
+
+
+def _recipe_words(found, line, words):
     """Flags of step 1 for a network like the original: its own; of one's own weights what is known."""
     recipe = next((record["training"] for record in found.kept.values()), {})
     if line:
@@ -154,7 +165,7 @@ def _oracle_words(found, line, words):
 def _typed(flag, value):
     """A recorded flag as words of a command; none for what is no value of a flag."""
     if isinstance(value, bool):
-        return [f"--{flag}"] if value else [] if flag == "as_released" else [f"--no-{flag}"]
+        return [f"--{flag}"] if value else [] if flag in SWITCHES else [f"--no-{flag}"]
     values = value if isinstance(value, list) else [value]
     fit = values and all(is_number(one) or isinstance(one, str) and one[:1] not in ("", "-") for one in values)
     return [f"--{flag}", *map(str, values)] if fit else []

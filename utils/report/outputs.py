@@ -5,6 +5,7 @@ from utils.common.paths import check_outputs, run_name, targets_name
 from utils.erasure.sites import find_sites
 from utils.graph.dataflow import trace_dataflow
 from utils.network.checkpoint import load_checkpoint
+from utils.training.events import check_installed
 from utils.training.resume import training_files
 
 
@@ -12,8 +13,9 @@ def training_outputs(flags, left_out=()):
     """`TrainingFiles` of step 1 with its flags, {flag: value}, looked at before any work.
 
     Args: left_out: names of the heads that an oracle lacks
-    Raises: InputError if one of the files could not be written, or is one that is read
+    Raises: InputError if one of the files could not be written, or is one that is read, or a package is missing
     """
+    check_installed(flags["log"])
     run = run_name(flags["task_labels"], flags["run_name"])
     files = training_files(flags["save_path"], run, left_out)
     check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
