@@ -15,14 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
-from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
+from utils.audit.tolerances import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.common import arguments as a
 from utils.common.errors import InputError, printable
-from utils.common.paths import check_outputs, targets_name
+from utils.common.paths import PAGE, check_outputs, targets_name
 from utils.common.run import table
 from utils.page.audit_files import REFERENCES, read_audit
 from utils.page.methods import AGAINST, compared_networks, network_records, references_of, worst_attack
-from utils.page.page import PAGE
 from utils.report.style import GREEN, GREY, legend_below, network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure, worst_change
 
