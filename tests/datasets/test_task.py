@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import STEP_1, STEP_2, STEP_3, run_step
+from conftest import STEP_1, STEP_2, STEP_3, audit_without_costly_attacks, run_step
 from small_celeba import make_folder, open_small
 
 from models import build_model
@@ -206,6 +206,7 @@ def test_an_oracle_trained_on_other_images_is_warned_of(opened, tmp_path, capsys
 
 def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    audit_without_costly_attacks(monkeypatch)
     words = ["--task", "Bald", "Eyeglasses", "--data_path", tiny_celeba, "--device", "cpu"]
     run_step(STEP_1, *words, "--img_size", 32, "--epoch", 1, "--batch_size", 30, "--limit", 80, "--mean", "imagenet")
     folder = tmp_path / "checkpoints" / "Bald_Eyeglasses"
