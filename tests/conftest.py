@@ -103,6 +103,14 @@ def erase_with_few_images(patch):
     patch.setattr("tools.choose_strength.ErasureSettings", fewer)
 
 
+def audit_without_costly_attacks(patch):
+    """Let audits do without the attacks that take most of their time, in tests that are not about attacks."""
+    from utils.attacks import registry
+
+    cheap = {name: attack for name, attack in registry.ATTACKS.items() if not attack.costly}
+    patch.setattr(registry, "ATTACKS", cheap)
+
+
 def run_step(script, *words):
     """Run a step in this process, as its command line would."""
     step = importlib.import_module(script)

@@ -15,6 +15,7 @@ from conftest import ROOT, STEP_1, STEP_2, STEP_3, run_command, run_step
 from utils.common.arguments import run_script
 
 TASK = ["--task", "Bald", "Eyeglasses"]
+SMALL = ["--model", "shufflenet_v2_x0_5"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def workshop(tiny_celeba, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         data = ["--data_path", tiny_celeba, "--device", "cpu"]
-        run_step(STEP_1, *TASK, *data, "--img_size", 32, "--epoch", 1, "--batch_size", 30)
+        run_step(STEP_1, *TASK, *data, *SMALL, "--img_size", 32, "--epoch", 1, "--batch_size", 30)
         run_step(STEP_2, *TASK, *data, "--num_images", 4)
         run_step(STEP_3, *TASK, *data)
     return folder
@@ -212,7 +213,7 @@ def test_a_normalisation_that_cannot_be_meant_is_refused(words, refuse):
 
 
 def test_a_layer_that_is_none_lists_those_there_are(refuse):
-    assert "layer4.1.conv2" in refuse(STEP_2, *TASK, "--layers", "layer9")
+    assert "stage4.3.branch2.3" in refuse(STEP_2, *TASK, "--layers", "layer9")
 
 
 def test_left_out_names_must_be_among_the_task(refuse):
@@ -279,7 +280,7 @@ def test_a_tool_does_not_write_over_the_network_it_reads(tool, refuse_tool, work
 
 
 FULL = [
-    (STEP_1, ["--run_name", "full", "--img_size", "32", "--epoch", "1", "--batch_size", "30"]),
+    (STEP_1, [*SMALL, "--run_name", "full", "--img_size", "32", "--epoch", "1", "--batch_size", "30"]),
     (STEP_2, ["--num_images", "4", "--released_txt"]),
     (STEP_2, ["--num_images", "4", "--show_cams", "2"]),
     (STEP_3, []),

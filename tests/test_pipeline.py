@@ -1,16 +1,29 @@
 """The three scripts, one after the other, as a person runs them."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from conftest import STEP_1, STEP_2, STEP_3, run_command, run_here, run_step, same_values_share
+from conftest import (
+    STEP_1,
+    STEP_2,
+    STEP_3,
+    audit_without_costly_attacks,
+    erase_with_few_images,
+    run_command,
+    run_here,
+    run_step,
+    same_values_share,
+)
 
 from utils.graph.essential_graph import read_graph
 from utils.network.checkpoint import load_checkpoint
 
 TASK = ["Bald", "Eyeglasses"]
 NAME = "Bald_Eyeglasses"
+SMALL = "shufflenet_v2_x0_5"  # where another network would do
+TRAINING = {"img_size": 32, "epoch": 1, "batch_size": 30, "scheduler": "onecycle", "lr": "1e-3"}
 
 
 def flags(data, **more):
@@ -23,19 +36,40 @@ def flags(data, **more):
 def trained(tiny_celeba, tmp_path_factory):
     """A folder in which step 1 has run for one epoch."""
     folder = tmp_path_factory.mktemp("trained")
-    words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle", lr="1e-3")
-    done = run_here(STEP_1, *words, folder=folder)
+    done = run_here(STEP_1, *flags(tiny_celeba, **TRAINING), folder=folder)
     assert done.returncode == 0, done.stderr
     assert "Bald" in done.stdout and "epoch 1/1" in done.stdout
     return folder
 
 
-def test_three_commands_train_score_and_unlearn(trained, tiny_celeba):
-    second = run_command(STEP_2, *flags(tiny_celeba, num_images=8), "--released_txt", folder=trained)
+@pytest.fixture(scope="module")
+def made(trained, tiny_celeba, tmp_path_factory):
+    """A folder in which all three steps have run, the last two as processes of their own, and what step 3 said."""
+    folder = tmp_path_factory.mktemp("made")
+    copy(trained, folder)
+    second = run_command(STEP_2, *flags(tiny_celeba, num_images=8), "--released_txt", folder=folder)
     assert second.returncode == 0, second.stderr
-    third = run_command(STEP_3, *flags(tiny_celeba), folder=trained)
+    third = run_command(STEP_3, *flags(tiny_celeba), folder=folder)
     assert third.returncode == 0, third.stderr
-    assert "Bald (forgotten)" in third.stdout and "AUC" in third.stdout
+    return folder, third.stdout
+
+
+@pytest.fixture
+def unlearned(made, tmp_path, monkeypatch):
+    """A copy of that folder, which is the working folder."""
+    copy(made[0], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def copy(folder, other):
+    """Copy what steps 2 and 3 read and write; the states of trainings are large."""
+    shutil.copytree(folder, other, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*_state.pth", "*_best.pth"))
+
+
+def test_three_commands_train_score_and_unlearn(made):
+    trained, said = made
+    assert "Bald (forgotten)" in said and "AUC" in said
 
     original = load_checkpoint(trained / "checkpoints" / NAME / "original.pth")
     unlearned = load_checkpoint(trained / "checkpoints" / NAME / "pruned_Bald.pth")
@@ -63,72 +97,71 @@ def test_three_commands_train_score_and_unlearn(trained, tiny_celeba):
     assert not [path for path in trained.rglob("*.tmp")]
 
 
-def test_equal_seeds_give_byte_equal_files(trained, tiny_celeba, tmp_path, monkeypatch):
+def test_equal_seeds_give_byte_equal_files(trained, made, tiny_celeba, tmp_path, monkeypatch):
     files = ["checkpoints/Bald_Eyeglasses/original.pth", "graphs/Bald_Eyeglasses/Bald.json"]
     files += ["graphs/Bald_Eyeglasses/Bald.graphml", "graphs/Bald_Eyeglasses/Bald.png"]
     files += ["checkpoints/Bald_Eyeglasses/pruned_Bald.pth", "results/Bald_Eyeglasses/Bald/pruned/before_after.png"]
-    contents = []
-    for run in ("one", "two"):
-        (tmp_path / run).mkdir()
-        monkeypatch.chdir(tmp_path / run)
-        run_step(STEP_1, *flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle"))
-        run_step(STEP_2, *flags(tiny_celeba, num_images=4))
-        run_step(STEP_3, *flags(tiny_celeba))
-        contents.append([(tmp_path / run / file).read_bytes() for file in files])
-    assert [a == b for a, b in zip(*contents, strict=True)] == [True] * len(files)
+    monkeypatch.chdir(tmp_path)
+    run_step(STEP_1, *flags(tiny_celeba, **TRAINING))
+    run_step(STEP_2, *flags(tiny_celeba, num_images=8))
+    run_step(STEP_3, *flags(tiny_celeba))
+    assert [(tmp_path / file).read_bytes() == (made[0] / file).read_bytes() for file in files] == [True] * len(files)
 
 
 def test_step_2_scores_several_targets_by_name_and_draws_on_request(trained, tiny_celeba, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["--task", "Bald", "Eyeglasses", "Smiling", "--data_path", tiny_celeba, "--img_size", 32, "--epoch", 1]
-    run_step(STEP_1, *words, "--batch_size", 30)
+    run_step(STEP_1, *words, "--batch_size", 30, "--model", SMALL)
     words = words[:6]
     run_step(STEP_2, *words, "--target", "Eyeglasses", "Bald", "--num_images", 3, "--show_cams", 2, "--layers", 1)
     graph = read_graph(tmp_path / "graphs" / "Bald_Eyeglasses_Smiling" / "Bald_Eyeglasses.json")
-    assert graph.forgotten == ("Bald", "Eyeglasses") and list(graph.layers) == ["layer4.1.conv1"]
-    assert (tmp_path / "results/Bald_Eyeglasses_Smiling/Bald_Eyeglasses/cams_layer4.1.conv1.png").is_file()
+    assert graph.forgotten == ("Bald", "Eyeglasses") and list(graph.layers) == ["stage4.3.branch2.5"]
+    assert (tmp_path / "results/Bald_Eyeglasses_Smiling/Bald_Eyeglasses/cams_stage4.3.branch2.5.png").is_file()
     run_step(STEP_3, *words, "--target_class", 0, 1)
     run_step(STEP_2, *words, "--target_class", 2, "--num_images", 3, "--layers", 1, "--importance_curve")
     curve = (tmp_path / "results/Bald_Eyeglasses_Smiling/Smiling/importance_curve.csv").read_text().splitlines()
     assert len(curve) == 1 + 3 * 21 * 3  # header; orders x shares x heads
 
 
-def test_evaluate_only_evaluates_what_is_there_and_changes_nothing(trained, tiny_celeba, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
-    run_step(STEP_2, *flags(tiny_celeba, num_images=8))
-    run_step(STEP_3, *flags(tiny_celeba))
-    unlearned = trained / "checkpoints" / NAME / "pruned_Bald.pth"
-    before, lines = unlearned.read_bytes(), (trained / "results/results.jsonl").read_text().splitlines()
+def test_evaluate_only_evaluates_what_is_there_and_changes_nothing(unlearned, tiny_celeba, capsys):
+    network = unlearned / "checkpoints" / NAME / "pruned_Bald.pth"
+    before, lines = network.read_bytes(), (unlearned / "results/results.jsonl").read_text().splitlines()
     run_step(STEP_3, *flags(tiny_celeba), "--evaluate_only")
-    again = (trained / "results/results.jsonl").read_text().splitlines()
-    assert unlearned.read_bytes() == before
+    again = (unlearned / "results/results.jsonl").read_text().splitlines()
+    assert len(again) == len(lines) + 1 and network.read_bytes() == before
     assert json.loads(again[-1])["heads"] == json.loads(lines[-1])["heads"]
     capsys.readouterr()
     run_step(STEP_1, *flags(tiny_celeba, img_size=32), "--evaluate_only")
     assert "Eyeglasses" in capsys.readouterr().out
 
 
-def test_released_text_and_json_prune_the_same_channels(trained, tiny_celeba, monkeypatch):
-    monkeypatch.chdir(trained)
-    run_step(STEP_2, *flags(tiny_celeba, num_images=8), "--released_txt")
-    run_step(STEP_3, *flags(tiny_celeba))
-    by_json = load_checkpoint(trained / "checkpoints" / NAME / "pruned_Bald.pth").state_dict
-    votes = trained / "important" / f"{NAME}_celeba_0_target_important_dict.txt"
+def test_released_text_and_json_prune_the_same_channels(unlearned, tiny_celeba):
+    network = unlearned / "checkpoints" / NAME / "pruned_Bald.pth"
+    by_json = load_checkpoint(network).state_dict
+    network.unlink()
+    votes = unlearned / "important" / f"{NAME}_celeba_0_target_important_dict.txt"
     run_step(STEP_3, *flags(tiny_celeba), "--graph", votes)
-    by_text = load_checkpoint(trained / "checkpoints" / NAME / "pruned_Bald.pth").state_dict
+    by_text = load_checkpoint(network).state_dict
     assert all(torch.equal(by_json[name], by_text[name]) for name in by_json)
 
 
-def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained, tiny_celeba, monkeypatch):
+@pytest.fixture(scope="module")
+def oracle(trained, tiny_celeba, tmp_path_factory):
+    """The checkpoint of a network that step 1 trained without a head."""
+    folder = tmp_path_factory.mktemp("oracle")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_step(STEP_1, *flags(tiny_celeba, **TRAINING), "--leave_out", "Bald")
+    return folder / "checkpoints" / NAME / "oracle_Bald.pth"
+
+
+def test_an_oracle_lacks_the_head_and_shares_no_values_with_the_original(trained, oracle):
     from models import build_model
     from utils.common.run import seed_everything
     from utils.network.checkpoint import restore
     from utils.training.recipe import first_weights_seed
 
-    monkeypatch.chdir(trained)
-    words = flags(tiny_celeba, img_size=32, epoch=1, batch_size=30, scheduler="onecycle")
-    run_step(STEP_1, *words, "--leave_out", "Bald")
-    oracle = load_checkpoint(trained / "checkpoints" / NAME / "oracle_Bald.pth")
+    oracle = load_checkpoint(oracle)
     assert oracle.attributes == ("Eyeglasses",) and oracle.kind == "oracle_Bald"
 
     seed_everything(first_weights_seed(0, ["Bald"]))
@@ -156,15 +189,15 @@ def test_steps_2_and_3_take_the_users_own_state_dict_of_another_architecture(tin
         assert torch.count_nonzero(unlearned.state_dict[f"{layer}.weight"][channels]) == 0
 
 
-def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny_celeba, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
-    run_step(STEP_2, *flags(tiny_celeba, num_images=8))
+def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(oracle, unlearned, tiny_celeba, monkeypatch, capsys):
+    audit_without_costly_attacks(monkeypatch)
+    shutil.copy(oracle, unlearned / "checkpoints" / NAME)
     run_step(STEP_3, *flags(tiny_celeba), "--audit", "quick", "--results", "audited/results.jsonl")
     said = capsys.readouterr().out
     assert "verdict: " in said and "finds more at" in said and "proof" not in said
-    folder = trained / "audited" / NAME / "Bald" / "pruned"
+    folder = unlearned / "audited" / NAME / "Bald" / "pruned"
     found = json.loads((folder / "audit_Bald.json").read_text())
-    line = json.loads((trained / "audited" / "results.jsonl").read_text())
+    line = json.loads((unlearned / "audited" / "results.jsonl").read_text())
     assert line["verdict"]["Bald"]["word"] == found["verdict"]["word"]
     assert line["audit"]["Bald"]["nets"]["unlearned"]["head_auc"]["value"] == line["heads"]["Bald"]["after"]["auc"]
     assert {path.name for path in folder.glob("*.png")} >= {f"audit_Bald_{x}.png" for x in ("roc", "attacks", "kept")}
@@ -175,31 +208,31 @@ def test_an_audit_in_step_3_and_on_its_own_writes_the_same_figures(trained, tiny
         "--unlearned",
         f"checkpoints/{NAME}/pruned_Bald.pth",
     ]
-    oracle = trained / "checkpoints" / NAME / "oracle_Bald.pth"
-    networks += ["--oracle", oracle] if oracle.is_file() else []
+    networks += ["--oracle", oracle]
     run_step("tools.audit", *flags(tiny_celeba), *networks, "--out", "alone")
-    alone = json.loads((trained / "alone" / "audit_Bald.json").read_text())
+    alone = json.loads((unlearned / "alone" / "audit_Bald.json").read_text())
     assert {k: v for k, v in alone.items() if k != "timing"} == {k: v for k, v in found.items() if k != "timing"}
 
 
-def test_erase_needs_no_graph_and_writes_what_step_3_writes(trained, tiny_celeba):
-    done = run_here(STEP_3, *flags(tiny_celeba, method="erase", run_name="erased"), folder=trained)
+def test_erase_needs_no_graph_and_writes_what_step_3_writes(tiny_celeba, tmp_path, monkeypatch):
+    done = run_here(STEP_3, *flags(tiny_celeba, method="erase"), folder=tmp_path)
     assert done.returncode == 2 and "no checkpoint" in done.stderr
-    source = trained / "checkpoints" / NAME / "original.pth"
-    (trained / "checkpoints" / "erased").mkdir()
-    (trained / "checkpoints" / "erased" / "original.pth").write_bytes(source.read_bytes())
-    words = flags(tiny_celeba, method="erase", run_name="erased", strength=2)
-    done = run_here(STEP_3, *words, folder=trained)
+    done = run_here(STEP_1, *flags(tiny_celeba, **TRAINING, model=SMALL), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    words = flags(tiny_celeba, method="erase", strength=2)
+    done = run_here(STEP_3, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the head ranks no better than chance" in done.stdout
-    line = json.loads((trained / "results" / "results.jsonl").read_text().splitlines()[-1])
+    line = json.loads((tmp_path / "results" / "results.jsonl").read_text().splitlines()[-1])
     assert line["method"] == "erase, strength 2"
     assert line["graph"]["images"] == 1792 and line["pruned"] == {}
     assert line["heads"]["Bald"]["after"]["auc"] == 0.5 and line["seconds"]["erase"] > 0
-    first = (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes()
-    again = run_here(STEP_3, *words, folder=trained)
-    assert again.returncode == 0
-    assert (trained / "checkpoints" / "erased" / "erased_Bald.pth").read_bytes() == first
-    words = flags(tiny_celeba, method="erase", run_name="erased")  # the checkpoint says how strong it was
-    evaluated = run_here(STEP_3, *words, "--evaluate_only", folder=trained)
+    # the checkpoint says how strong it was
+    evaluated = run_here(STEP_3, *flags(tiny_celeba, method="erase"), "--evaluate_only", folder=tmp_path)
     assert evaluated.returncode == 0 and "0.500" in evaluated.stdout
+    erase_with_few_images(monkeypatch)
+    written = []
+    for _ in range(2):
+        assert run_here(STEP_3, *words, folder=tmp_path).returncode == 0
+        written.append((tmp_path / "checkpoints" / NAME / "erased_Bald.pth").read_bytes())
+    assert written[0] == written[1]

@@ -58,7 +58,7 @@ def test_edited_defaults_run_the_three_steps_without_a_flag_of_the_task(tiny_cel
         (tmp_path / f"{script}.py").write_text(text, encoding="utf-8")
     assert list(found.values()) == [3, 2, 1]
     for script, words in (
-        (STEP_1, "--img_size 32 --epoch 1 --batch_size 30"),
+        (STEP_1, "--model shufflenet_v2_x0_5 --img_size 32 --epoch 1 --batch_size 30"),
         (STEP_2, "--num_images 4"),
         (STEP_3, ""),
     ):

@@ -22,7 +22,8 @@ def trained(tiny_celeba, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         words = ["--task", *TASK, "--data_path", tiny_celeba, "--device", "cpu"]
-        run_step(STEP_1, *words, "--img_size", 32, "--epoch", 1, "--batch_size", 30)
+        words += ["--model", "shufflenet_v2_x0_5", "--img_size", 32]
+        run_step(STEP_1, *words, "--epoch", 1, "--batch_size", 30)
     return folder
 
 

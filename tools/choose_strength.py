@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
+from utils.audit.tolerances import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.audit.validation import sweep_on_validation
-from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.common import arguments as a
 from utils.common import distributed, locks, run
 from utils.common.paths import check_outputs, write_atomically

@@ -15,14 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, too
 
-from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
+from utils.audit.tolerances import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.common import arguments as a
 from utils.common.errors import InputError, printable
-from utils.common.paths import check_outputs, targets_name
+from utils.common.paths import PAGE, check_outputs, targets_name
 from utils.common.run import table
 from utils.page.audit_files import REFERENCES, read_audit
 from utils.page.methods import AGAINST, compared_networks, network_records, references_of, worst_attack
-from utils.page.page import PAGE, RUNS_PAGE, write_runs_page
 from utils.report.style import GREEN, GREY, legend_below, network_styles, number, picture, plain, readable
 from utils.report.tables import format_figure, worst_change
 
@@ -40,6 +39,8 @@ def get_args_parser():
 
 def main(args):
     """Read the audits, print a table for each target and what to look at."""
+    from utils.page.page import RUNS_PAGE, write_runs_page  # here, so that --help answers at once
+
     found = {Path(folder): _read_audits(Path(folder)) for folder in dict.fromkeys(args.folders)}
     files = {
         (folder, target): folder / f"comparison_{targets_name([target])}.png"

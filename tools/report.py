@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from utils.common import arguments as a
 from utils.common.errors import printable
-from utils.common.paths import check_outputs
-from utils.page.page import PAGE, write_page
+from utils.common.paths import PAGE, check_outputs
+from utils.page.page import write_page
 
 
 def get_args_parser():

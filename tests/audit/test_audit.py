@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import audit_without_costly_attacks
 from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
 from utils.audit.audit import _missed_places, audit
@@ -183,7 +184,8 @@ def test_an_original_that_never_knew_the_target_leaves_nothing_to_forget():
     assert "the original does not know Bald: nothing to forget" in found["verdict"]["reason"]
 
 
-def test_another_forgotten_attribute_does_not_count_as_kept():
+def test_another_forgotten_attribute_does_not_count_as_kept(monkeypatch):
+    audit_without_costly_attacks(monkeypatch)
     both = plain_net(sees=("Young",))
     networks = networks_with(both, oracle=plain_net(("Young",), sees=("Young",)))
     found = audit(networks, PlainFaces(), "Bald", forgotten=["Bald", "Smiling"], stages=STAGES, resamples=100)
@@ -191,13 +193,13 @@ def test_another_forgotten_attribute_does_not_count_as_kept():
     assert audit(networks, PlainFaces(), "Bald", stages=STAGES, resamples=100)["verdict"]["word"] == "DAMAGED"
 
 
-def test_relearning_of_the_whole_network_is_in_the_full_level_only():
+def test_relearning_of_the_whole_network_is_in_the_full_level_only(of_erased):
     data, networks = PlainFaces(), networks_with(erased())
     full = audit(networks, data, "Bald", level="full", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
     assert [point["asked"] for point in full["whole_net"]["curve"]] == [16, 64]
     assert full["head"]["area"]["value"] > 0.5  # two doublings, some 0.45 above the oracle
-    quick = audit(networks, data, "Bald", stages=STAGES, resamples=50)["nets"]["original"]["relearning"]
-    assert quick["whole_net"]["curve"] == []
+    assert of_erased["level"]["name"] == "quick"
+    assert of_erased["nets"]["original"]["relearning"]["whole_net"]["curve"] == []
 
 
 def test_the_same_seed_gives_the_same_json_but_for_the_timing():
@@ -239,7 +241,8 @@ def test_every_figure_has_its_interval_and_number_of_images(of_erased):
     assert set(record["heads"]["Bald"]["intervals"]["auc"]) and record["heads"]["Bald"]["n"] == 900
 
 
-def test_images_in_both_parts_are_remarked_and_not_attacked():
+def test_images_in_both_parts_are_remarked_and_not_attacked(monkeypatch):
+    audit_without_costly_attacks(monkeypatch)
     data = PlainFaces(400)
     data.splits["train"] = data.splits["test"] = np.arange(400)
     found = evaluate(plain_net(), data)

@@ -7,13 +7,16 @@ import torch
 from conftest import run_command
 
 from benchmarks import kill
+from data.make_synthetic_celeba import make_dataset
 from utils.training.resume import save_training_state
 
 pytest.importorskip("resource")
 
 
-def test_what_is_killed_or_out_of_disk_is_made_good_by_the_same_command(tiny_celeba, tmp_path):
-    words = ["--data_path", tiny_celeba, "--limit_files", "--out", tmp_path / "kill.jsonl"]
+def test_what_is_killed_or_out_of_disk_is_made_good_by_the_same_command(tmp_path_factory, tmp_path):
+    rates = {"Bald": 0.4, "Eyeglasses": 0.4}
+    faces = make_dataset(tmp_path_factory.mktemp("few"), 48, seed=0, rates=rates, workers=1, progress=False)
+    words = ["--data_path", faces, "--limit_files", "--out", tmp_path / "kill.jsonl"]
     # a process of its own: a fork of one that has gone back through a network can't do so again
     done = run_command("benchmarks/kill", "--kills", 2, 1, 1, 1, "--full", 1, 0, 0, 1, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr

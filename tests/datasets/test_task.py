@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import STEP_1, STEP_2, STEP_3, run_step
+from conftest import STEP_1, STEP_2, STEP_3, audit_without_costly_attacks, run_step
 from small_celeba import make_folder, open_small
 
 from models import build_model
@@ -206,8 +206,10 @@ def test_an_oracle_trained_on_other_images_is_warned_of(opened, tmp_path, capsys
 
 def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    audit_without_costly_attacks(monkeypatch)
     words = ["--task", "Bald", "Eyeglasses", "--data_path", tiny_celeba, "--device", "cpu"]
-    run_step(STEP_1, *words, "--img_size", 32, "--epoch", 1, "--batch_size", 30, "--limit", 80, "--mean", "imagenet")
+    training = ["--model", SMALL, "--img_size", 32, "--epoch", 1, "--batch_size", 30, "--limit", 80]
+    run_step(STEP_1, *words, *training, "--mean", "imagenet")
     folder = tmp_path / "checkpoints" / "Bald_Eyeglasses"
     original = load_checkpoint(folder / "original.pth")
     assert original.normalisation == str(IMAGENET) and len(original.arguments["training_part"]) == 16
@@ -215,7 +217,7 @@ def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba
     run_step(STEP_2, *words, "--num_images", 4, "--layers", 1)
     graph = json.loads((tmp_path / "graphs" / "Bald_Eyeglasses" / "Bald.json").read_text())
     assert graph["made_by"]["normalisation"] == str(IMAGENET)
-    own = ["--weights", folder / "plain.pth", "--model", "resnet18", "--allow_missing"]
+    own = ["--weights", folder / "plain.pth", "--model", SMALL, "--allow_missing"]
     torch.save(original.state_dict, folder / "plain.pth")
     del graph["sha256"]  # edited by hand
     graph["made_by"]["parent_sha256"] = sha256_of(folder / "plain.pth")
@@ -244,4 +246,4 @@ def test_three_steps_on_imagenets_normalisation_record_it_everywhere(tiny_celeba
     with pytest.raises(InputError, match="pass --mean imagenet"):
         run_step(STEP_1, *words, "--mean", "half", "--evaluate_only")
     with pytest.raises(InputError, match="had normalisation"):
-        run_step(STEP_1, *words, "--img_size", 32, "--epoch", 1, "--batch_size", 30, "--limit", 80, "--resume")
+        run_step(STEP_1, *words, *training, "--resume")

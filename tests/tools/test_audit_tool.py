@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import run_step
+from conftest import audit_without_costly_attacks, run_step
 
 from models import build_model
 from utils.audit.verdict import NEXT_STEPS
@@ -33,6 +33,7 @@ def audit(files, tiny_celeba, tmp_path, monkeypatch):
 
     def run(unlearned, original, *words):
         monkeypatch.chdir(tmp_path)
+        audit_without_costly_attacks(monkeypatch)
         words = ["--unlearned", files / unlearned, "--original", files / original, *words]
         run_step("tools.audit", "--task", *TASK, "--data_path", tiny_celeba, "--device", "cpu", *words)
         return json.loads((tmp_path / "results" / "results.jsonl").read_text())

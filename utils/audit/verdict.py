@@ -8,11 +8,10 @@ to tell on which side of a threshold a figure is, the word is UNDECIDED: 29 posi
 from dataclasses import dataclass, field
 
 from utils.audit.gaps import significant_gaps
+from utils.audit.tolerances import ALLOWED_LOSS, GAP_TOLERANCE
 
 AUC_TOLERANCE = 0.05  # |AUC - 0.5| up to which a head is at chance
-GAP_TOLERANCE = 0.02  # AUC of an attack above the reference's
 SILENT_RATE = 0.05  # true-positive rate up to which a head is silent
-ALLOWED_LOSS = {"auc": 0.005, "accuracy": 0.005}  # of a kept head, fractions
 RUINED = 10  # times the allowed loss
 TOO_WIDE = 0.05  # half an interval that holds the threshold
 RATES = {  # true-positive rate: (number of its images, its name)

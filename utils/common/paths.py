@@ -16,6 +16,7 @@ from utils.common import processes
 from utils.common.errors import InputError, explain
 
 SCRIPT = "unlearning_multi_celeba_resnet18"  # how the names of the three scripts begin
+PAGE = "report.html"  # in a results/<run>/<targets> folder
 GRAPHS, RELEASED_GRAPHS = "graphs", "important"  # folders of step 2, the second in the released text format
 LONGEST_NAME = 255  # bytes, on common file systems
 INPUTS = ("data_path", "weights", "pretrained", "graph", "unlearned", "original", "oracle", "checkpoint")

@@ -4,8 +4,9 @@ import hashlib
 import json
 import math
 import re
+from functools import cache
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 from utils.common.errors import InputError, printable
 from utils.graph.selection import CONTROLS
@@ -39,28 +40,35 @@ def to_lines(body):
 
 def to_graphml(nodes, edges):
     """GraphML text for Gephi, yEd or networkx, of `EssentialGraph.nodes()` and `.flat_edges()`, lists of dicts."""
-    root = ElementTree.Element("graphml", xmlns="http://graphml.graphdrawing.org/xmlns")
+    parts = ['<graphml xmlns="http://graphml.graphdrawing.org/xmlns">']
     kinds = {"layer": "string", "channel": "int", "essential_to": "string", "vote": "int", "prune": "boolean"}
-    for name, kind in kinds.items():
-        ElementTree.SubElement(root, "key", {"id": name, "for": "node", "attr.name": name, "attr.type": kind})
-    for name, kind in {"attribute": "string", "relevance": "double"}.items():
-        ElementTree.SubElement(root, "key", {"id": name, "for": "edge", "attr.name": name, "attr.type": kind})
-    graph = ElementTree.SubElement(root, "graph", id="essential", edgedefault="directed")
+    parts += [f'<key id="{name}" for="node" attr.name="{name}" attr.type="{kind}" />' for name, kind in kinds.items()]
+    kinds = {"attribute": "string", "relevance": "double"}
+    parts += [f'<key id="{name}" for="edge" attr.name="{name}" attr.type="{kind}" />' for name, kind in kinds.items()]
+    parts.append('<graph id="essential" edgedefault="directed"' + (">" if nodes or edges else " />"))
     for node in nodes:
-        element = ElementTree.SubElement(graph, "node", id=f"{node['layer']}:{node['channel']}")
         shown = {**node, "essential_to": " ".join(node["essential_to"]), "prune": str(node["prune"]).lower()}
-        for name, value in shown.items():
-            ElementTree.SubElement(element, "data", key=name).text = _for_xml(value)
-    for edge in edges:
-        ends = {f"{end}": f"{edge[f'{end}_layer']}:{edge[f'{end}_channel']}" for end in ("source", "target")}
-        element = ElementTree.SubElement(graph, "edge", ends)
-        for name in ("attribute", "relevance"):
-            ElementTree.SubElement(element, "data", key=name).text = _for_xml(edge[name])
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+        data = "".join(_data(name, _for_xml(value)) for name, value in shown.items())
+        parts.append(f'<node id="{_quoted(node["layer"])}:{node["channel"]}">{data}</node>')
+    quoted, written = cache(_quoted), cache(lambda name: _data("attribute", _for_xml(name)))
+    for edge in edges:  # there are many of them
+        source = f"{quoted(edge['source_layer'])}:{edge['source_channel']}"
+        target = f"{quoted(edge['target_layer'])}:{edge['target_channel']}"
+        data = f"{written(edge['attribute'])}{_data('relevance', edge['relevance'])}"
+        parts.append(f'<edge source="{source}" target="{target}">{data}</edge>')
+    return "".join([*parts, "</graph>" if nodes or edges else "", "</graphml>\n"])
+
+
+def _data(key, text):
+    return f'<data key="{key}">{text}</data>' if text != "" else f'<data key="{key}" />'
+
+
+def _quoted(name):
+    return escape(name, {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"})
 
 
 def _for_xml(value):
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", str(value))  # XML has no way to write these
+    return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", str(value)))  # XML has no way to write these
 
 
 def shown(name, most=80):

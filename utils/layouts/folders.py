@@ -178,13 +178,14 @@ class ImageFinder:
         if self._forms is None:
             self._forms, self._stems = {}, {}
             for file in self.files:
-                self._forms.setdefault(_form(file), []).append(file)
-                bare = _form(file).rpartition("/")[2]
-                for key in {bare, bare.rpartition(".")[0]}:
+                form = _form(file)
+                self._forms.setdefault(form, []).append(file)
+                bare = form.rpartition("/")[2]
+                for key in (bare, bare.rpartition(".")[0]):
                     self._stems.setdefault(key, []).append(file)
-        candidates = next((self._forms[_form(path)] for path in paths if _form(path) in self._forms), None)
+        candidates = next(filter(None, (self._forms.get(_form(path)) for path in paths)), None)
         if candidates is None and "/" not in name:
-            candidates = [file for file in self._stems.get(_form(name), []) if not (is_others and is_others(file))]
+            candidates = [file for file in self._stems.get(_form(name), ()) if not (is_others and is_others(file))]
         if candidates and len(candidates) > 1:
             which = ", ".join(map(shown, candidates[:2]))
             raise InputError(

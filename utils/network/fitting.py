@@ -3,6 +3,8 @@
 On PyTorch's device "meta" no weight exists and no generator is moved; images go forward, in training also back.
 """
 
+from functools import cache
+
 import torch
 
 from models import build_model
@@ -52,12 +54,19 @@ def check_size(model, attributes, img_size, training=False):
     Args: model: architecture; attributes: heads; img_size: pixels a side; training: two images must go forward and back
     Raises: InputError that names the nearest size that it takes
     """
+    refused = _refusal(model, tuple(attributes), img_size, training)
+    if refused:
+        raise InputError(refused)
+
+
+@cache  # the networks of an audit are alike
+def _refusal(model, attributes, img_size, training):
+    """Why a network does not take images of a size, with the cure; None if it does, or cannot be asked."""
     network = without_values(model, attributes, built=training)  # a small file asks for no large network
-    if network is None:
-        return
-    reason = failure(network, img_size, 2, training)
-    if reason:
-        nearest_first = sorted(SIZES, key=lambda size: abs(size - img_size))
-        nearest = next((size for size in nearest_first if not failure(network, size, 2, training)), None)
-        cure = f"use --img_size {nearest}" if nearest else "use another --img_size or --model"
-        raise InputError(f"{model} takes no images of {img_size} px ({reason}): {cure}")
+    reason = failure(network, img_size, 2, training) if network is not None else None
+    if not reason:
+        return None
+    nearest_first = sorted(SIZES, key=lambda size: abs(size - img_size))
+    nearest = next((size for size in nearest_first if not failure(network, size, 2, training)), None)
+    cure = f"use --img_size {nearest}" if nearest else "use another --img_size or --model"
+    return f"{model} takes no images of {img_size} px ({reason}): {cure}"

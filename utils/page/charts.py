@@ -2,7 +2,7 @@
 
 import math
 
-from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
+from utils.audit.tolerances import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.page.methods import compared_networks, network_of_any, network_records, references_of
 from utils.report.audit_report import NAMES
 

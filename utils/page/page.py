@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from utils.common import distributed
 from utils.common.errors import printable
-from utils.common.paths import write_atomically
+from utils.common.paths import PAGE, write_atomically
 from utils.graph.selection import CONTROLS
 from utils.page.charts import relearning_charts, roc_chart, runs_chart, strength_chart, trade_chart
 from utils.page.graph_data import graph_data, has_all_scores, nodes_at
@@ -19,7 +19,6 @@ from utils.page.words import make_commands, numbers_without_audit, three_numbers
 from utils.report import run_record, style
 from utils.report.next_steps import after_audit, after_unlearning
 
-PAGE = "report.html"
 RUNS_PAGE = "comparison.html"
 MOST_BYTES = 3_000_000
 CONTENTS = {

@@ -2,7 +2,7 @@
 
 from utils.attacks.registry import ATTACKS
 from utils.audit.gaps import LEAST_KNOWN
-from utils.audit.verdict import ALLOWED_LOSS, GAP_TOLERANCE
+from utils.audit.tolerances import ALLOWED_LOSS, GAP_TOLERANCE
 from utils.page.methods import network_records
 from utils.report.audit_figures import LARGEST_GAP, WHOLE
 from utils.report.audit_report import NAMES, table_place

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from utils.audit.verdict import ALLOWED_LOSS, Verdict
+from utils.audit.tolerances import ALLOWED_LOSS
+from utils.audit.verdict import Verdict
 from utils.common import distributed, run
 from utils.common.paths import targets_name, write_atomically
 from utils.report.audit_figures import WHOLE, draw_attacks, draw_kept_changes, draw_relearning, draw_roc
