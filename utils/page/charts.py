@@ -150,7 +150,7 @@ def _chart(lines, xs, ys, x_label, y_label, ticks=None, allowed=None):
     def place_y(y):
         return round(HEIGHT - BOTTOM - (y - ys[0]) / ((ys[1] - ys[0]) or 1) * (HEIGHT - TOP - BOTTOM), 1)
 
-    drawn = [_draw_line(line, place_x, place_y) for line in lines]
+    drawn = [_draw_line(line, place_x, place_y, number) for number, line in enumerate(lines)]
     ticks = _thin_ticks([(place_x(tick), f"{tick:g}") for tick in ticks or nice_ticks(*xs)])
     shaded = None
     if allowed:
@@ -171,15 +171,15 @@ def _chart(lines, xs, ys, x_label, y_label, ticks=None, allowed=None):
     }
 
 
-def _draw_line(line, place_x, place_y):
-    """A line of `_chart` with its path, the area of its band, and its marks with their labels, in pixels."""
+def _draw_line(line, place_x, place_y, number=0):
+    """The `number`-th line of `_chart` with its path, the area of its band, and its marks with labels, in pixels."""
     points = [(place_x(x), place_y(y)) for x, y in line["points"]]
     edge = [(place_x(x), place_y(high)) for x, _, high in line.get("band", [])]
     edge += [(place_x(x), place_y(low)) for x, low, _ in line.get("band", [])[::-1]]
     labels, marks = line.get("labels") or [""] * len(points), []
     for i, ((x, y), label, (value, height)) in enumerate(zip(points, labels, line["points"], strict=True)):
         tip = f"{line['network']}: {value:.4g}, {height:.3f}"
-        label_y = y - 8 if i % 2 == 0 else y + 17  # neighbours often lie on one another
+        label_y = y - 8 if (i + number) % 2 == 0 else y + 17  # neighbours often lie on one another
         marks.append({"x": x, "y": y, "label": label, "label_y": label_y, "tip": tip})
     path, area = (" ".join(f"{x},{y}" for x, y in one) for one in (points, edge))
     if line.get("apart"):
