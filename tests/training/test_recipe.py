@@ -4,9 +4,16 @@ import pytest
 import torch
 from torch import nn
 
+import unlearning_multi_celeba_resnet18_original as original
 from utils.common.errors import InputError
 from utils.training import recipe as recipe_module
-from utils.training.recipe import TrainingSettings, cosine_restarts, make_scheduler, resolve_amp
+from utils.training.recipe import (
+    TrainingSettings,
+    cosine_restarts,
+    make_scheduler,
+    resolve_amp,
+    settings_from_flags,
+)
 
 
 def test_the_published_schedule_at_the_points_that_define_it():
@@ -57,3 +64,16 @@ def test_a_cpu_whose_instructions_are_not_known_counts_as_without(monkeypatch):
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert resolve_amp("auto", "cpu") is False
+
+
+def flags_of(*words):
+    """The flags of step 1."""
+    return vars(original.get_args_parser().parse_args(words))
+
+
+def test_images_that_become_maps_of_one_pixel_train_in_float32():
+    assert settings_from_flags(**flags_of("--img_size", "16")).amp == "off"
+    assert settings_from_flags(**flags_of("--img_size", "32")).amp == "auto"
+    assert settings_from_flags(**flags_of("--img_size", "32", "--amp", "bf16")).amp == "bf16"
+    with pytest.raises(InputError, match="--amp bf16 with --img_size 16: it is for 32 px and more; leave it out"):
+        settings_from_flags(**flags_of("--img_size", "16", "--amp", "bf16"))

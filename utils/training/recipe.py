@@ -15,6 +15,7 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 AMP = ("auto", "off", "bf16")
 SCHEDULES = ("cosine_restarts", "onecycle", "constant")
 WARM_UP, CYCLE = 1, 5  # epochs: one up, four down
+LEAST_BFLOAT16 = 32  # px: see `settings_from_flags`
 FLOOR = 1 / 40  # of the peak: 5e-6 for 2e-4
 
 
@@ -133,13 +134,22 @@ def check_sharing(batch_size):
 
 
 def settings_from_flags(
-    *, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, **_
+    *, epoch, batch_size, lr, optimizer, weight_decay, scheduler, amp, as_released, compile, seed, img_size, **_
 ):
     """`TrainingSettings` from step 1's flags of these names, such as `epoch` and `lr`; others are not looked at.
 
-    Raises: InputError if several processes can't share the batch
+    Images of less than 32 px train in float32: they become maps of one pixel, for which oneDNN on CPUs with AMX gives
+    the weights of a 3 x 3 convolution of stride 2 gradients in bfloat16 that hold memory of others.
+
+    Raises: InputError if several processes can't share the batch, or bfloat16 is asked for such images
     """
     check_sharing(batch_size)
+    if img_size < LEAST_BFLOAT16:
+        if amp == "bf16":
+            raise InputError(
+                f"--amp bf16 with --img_size {img_size}: it is for {LEAST_BFLOAT16} px and more; leave it out"
+            )
+        amp = "off"
     steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp}
     how = {"shuffle": not as_released, "compile": compile, "seed": seed}
     return TrainingSettings(epochs=epoch, batch_size=batch_size, lr=lr, **steps, **how)
