@@ -4,7 +4,7 @@ import pytest
 from small_page import make_results
 
 from utils.page.methods import compared_networks
-from utils.page.page import write_page
+from utils.page.page import make_page, write_page
 from utils.page.reading import read_results
 from utils.page.words import three_numbers
 
@@ -76,3 +76,15 @@ def test_each_method_is_compared_with_the_original_of_its_own_audit(tmp_path):
     page = write_page(folder, graph=graph).read_text(encoding="utf-8")
     assert "These audits have different references" in page and "a mark a network" not in page
     assert "No audit compares the pruned network with the oracle" in page and "There is no oracle" not in page
+
+
+def test_heads_that_are_alike_in_the_audits_of_all_targets_are_shown_once(tmp_path):
+    folder, _ = make_results(tmp_path, graph=False)
+    lines = tmp_path / "results" / "results.jsonl"
+    lines.write_text(lines.read_text().replace('"forgotten": ["Bald"]', '"forgotten": ["Bald", "Young"]'))
+    for method, tables in (("pruned", 2), ("erased", 1)):  # first an audit lacks, so that the tables differ
+        audit = json.loads((folder / method / "audit_Bald.json").read_text())
+        (folder / method / "audit_Young.json").write_text(json.dumps(audit | {"target": "Young"}))
+        page = make_page(read_results(folder))
+        part = page[page.index('<section id="heads">') : page.index('<section id="attacks">')]
+        assert part.count("<table") == tables and part.count("<h3>") == (tables if tables > 1 else 0)

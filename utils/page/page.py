@@ -109,6 +109,9 @@ def _view(found, faces):
     graph = graph_data(found.graph) if scored else None
     gone = nodes_at(found.graph, graph["proportion"], graph["balance"]) if graph else {}
     targets = [_target_view(found, target, index) for index, target in enumerate(found.forgotten)]
+    alike = all(part["heads"] == targets[0]["heads"] for part in targets)  # audits of one network tell the same of them
+    for part in targets[1:] if alike else ():
+        part["heads"] = []
     return {
         "title": f"What is left of {', '.join(map(style.readable, found.forgotten))}? {found.run}",
         "palette": PALETTE,
@@ -116,6 +119,7 @@ def _view(found, faces):
         "found": found,
         "about": about(found),
         "several": len(found.forgotten) > 1,
+        "heads_alike": alike,
         "targets": targets,
         "unaudited": [method for method in found.methods if any(method in part["plain_numbers"] for part in targets)],
         "audited": bool(audits),
