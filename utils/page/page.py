@@ -93,7 +93,8 @@ def write_runs_page(path, networks):
     """
     runs = runs_of(networks, Path(path).parent, PAGE)
     references = {row["reference"] for run in runs for row in run["networks"]} - {None}
-    view = {"palette": PALETTE, "runs": runs, "plot": runs_chart(runs), "mixed": len(references) > 1}
+    view = {"title": "Several runs: forgotten against kept", "palette": PALETTE, "runs": runs}
+    view |= {"plot": runs_chart(runs), "mixed": len(references) > 1}
     return write_atomically(path, _environment().get_template("runs.html").render(view))
 
 
