@@ -105,7 +105,9 @@ def _read_out_networks(networks, setup, watch, stages, progress):
     """{name: NetworkReadouts} of the networks and of the original with its head dropped."""
     found, original, attacks = {}, None, attacks_at(setup.level.name)
     cheap, spared = [attack for attack in attacks if not attack.costly], "random" if "oracle" in networks else None
-    names = tqdm([name for name in ORDER if name in networks], "audit", disable=None if progress else True)
+    names = tqdm(
+        [name for name in ORDER if name in networks], "audit", unit="network", disable=None if progress else True
+    )
     with ExitStack() as modes:
         for name in names:
             model = modes.enter_context(evaluating(networks[name]))  # the original works in attacks on the others
