@@ -44,7 +44,7 @@ def get_args_parser():
     data("--num_workers", type=a.non_negative_int, default=2, metavar="N", help=text)
 
     run = a.add_run_arguments(parser).add_argument
-    run("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the device has it")
+    run("--amp", default="auto", choices=["auto", "off", "bf16"], help="bfloat16 where the device has it, from 32 px")
     run("--compile", action=BooleanOptionalAction, default=False, help="torch.compile the network")
     run("--log", choices=["tensorboard"], help="keep curves, pictures and settings beside the checkpoint")
     run("--resume", action="store_true", help="go on where a stopped training left off; start if there is none")
@@ -65,7 +65,7 @@ def main(args):
     from utils.evaluation.predict import evaluate
     from utils.network.checkpoint import read_state_dict
     from utils.report import next_steps, outputs, run_record, tables
-    from utils.training import dry_pass, events, loop, recipe, resume
+    from utils.training import dry_pass, loop, recipe, resume
 
     device, flags = run.start_run(args.seed, args.device), vars(args)
     heads, left_out = a.leave_out_heads(name_attributes(**flags), args.leave_out)
@@ -78,7 +78,8 @@ def main(args):
         settings, augment = recipe.settings_from_flags(**flags), recipe.augmentation_from_flags(**flags)
         data = open_training_data(heads, left_out, **flags)
         fixed = settings.fixed(device, **resume.what_decides(flags, left_out, data))
-        kept = resume.KeptTraining(files, fixed, args.epoch, resume=args.resume, force=args.force)
+        how = {"resume": args.resume, "force": args.force, "log": args.log}
+        kept = resume.KeptTraining(files, fixed, args.epoch, **how)
         dry_pass.check_training(args.model, heads, args.img_size, data.rows("train"), settings, device)
         run.seed_everything(recipe.first_weights_seed(args.seed, left_out))
         model = build_model(args.model, heads, args.pretrained and read_state_dict(args.pretrained)).to(device)
@@ -86,14 +87,13 @@ def main(args):
         run.header("step 1: original", run_record.describe_training(model, data, settings, left_out, flags))
         held_out = data.rows("valid" if len(data.rows("valid")) else "test")
         with interrupts.Stopping() as stopping, kept.saved_when_stopped():
-            kept.prepare(data)
-            log = events.TrainingLog(args.log, files.last, kept.state, settings).begin(data, augment, device)
+            kept.prepare(data, augment)
             going_on = {"augment": augment, "state": kept.state, "fixed": fixed, "stopping": stopping}
             for epoch in kept.watch(loop.train_epochs(model, optimizer, data, settings, device, **going_on)):
                 figures = evaluate(model, data, held_out, args.batch_size, device, settings.uses_bfloat16(device))
-                print(tables.epoch_line(epoch, settings.epochs, log.epoch(epoch, figures)), flush=True)
-                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags)
-                kept.keep(epoch, checkpoint, tables.mean_auc(figures))
+                print(tables.epoch_line(epoch, settings.epochs, figures), flush=True)
+                checkpoint = run_record.original_checkpoint(model, epoch.epoch, files.last.stem, data, flags, fixed)
+                kept.keep(epoch, checkpoint, figures)
             print(tables.heads_table(evaluate(model, data, data.rows("test"), args.batch_size, device)))
     print(next_steps.after_training(left_out, flags))
     distributed.stop()

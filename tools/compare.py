@@ -167,7 +167,7 @@ def draw_runs(path, networks, title=""):
             (shown[kind],) = panel.plot([loss], [gap], **look)
             if kind not in ("original", "oracle") and not math.isnan(loss + gap):
                 how = {"xytext": (6, 5), "textcoords": "offset points", "fontsize": 7.5, "color": GREY}
-                where = plain(f"{folder.parent.name}, {target}", 28)
+                where = plain(f"{folder.resolve().parent.name}, {target}", 28)
                 where += f", against the {AGAINST[own['reference']]}" if mixed else ""
                 panel.annotate(where, (loss, gap), **how)
         panel.margins(0.12)

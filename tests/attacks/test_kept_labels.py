@@ -69,6 +69,16 @@ def test_norms_see_each_batch_dropout_stays_off_and_the_network_stays_as_it_is()
     assert all(not torch.equal(a, b) for a, b in zip(once.top.parameters(), network.top.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(("size", "choice"), [(16, "off"), (32, "auto")])
+def test_images_that_become_maps_of_one_pixel_are_trained_on_in_float32(size, choice, monkeypatch):
+    asked = []
+    monkeypatch.setattr("utils.attacks.kept_labels.resolve_amp", lambda choice, _: bool(asked.append(choice)))
+    data = PlainFaces()
+    data.img_size = size
+    train_on(plain_net(sees=("Young",)), data, data.rows("train"), ["Young"])
+    assert asked == [choice]
+
+
 def test_heads_of_other_attributes_get_no_gradient():
     network, data = plain_net(), PlainFaces()
     tuned = train_on(network, data, data.rows("train"), ["Young"])

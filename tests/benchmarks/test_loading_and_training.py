@@ -59,6 +59,7 @@ def test_training_compares_speeds_and_what_was_learnt(tiny_celeba, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "training.jsonl"
     task = ["--task", "Bald", "Eyeglasses", "--data_path", tiny_celeba, "--img_size", 32]
+    task += ["--model", "shufflenet_v2_x0_5"]
     run_step("benchmarks.training", *task, "--repeats", 1, "--steps", 1, "--out", file)
     run_step("benchmarks.training", *task, "--repeats", 0, "--epoch", 1, "--auc_seeds", 0, 1, "--out", file)
     speed, auc = lines_of(file)

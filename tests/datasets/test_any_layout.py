@@ -141,7 +141,9 @@ def test_step_1_records_how_it_read_the_folder_and_the_later_steps_need_its_path
     parser = importlib.import_module(STEP_1).get_args_parser()
     flags = vars(parser.parse_args(["--task", "all", "--data_path", str(folder), "--model", SMALL, *reading]))
     heads = name_attributes(**flags)
-    made = original_checkpoint(build_model(SMALL, heads), 1, "original", open_training_data(heads, **flags), flags)
+    made = original_checkpoint(
+        build_model(SMALL, heads), 1, "original", open_training_data(heads, **flags), flags, {"pretrained": None}
+    )
     save_checkpoint(tmp_path / "checkpoints" / "all" / "original.pth", made)
     task = open_task(task_labels=["all"], target_class=["dog"], data_path=folder, device="cpu")
     assert task.run == "all" and task.network.attributes == ("cat", "dog") and task.kept == ["cat"]

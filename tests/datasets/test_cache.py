@@ -270,8 +270,10 @@ def fill_all(paths, folder):
 
 
 def test_several_processes_fill_one_file(paths, tmp_path, decoded):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torchvision"])  # what takes seconds to import is imported once
+    quick = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if quick else "spawn")
+    if quick:
+        context.set_forkserver_preload(["torchvision"])  # what takes seconds to import is imported once
     processes = [context.Process(target=fill_all, args=(paths, tmp_path / "cache")) for _ in range(3)]
     for process in processes:
         process.start()

@@ -65,9 +65,12 @@ def test_undefined_figures_leave_a_network_out_of_the_chart_not_out_of_the_table
     assert "UNDECIDED" in page and "no two networks with both figures" in page
 
 
-@pytest.mark.parametrize("run", ["<script>alert(1)</script>", "\u202eevil", 'quo"te', "long" * 50])
+@pytest.mark.parametrize("run", ["<script>alert(1)<", "\u202eevil", 'quo"te', "long" * 50, "n\udcff"])
 def test_a_hostile_name_of_a_run_is_text(run, tmp_path):
-    networks = networks_of(Path("results") / run / "Bald", erased=figures(0.1, -0.01))
+    folder = tmp_path / run / "Bald"
+    folder.mkdir(parents=True)
+    (folder / "report.html").touch()
+    networks = networks_of(folder, erased=figures(0.1, -0.01))
     page = write_runs_page(tmp_path / "comparison.html", networks).read_text(encoding="utf-8")
     assert "<script>" not in page and "\u202e" not in page and 'quo"te' not in page
 
@@ -85,3 +88,14 @@ def test_the_tool_writes_the_page_above_several_runs_alone(tmp_path, capsys):
     assert not list(tmp_path.rglob("comparison.html"))
     main(SimpleNamespace(folders=[str(tmp_path / run / "Bald") for run in ("one", "two")]))
     assert (tmp_path / "comparison.html").is_file() and f"  {tmp_path / 'comparison.html'}" in capsys.readouterr().out
+
+
+def test_relative_folders_and_links_are_followed_to_their_run(tmp_path, monkeypatch):
+    folder = tmp_path / "deep" / "results" / "one" / "Bald"
+    folder.mkdir(parents=True)
+    (folder / "report.html").touch()
+    (tmp_path / "linked").symlink_to(tmp_path / "deep" / "results")
+    monkeypatch.chdir(folder.parent)
+    for named, above in (("Bald", "."), (tmp_path / "linked" / "one" / "Bald", tmp_path / "deep/results/one")):
+        ((run,),) = [runs_of(networks_of(named, erased=figures(0.1, 0.0)), Path(above), "report.html")]
+        assert (run["run"], run["page"]) == ("one", "Bald/report.html")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from utils.report.tables import before_after_table, forgetting_sentence, heads_table, mean_auc
+from utils.evaluation.metrics import mean_auc
+from utils.report.tables import before_after_table, forgetting_sentence, heads_table
 
 
 def figures(**changes):

@@ -16,7 +16,14 @@ from utils.datasets.augmentation import Augmentation
 from utils.probes.attack import Attack
 from utils.probes.linear import LINEAR
 from utils.probes.unpooled import UNPOOLED
-from utils.training.recipe import TrainingSettings, make_scheduler, resolve_amp, weight_layout
+from utils.training.recipe import (
+    LEAST_BFLOAT16,
+    TrainingSettings,
+    amp_at,
+    make_scheduler,
+    resolve_amp,
+    weight_layout,
+)
 
 IMAGES = {"quick": 3000, "full": 20_000}  # most training images of the audit's levels
 UNPOOLED_STAGES = 2  # the deepest ones: a map of the low ones is large, and changes least
@@ -51,13 +58,14 @@ def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=
     """Train a copy of a network for some heads only, everything adjustable, on images that are flipped at random.
 
     Batch norms see each batch as in any training, which brings back more than with fixed statistics; dropout stays off.
-    Bfloat16 where the device has instructions for it.
+    Bfloat16 where the device has instructions for it, see `utils.training.recipe.amp_at`.
 
     Args: rows (n,): of the images, in the order of training; those of a last batch that is not whole are left out
         heads: names, whose labels count; seed: of the flips
     Returns: the trained copy, in evaluation mode; `model` stays as it is
     """
-    amp, flips = resolve_amp(settings.amp, device), torch.Generator().manual_seed(seed)
+    amp = resolve_amp(amp_at(settings.amp, getattr(data, "img_size", LEAST_BFLOAT16)), device)
+    flips = torch.Generator().manual_seed(seed)
     model = copy.deepcopy(model).to(memory_format=weight_layout(device, amp)).eval().requires_grad_(True)
     for module in model.modules():
         module.train(isinstance(module, _BatchNorm))  # parents come first: a norm is the last that is asked

@@ -194,3 +194,9 @@ def linear_cka(x, y):
     x, y = (np.asarray(z, dtype=np.float64) - np.mean(z, axis=0, dtype=np.float64) for z in (x, y))
     norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     return plain(ratio(np.linalg.norm(y.T @ x) ** 2, norms)[()])
+
+
+def mean_auc(figures):
+    """Mean AUC over the heads of {attribute: figures}, those without one left out; NaN if none has one."""
+    known = [row["auc"] for row in figures.values() if row["auc"] is not None]
+    return sum(known) / len(known) if known else float("nan")

@@ -1,6 +1,7 @@
 """The methods of one run side by side: what each forgot, what it kept and what that cost."""
 
 import os
+from pathlib import Path
 from urllib.parse import quote
 
 from utils.report.tables import found_in, worst_change, worst_places
@@ -92,10 +93,12 @@ def runs_of(networks, above, page):
         "head", "verdict", "reference" of the figures}]}]; undefined figures are None
     """
     runs, number = {}, 0
-    for (name, folder, target), own in networks.items():
+    for (name, named, target), own in networks.items():
+        folder = named.resolve()
         if (folder, target) not in runs:
             there = (folder / page).is_file()
-            address = quote(os.path.relpath(folder / page, above).replace(os.sep, "/")) if there else None
+            address = os.path.relpath(folder / page, Path(above).resolve()).replace(os.sep, "/") if there else None
+            address = address and quote(os.fsencode(address))
             run = {"run": folder.parent.name, "target": target, "page": address, "networks": []}
             runs[folder, target] = run
         kind = name.partition(", ")[0]

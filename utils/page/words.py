@@ -27,8 +27,8 @@ OF_IMAGES = ["img_size", "mean", "std", "split", "allow_missing", *READING]
 SWITCHES = ("as_released", "no_balance")  # flags without a --no- form
 OF_GRAPH = "proportion layers num_images importance no_balance as_released batch_size limit seed".split()
 RECIPE = (  # flags of step 1 that an oracle has to share with its original
-    "model epoch batch_size optimizer lr weight_decay scheduler rotation hflip vflip as_released limit amp seed".split()
-    + OF_IMAGES
+    "model epoch batch_size optimizer lr weight_decay scheduler rotation hflip vflip as_released limit".split()
+    + ["amp", "compile", "seed", *OF_IMAGES]
 )
 
 
@@ -155,11 +155,12 @@ def _recipe_words(found, line, words):
     if line:
         known = {flag: line["arguments"].get(flag) for flag in OF_IMAGES}
         recipe = known | {"model": line["model"], "img_size": line.get("img_size")} | recipe
+    began_from = ["--pretrained", "FILE"] if recipe.get("pretrained") else []
     recipe = {flag: typed for flag in RECIPE if (typed := _typed(flag, recipe.get(flag)))}
     task = _task_words(words, [flag for flag in TASK if flag not in recipe])
     if not any(word.partition("=")[0] in ("--task", "--task_labels", "--setting") for word in task):
         task = ["--task_labels", *found.attributes, *(task or ["--data_path", "DIR"])]
-    return [*task, *(word for typed in recipe.values() for word in typed)]
+    return [*task, *(word for typed in recipe.values() for word in typed), *began_from]
 
 
 def _typed(flag, value):

@@ -5,7 +5,7 @@ from utils.common.paths import check_outputs, run_name, targets_name
 from utils.erasure.sites import find_sites
 from utils.graph.dataflow import trace_dataflow
 from utils.network.checkpoint import load_checkpoint
-from utils.training.events import check_installed
+from utils.training.events import check_installed, events_folder
 from utils.training.resume import training_files
 
 
@@ -18,7 +18,8 @@ def training_outputs(flags, left_out=()):
     check_installed(flags["log"])
     run = run_name(flags["task_labels"], flags["run_name"])
     files = training_files(flags["save_path"], run, left_out)
-    check_outputs(flags, save_path=[] if flags["evaluate_only"] else list(vars(files).values()))
+    written = [*vars(files).values(), *([events_folder(files.last) / "events"] if flags["log"] else [])]
+    check_outputs(flags, save_path=[] if flags["evaluate_only"] else written)
     return files
 
 

@@ -104,8 +104,12 @@ def describe_unlearning(task, method, data, flags):
     }
 
 
-def original_checkpoint(model, epoch, kind, data, flags):
-    """`Checkpoint` of a network that step 1 trained for some epochs on `data` with its flags, {flag: value}."""
+def original_checkpoint(model, epoch, kind, data, flags, fixed):
+    """`Checkpoint` of a network that step 1 trained for some epochs on `data` with its flags, {flag: value}.
+
+    Args: fixed: of `utils.training.resume.what_decides`
+    """
+    began_from = {"pretrained": fixed["pretrained"]} if fixed["pretrained"] else {}
     return Checkpoint(
         state_dict=model.state_dict(),
         model=flags["model"],
@@ -114,7 +118,7 @@ def original_checkpoint(model, epoch, kind, data, flags):
         seed=flags["seed"],
         epoch=epoch,
         normalisation=str(data.normalisation),
-        arguments={**recorded_flags(flags), "split": data.split, "training_part": data.digest()},
+        arguments={**recorded_flags(flags), "split": data.split, "training_part": data.digest(), **began_from},
         versions=run.environment(),
         kind=kind,
     )

@@ -3,6 +3,7 @@
 import math
 
 from utils.common.run import table
+from utils.evaluation.metrics import mean_auc
 
 SILENT_RATE = 0.05  # a head that says yes to at most this share of its positives is silent
 CHANCE = 0.05  # |AUC - 0.5| up to which a head ranks no better than chance
@@ -55,12 +56,6 @@ def worst_change(changes, measure):
     """
     known = [(change[measure]["value"], head) for head, change in changes.items()]
     return min((pair for pair in known if pair[0] is not None), default=None)
-
-
-def mean_auc(figures):
-    """Mean AUC over the heads of {attribute: figures}, those without one left out; NaN if none has one."""
-    known = [row["auc"] for row in figures.values() if row["auc"] is not None]
-    return sum(known) / len(known) if known else float("nan")
 
 
 def epoch_line(progress, epochs, figures):

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from dataclasses import asdict
+import shutil
 
 import torch
 
@@ -12,6 +12,7 @@ from utils.datasets.dataset import denormalise
 
 PICTURES = 16  # training images that are shown
 FIGURES = ("accuracy", "auc", "balanced_accuracy", "tpr", "tnr")  # of each head, a curve each
+EVENTS = "events.out.tfevents.*"
 
 
 def check_installed(log):
@@ -20,62 +21,72 @@ def check_installed(log):
         raise InputError("--log tensorboard needs tensorboard, not installed here: pip install tensorboard")
 
 
-class TrainingLog:
-    """Event files of one training in the folder `tensorboard/<network>` beside its checkpoint.
+def events_folder(checkpoint):
+    """Where the event files of a training go, that writes `checkpoint` (a pathlib.Path)."""
+    return checkpoint.parent / "tensorboard" / checkpoint.stem
 
-    A training that goes on, or starts anew, in the same folder takes the place of the curves from its first epoch on.
-    Event files carry times and the machine's name, so they are the one output that is not the same for a seed.
+
+class TrainingLog:
+    """Event files of one training, written by the first process at the end of each epoch.
+
+    A training that goes on takes the place of the curves behind its first epoch. When one that starts anew has done its
+    first epoch, it takes the place of all that is there. Event files carry times and the machine's name: they are the
+    one output that is not the same for a seed.
     """
 
-    def __init__(self, log, checkpoint, state, settings):
-        """Open the folder on the first process; without a `log` nothing is written.
+    def __init__(self, log, checkpoint, begun, settings, epochs):
+        """Nothing is written yet, and without a `log` nothing ever is.
 
         Args:
-            log: "tensorboard" or None; checkpoint: pathlib.Path of the network
-            state: that a training goes on from, or None; settings: `TrainingSettings`
+            log: "tensorboard" or None; checkpoint: pathlib.Path of the network; begun: whole epochs that are done
+            settings: {what decides the training: plain value}, its "seed" among them; epochs: that are asked for
         """
-        self.folder, self._settings, self._writer = checkpoint.parent / "tensorboard" / checkpoint.stem, settings, None
-        begun = state["epoch"] if state else 0
-        if log and begun < settings.epochs and distributed.is_main():
-            writers = importlib.import_module("torch.utils.tensorboard")  # optional, and slow to import
-            self._writer = writers.SummaryWriter(str(self.folder), purge_step=begun + 1)
+        self.folder, self._begun = events_folder(checkpoint), begun
+        self._settings, self._epochs = settings, epochs
+        self._active = bool(log) and begun < epochs and distributed.is_main()
+        self._writer, self._pictures = None, []
 
-    def begin(self, data, augment, device):
-        """Show the first training images as the network sees them.
-
-        Args: data: `ImageDataset`; augment: as of `train_epochs`
-        Returns: itself
-        """
-        if self._writer:
+    def show(self, data, augment):
+        """Keep the first training images as the network will see them. Args: `ImageDataset`, of `train_epochs`"""
+        if self._active and not self._begun:
             rows = data.rows("train")[:PICTURES]
-            images = next(data.batches(rows, len(rows), device))[0]
+            images = next(data.batches(rows, len(rows), "cpu"))[0]
             if augment is not None:
-                images = augment(images, torch.Generator().manual_seed(self._settings.seed))
-            for place, pixels in enumerate(denormalise(images, data.normalisation)):
-                self._writer.add_image(f"training images/{place:02}", pixels, 0, dataformats="HWC")
-        return self
+                images = augment(images, torch.Generator().manual_seed(self._settings["seed"]))
+            self._pictures = denormalise(images, data.normalisation)
 
     def epoch(self, progress, figures):
         """Add an epoch to the curves; with the last one the settings and what they gave, and close.
 
         Args: progress: `Progress`; figures: {attribute: figures} on the images held out
-        Returns: the figures
         """
-        if self._writer:
-            values = {f"training/accuracy/{name}": share for name, share in progress.accuracy.items()}
-            values |= {"training/loss": progress.loss, "training/learning rate": progress.lr}
-            values |= {"training/images a second": progress.images_per_second}
-            for name, value in (values | _by_figure(figures)).items():
-                self._writer.add_scalar(name, value, progress.epoch)
-            self._writer.flush()
-            if progress.epoch == self._settings.epochs:
-                self._end(figures)
-        return figures
+        if not self._active:
+            return
+        self._writer = self._writer or self._start()
+        values = {f"training/accuracy/{name}": share for name, share in progress.accuracy.items()}
+        values |= {"training/loss": progress.loss, "training/learning rate": progress.lr}
+        values |= {"training/images a second": progress.images_per_second}
+        for name, value in (values | _by_figure(figures)).items():
+            self._writer.add_scalar(name, value, progress.epoch)
+        self._writer.flush()
+        if progress.epoch == self._epochs:
+            self._end(figures)
+
+    def _start(self):
+        for path in () if self._begun else self.folder.glob(EVENTS):
+            path.unlink()
+        module = importlib.import_module("torch.utils.tensorboard")  # optional, and slow to import
+        writer = module.SummaryWriter(str(self.folder), purge_step=self._begun + 1)
+        for place, pixels in enumerate(self._pictures):
+            writer.add_image(f"training images/{place:02}", pixels, 0, dataformats="HWC")
+        return writer
 
     def _end(self, figures):
-        asked = {name: "none" if value is None else value for name, value in asdict(self._settings).items()}
-        given = {f"last/{name}": value for name, value in _by_figure(figures).items()}
-        self._writer.add_hparams(asked, given, run_name=".")
+        shutil.rmtree(self.folder / "settings", ignore_errors=True)  # TensorBoard would show the first that it finds
+        asked = {
+            name: value if isinstance(value, (int, float)) else str(value) for name, value in self._settings.items()
+        }
+        self._writer.add_hparams(asked | {"epochs": self._epochs}, _by_figure(figures), run_name="settings")
         self._writer.close()
         print(f"look at the curves: tensorboard --logdir {self.folder.parent}")
 

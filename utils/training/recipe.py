@@ -15,7 +15,7 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 AMP = ("auto", "off", "bf16")
 SCHEDULES = ("cosine_restarts", "onecycle", "constant")
 WARM_UP, CYCLE = 1, 5  # epochs: one up, four down
-LEAST_BFLOAT16 = 32  # px: see `settings_from_flags`
+LEAST_BFLOAT16 = 32  # px: see `amp_at`
 FLOOR = 1 / 40  # of the peak: 5e-6 for 2e-4
 
 
@@ -79,6 +79,22 @@ def resolve_amp(choice, device):
     return choice == "bf16" or (choice == "auto" and has_bfloat16(device))
 
 
+def amp_at(choice, img_size):
+    """The choice of `resolve_amp` for trainings on images of a size: "off" below 32 px.
+
+    Those become maps of one pixel, for which oneDNN on CPUs with AMX gives the weights of a convolution of stride 2
+    gradients in bfloat16 that hold memory of others.
+
+    Raises: InputError if bfloat16 is asked for
+    """
+    if img_size >= LEAST_BFLOAT16:
+        return choice
+    if choice == "bf16":
+        least = f"it is for {LEAST_BFLOAT16} px and more"
+        raise InputError(f"--amp bf16 with --img_size {img_size}: {least}; leave it out")
+    return "off"
+
+
 def has_bfloat16(device):
     """Whether the device has instructions for bfloat16; emulation, which is slow, does not count."""
     if device.type == "cuda":
@@ -138,19 +154,10 @@ def settings_from_flags(
 ):
     """`TrainingSettings` from step 1's flags of these names, such as `epoch` and `lr`; others are not looked at.
 
-    Images of less than 32 px train in float32: they become maps of one pixel, for which oneDNN on CPUs with AMX gives
-    the weights of a 3 x 3 convolution of stride 2 gradients in bfloat16 that hold memory of others.
-
     Raises: InputError if several processes can't share the batch, or bfloat16 is asked for such images
     """
     check_sharing(batch_size)
-    if img_size < LEAST_BFLOAT16:
-        if amp == "bf16":
-            raise InputError(
-                f"--amp bf16 with --img_size {img_size}: it is for {LEAST_BFLOAT16} px and more; leave it out"
-            )
-        amp = "off"
-    steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp}
+    steps = {"optimizer": optimizer, "weight_decay": weight_decay, "scheduler": scheduler, "amp": amp_at(amp, img_size)}
     how = {"shuffle": not as_released, "compile": compile, "seed": seed}
     return TrainingSettings(epochs=epoch, batch_size=batch_size, lr=lr, **steps, **how)
 

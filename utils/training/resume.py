@@ -15,8 +15,10 @@ from utils.common import distributed, paths, processes
 from utils.common.arguments import READING, recorded_flags
 from utils.common.errors import InputError
 from utils.common.interrupts import Stopped, command_again, undisturbed
+from utils.evaluation.metrics import mean_auc
 from utils.network.checkpoint import load_checkpoint, save_checkpoint
 from utils.network.tensor_files import read_tensors, sha256_of, write_tensors
+from utils.training.events import TrainingLog
 
 KEYS = {"epoch", "model", "optimizer", "scheduler", "settings"}
 IN_SETTINGS = "epoch batch_size optimizer lr weight_decay scheduler amp compile seed".split()  # `TrainingSettings` has
@@ -52,9 +54,9 @@ def what_decides(flags, left_out, data):
         digest.update("\n".join(data.image_ids[rows].tolist()).encode("utf-8", "surrogateescape"))
         digest.update(data.labels[rows].tobytes())
     kept = {name: value for name, value in recorded_flags(flags).items() if name not in {*IN_SETTINGS, *ELSEWHERE}}
-    pretrained = sha256_of(flags["pretrained"])[:12] if flags["pretrained"] else None
     kept = {"attributes": list(data.attributes)} | kept
     kept |= {"split": data.split, "left out": list(left_out)}
+    pretrained = sha256_of(flags["pretrained"])[:12] if flags["pretrained"] else None
     return kept | {"images and labels": digest.hexdigest()[:12], "pretrained": pretrained}
 
 
@@ -64,13 +66,13 @@ class KeptTraining:
     state: to go on from, None: it starts anew; finished: no epoch is left; best: largest mean AUC so far
     """
 
-    def __init__(self, files, fixed, epochs, *, resume=False, force=False, note=print):
+    def __init__(self, files, fixed, epochs, *, resume=False, force=False, log=None, note=print):
         """Open what is there; nothing is written yet.
 
         Args:
             files: `TrainingFiles`; fixed: of `what_decides`; epochs: that are asked for
             resume: go on with the training that is there; force: replace it
-            note: called with a line on where it goes on
+            log: "tensorboard" or None, see `utils.training.events`; note: called with a line on where it goes on
         Raises: InputError if a training is there and neither is asked for, or it is not the one that is asked for
         """
         self.files, self.state, self.best, self._note = files, None, float("-inf"), note
@@ -90,6 +92,7 @@ class KeptTraining:
             if files.last.exists():
                 _check_first_epoch(files, fixed)
             note(f"no training to resume at {files.state}: starting anew")
+        self._log = TrainingLog(log, files.last, self.state["epoch"] if self.state else 0, fixed, epochs)
 
     def _say_where(self, epochs):
         done, step = self.state["epoch"], self.state.get("step", 0)
@@ -104,10 +107,14 @@ class KeptTraining:
         end = f"the training is finished ({done} of {epochs} epochs): nothing is left to train, nothing is written"
         self._note(end if self.finished else f"going on with {where}")
 
-    def prepare(self, data):
-        """Decode what a training needs of `data`, an `ImageDataset`; nothing for a finished one."""
+    def prepare(self, data, augment=None):
+        """Decode what a training needs of `data`, an `ImageDataset`; nothing for a finished one.
+
+        Args: augment: as of `train_epochs`, for the pictures of a log
+        """
         for split in () if self.finished else data.splits:
             data.prepare(data.rows(split))
+        self._log.show(data, augment)
 
     def watch(self, epochs):
         """The `Progress`es of `train_epochs`; from each on a stop does not lose it while it is not evaluated yet."""
@@ -117,18 +124,19 @@ class KeptTraining:
         if not self.finished:
             self._note(f"wrote {self.files.last}")
 
-    def keep(self, progress, checkpoint, mean_auc):
-        """Write what an epoch gave: the last network, the best one if it is that, and the state.
+    def keep(self, progress, checkpoint, figures):
+        """Write what an epoch gave: the last network, the best one if it is that, the state, and the log's curves.
 
-        Args: progress: `Progress`; checkpoint: `Checkpoint`; mean_auc: of the heads, NaN if unknown
+        Args: progress: `Progress`; checkpoint: `Checkpoint`; figures: {attribute: figures} on the images held out
         """
         self._begin()
         save_checkpoint(self.files.last, checkpoint)
-        if mean_auc > self.best:
+        if (reached := mean_auc(figures)) > self.best:
             save_checkpoint(self.files.best, checkpoint)
-            self.best = mean_auc  # not before: a stop in between evaluates the epoch again
+            self.best = reached  # not before: a stop in between evaluates the epoch again
         save_training_state(self.files.state, {**progress.state, "best_auc": self.best})
         self._waiting = None
+        self._log.epoch(progress, figures)
 
     @contextmanager
     def saved_when_stopped(self):
