@@ -10,6 +10,7 @@ Writes  a JSON line to --out for each setting: the worst gap of a linear probe, 
 
 import copy
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -21,21 +22,24 @@ from utils.common import arguments, run
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_task
-from utils.erasure import redraw
+from utils.erasure import edit, redraw
 from utils.erasure.erasure import ErasureSettings, erase
 from utils.report.run_record import dataset_name
 
 WEIGHTS = {"depth": "weights"}
-#: name: (fields of `ErasureSettings`, share of the old weights in a mixture)
+IN_FRONT = (edit, "_shift_behind", lambda value, shift, activate: shift.of_targets(value))
+#: name: (fields of `ErasureSettings`, what else is replaced meanwhile: an object, a name in it, a value)
 VARIANTS = {
     "activations": ({}, None),
+    "activations, in front of the activation": ({}, IN_FRONT),
     "activations, twice as strong": ({"strength": 2.0}, None),
     "activations, no curvature": ({"curvature_images": 0}, None),
     "activations, kept shifts not held": ({"kept_weight": 0.0}, None),
     "activations, any rank": ({"rank": None}, None),
     "weights": (WEIGHTS, None),
+    "weights, in front of the activation": (WEIGHTS, IN_FRONT),
     **{f"weights, {passes:,} passes": (WEIGHTS | {"passes": passes}, None) for passes in (1024, 2048, 8192, 16384)},
-    **{f"weights, {share:.0%} old": (WEIGHTS, share) for share in (0.3, 0.7)},
+    **{f"weights, {share:.0%} old": (WEIGHTS, (redraw, "OLD_SHARES", (share,))) for share in (0.3, 0.7)},
 }
 
 
@@ -66,10 +70,10 @@ def main(args):
     about = {"run": task.run, "forgotten": task.forgotten, "dataset": dataset_name(args.data_path)}
     about |= {"model": task.network.name, "img_size": task.network.img_size, "seed": args.seed}
     for name in args.variants:
-        fields, share = VARIANTS[name]
+        fields, replaced = VARIANTS[name]
         model, watch = copy.deepcopy(task.network.model), run.Stopwatch(task.device)
         settings = replace(ErasureSettings(seed=args.seed), **fields)
-        with mock.patch.object(redraw, "OLD_SHARES", redraw.OLD_SHARES if share is None else (share,)), watch("erase"):
+        with mock.patch.object(*replaced) if replaced else nullcontext(), watch("erase"):
             erase(model, data, task.forgotten, settings, device=task.device)
         result = audit(networks | {"unlearned": model}, data, *task.forgotten, seed=args.seed, device=task.device)
         line = about | {"setting": name, **figures(result), "seconds": watch.seconds["erase"]}

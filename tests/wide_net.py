@@ -12,12 +12,12 @@ SETTINGS = ErasureSettings(images=512, strength=300.0, amp="off")
 
 
 class WideNet(nn.Module):
-    """Two blocks of 1x1 convolution, batch norm and ReLU, mean over the image, heads: the targets share channels."""
+    """1x1 convolution, batch norm, ReLU, 1x1 convolution, batch norm, mean over the image, heads: shared channels."""
 
     def __init__(self):
         super().__init__()
-        blocks = [[nn.Conv2d(n, 24, 1), nn.BatchNorm2d(24), nn.ReLU()] for n in (3, 24)]
-        self.stem, self.top = (nn.Sequential(*block) for block in blocks)
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 1), nn.BatchNorm2d(24), nn.ReLU())
+        self.top = nn.Sequential(nn.Conv2d(24, 24, 1), nn.BatchNorm2d(24))  # read as it is, without an activation
         self.heads = AttributeHeads(24, NAMES)
         self.attributes = self.heads.attributes
 

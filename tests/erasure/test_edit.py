@@ -31,6 +31,46 @@ def test_without_a_ridge_the_values_class_means_agree_at_every_place():
         assert torch.allclose(shift.mean(new), shift.mean(value), atol=1e-4)
 
 
+def values_of_a_spread(sample, generator):
+    """Values (N, 1, 6, 6) around 0 that spread further with a target: no shift in front of a ReLU, one behind it."""
+    has = torch.from_numpy(sample.labels[:, 0]).float()[:, None, None, None]
+    return has, (0.5 + has) * torch.randn(len(has), 1, 6, 6, generator=generator)
+
+
+@pytest.mark.parametrize("activation", [torch.relu, torch.nn.functional.silu, torch.nn.functional.hardswish])
+def test_a_shift_that_only_an_activation_makes_is_taken_out_behind_it(activation):
+    generator = torch.Generator().manual_seed(0)
+    sample, shift = sample_and_shift(labels_of(0.4, 2000))
+    has, spread = values_of_a_spread(sample, generator)
+    level = has + 0.3 * torch.randn(len(has), 1, 6, 6, generator=generator)  # an input that tells the target
+    inputs, left = torch.cat([spread, level], 1), {}
+    for activate in (None, activation):
+        conv = torch.nn.Conv2d(2, 1, 1, bias=True)
+        with torch.no_grad():
+            conv.weight.copy_(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)), conv.bias.zero_()
+            value = conv(inputs)
+            given = inputs, value, value, shift, 0.05, lambda c=conv: c(inputs)
+            new = edit_site(EditedConvolution(conv), *given, activate=activate)
+            before, left[activate] = (shift.of_targets(activation(maps)).mean() for maps in (value, new))
+    assert left[None] > 0.8 * before > 0.05 and left[activation].abs() < 0.3 * before
+
+
+def test_of_a_channel_that_hardly_passes_no_more_is_taken_than_ten_shifts():
+    sample, shift = sample_and_shift(labels_of(0.4))
+    has = torch.from_numpy(sample.labels[:, 0]).float()[:, None, None, None]
+    value = (has - 0.5 - torch.tensor([0.0, 10.0])[:, None, None]).expand(-1, 2, 3, 3).contiguous()
+    value[0, 1] = 5.0  # of the second channel one image passes
+    goal = edit._shift_behind(value, shift, torch.relu)
+    assert torch.allclose(goal[0, 0], torch.full((3, 3), 0.5 / share_of_residuals(shift, has)), rtol=0.02)
+    assert torch.allclose(goal[0, 1], shift.of_targets(torch.relu(value))[0, 1] / edit.LEAST_SLOPE, rtol=1e-4)
+
+
+def share_of_residuals(shift, has):
+    """Share of the squared residual labels that images with the target have: the slope of a channel they alone pass."""
+    squares = (shift.readout[0].square() / shift.weights)[: edit.SLOPE_IMAGES]
+    return float(squares @ has[: edit.SLOPE_IMAGES].flatten() / squares.sum())
+
+
 def test_an_edit_repairs_what_an_earlier_one_disturbed():
     generator = torch.Generator().manual_seed(0)
     sample, shift = sample_and_shift(labels_of(0.5))

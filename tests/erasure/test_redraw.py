@@ -1,6 +1,7 @@
 """Low layers drawn anew: which they are, what is mixed into them, and that they learn to give what they gave."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,9 +140,9 @@ def test_a_training_that_diverges_is_told_in_one_line(trained, faces, monkeypatc
 def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(trained, faces, monkeypatch):
     monkeypatch.setattr("utils.erasure.redraw.OLD_SHARES", (0.4,))
     model, edited = copy.deepcopy(trained), copy.deepcopy(trained)
-    settings = ErasureSettings(images=256, strength=30.0, amp="off", passes=12_800, depth="weights")
-    erase(model, faces, ["Bald"], settings, progress=False)
-    erase(edited, faces, ["Bald"], ErasureSettings(images=256, strength=30.0, amp="off"), progress=False)
+    settings = ErasureSettings(images=256, strength=0.03, amp="off", passes=12_800)  # mild: the edits move little
+    erase(model, faces, ["Bald"], replace(settings, depth="weights"), progress=False)
+    erase(edited, faces, ["Bald"], settings, progress=False)
     rows = faces.rows("test")
     with torch.no_grad():
         before, after = (network(faces.images[rows]).numpy() for network in (trained, model))

@@ -22,6 +22,22 @@ def test_a_residual_net_is_edited_once_a_block_where_the_block_adds_to_the_strea
     assert len(sites_of("resnet50")) == 16  # its blocks
 
 
+def test_a_site_knows_the_activation_that_alone_reads_its_value():
+    assert all(site.activation is not None for name in ("resnet18", "vgg11_bn") for site in sites_of(name))
+    read = {site.conv: site.activation is not None for site in sites_of("mobilenet_v2")}
+    # what a linear bottleneck gives is read as it is; behind the last sum each convolution is a site
+    assert [conv for conv, active in read.items() if active] == ["features.17.conv.0.0", "features.18.0"]
+
+
+def test_an_activation_is_computed_without_a_change_of_what_it_reads():
+    model = build_model("resnet18", ("a", "b")).eval()
+    site = find_sites(model)[0]
+    value = torch.randn(2, 64, 4, 4)
+    before = value.clone()
+    assert torch.equal(Runner(model, [site]).compute_activation(site, value), before.relu())
+    assert torch.equal(value, before)
+
+
 def last_convolution(model, block):
     convs = [name for name, module in model.get_submodule(block).named_modules() if isinstance(module, nn.Conv2d)]
     return f"{block}.{convs[-1]}"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.erasure.edit import reduce_rank, solve_edit
+from utils.erasure.solving import reduce_rank, solve_edit
 
 
 def positive(size, seed):

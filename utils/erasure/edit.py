@@ -12,6 +12,9 @@ outputs' shift stays, what earlier edits have disturbed is repaired on the way, 
 needed. By the curvature G (`utils.erasure.reference_activations.output_curvature`) the shift is taken out where that
 changes the kept outputs least.
 
+Where an activation alone reads the value, S_u is the shift *behind* it, in units of the value (`_shift_behind`): a ReLU
+shifts with a target, too, if only the spread of what it reads does.
+
 With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of LEACE, Belrose et al. 2023, here for each
 position at once and through the weights of the network itself); with ridge -> infinity what is left is the regression
 of u' on the input, which takes out a part of the shift only. M is of low rank (`solve_edit`).
@@ -22,15 +25,17 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-LEAST_CURVATURE = 1e-4  # of the mean: a direction that moves no kept output still costs a little
+from utils.erasure.solving import solve_edit
+
 LEAST_GAIN = 0.02  # of a batch norm's mean gain: below it a channel is as good as off and left alone
 COVARIANCE_RIDGE = 1e-6  # on the inputs' covariance, in mean variances
 ENOUGH = 2  # rows for each input: where there are fewer, the covariance gets a ridge of its own
-COVARIANCE = "the inputs' covariance"
-LEAST_EIGENVALUE = 0.1  # below 0, of the largest: what rounding does to a matrix without the rank of its size
 FEW_POSITIONS = 64  # of a map that are used for the covariance, at least
 MOST_INPUTS = 1152  # of a patch, up to which the full kernel is edited
 PATCH_ROWS = 8192  # patches that are taken for the covariance, of the first images
+SLOPE_IMAGES = 256  # the first images, that tell how much of a change an activation lets through
+SLOPE_STEP = 0.01  # of the value's spread: the change it is told by
+LEAST_SLOPE = 0.1  # of a channel that hardly passes: below it an edit would be all too large
 
 
 def edits_full_kernel(conv):
@@ -90,7 +95,9 @@ class EditedConvolution:
 
 
 @torch.no_grad()
-def edit_site(edited, inputs, value, reference, shift, ridge, rerun, *, kept_weight=0.0, curvature=None, rank=None):
+def edit_site(
+    edited, inputs, value, reference, shift, ridge, rerun, *, activate=None, kept_weight=0.0, curvature=None, rank=None
+):
     """Take the targets' shift out of a value by editing its convolution, in place.
 
     Args:
@@ -99,6 +106,8 @@ def edit_site(edited, inputs, value, reference, shift, ridge, rerun, *, kept_wei
         reference: (N, C_out, H, W) value of the untouched network on the same images
         ridge: weight of leaving things as they are against the targets' shift; see the module's text
         rerun: function that gives the value with the edited weights
+        activate: function of values (n, C_out, H, W) that gives what their activation makes of them; None: the value
+            is read as it is
         kept_weight: weight of keeping the kept outputs' shifts as the untouched network has them
         curvature: (C_out, C_out) G of the module's text, with a mean diagonal of 1; None: the identity
         rank: highest rank of the change; None: any
@@ -106,7 +115,8 @@ def edit_site(edited, inputs, value, reference, shift, ridge, rerun, *, kept_wei
     Raises: torch.linalg.LinAlgError if the equation has no solution, as where numbers are not finite
     """
     mean, covariance, drift = _measure_inputs(edited, inputs, value, reference, shift, ridge)
-    gram, right, explained = _target_terms(edited, inputs, value, reference, shift)
+    goal = shift.of_targets(value) if activate is None else _shift_behind(value, shift, activate)
+    gram, right, explained = _target_terms(edited, inputs, goal, reference, shift)
     drift = drift - explained
     right = right + ridge * (drift if curvature is None else curvature @ drift)
     if kept_weight and len(shift.kept_readout):
@@ -136,14 +146,28 @@ def _measure_inputs(edited, inputs, value, reference, shift, ridge):
     return mean, covariance, drift.T @ weighted
 
 
-def _target_terms(edited, inputs, value, reference, shift):
+def _shift_behind(value, shift, activate):
+    """The shift (T, C, H, W) that a value would have to lose so that its activation shifts with no target any more.
+
+    That is the activation's shift over its slope: how much of a small shift of the value a channel lets through.
+    """
+    first, own = value[:SLOPE_IMAGES].float(), slice(SLOPE_IMAGES)
+    step = SLOPE_STEP * first.std() + 1e-12
+    slopes = (activate(first + step) - activate(first)).mean((2, 3)) / step  # (n, C) of each image
+    weights = shift.readout[:, own].square() / shift.weights[own]  # (T, n): residual labels, squared
+    slope = (weights @ slopes / weights.sum(1, keepdim=True)).clamp_min(LEAST_SLOPE)
+    return shift.of_targets(activate(value)) / slope[:, :, None, None]
+
+
+def _target_terms(edited, inputs, goal, reference, shift):
     """The targets' part of the equation: (D, D) Gram matrix of the inputs' shifts, (C_out, D) right-hand side.
 
     And (C_out, D), the part of the covariance of the reference with the inputs that goes with the targets.
+    Args: goal: (T, C_out, H, W) shift that is to go
     """
-    count, shifts = _positions(value), edited.read(shift.of_targets(inputs)).flatten(2)  # (T, D, P)
+    count, shifts = _positions(goal), edited.read(shift.of_targets(inputs)).flatten(2)  # (T, D, P)
     flat = _flatten_shifts(shifts)
-    right = -_flatten_shifts(shift.of_targets(value).flatten(2)) @ flat.T / count
+    right = -_flatten_shifts(goal.flatten(2)) @ flat.T / count
     explained = torch.einsum("st,scp,tdp->cd", shift.gram, shift.of_targets(reference).flatten(2), shifts) / count
     return flat @ flat.T / count, right, explained
 
@@ -180,62 +204,3 @@ def _flatten_shifts(shifts):
 def _rows(maps):
     """(N, C, H, W) to (N * H * W, C) float32."""
     return maps.permute(0, 2, 3, 1).flatten(0, 2).float()
-
-
-def solve_edit(gram, covariance, right, ridge, curvature=None, rank=None):
-    """M (C, D) float32 of M gram + ridge * G M covariance = right.
-
-    With a curvature G the equation falls apart into one for each of its eigenvectors, with a ridge of its own; after
-    whitening the inputs the same eigenvectors of `gram` serve all of them.
-
-    Args:
-        gram: (D, D) positive semidefinite; covariance: (D, D) positive definite, of the inputs; right: (C, D)
-        ridge: positive number; curvature: (C, C) G, positive semidefinite; None: the identity
-        rank: highest rank of M; of a higher one the part is kept that moves the values most; None: any
-    Raises: torch.linalg.LinAlgError if a matrix is not as said here, or numbers are not finite
-    """
-    if curvature is None:
-        for matrix, what in ((covariance, COVARIANCE), (gram + ridge * covariance, "the sum of shifts and covariance")):
-            rounding = LEAST_EIGENVALUE * matrix.diagonal().abs().max() * torch.eye(len(matrix)).to(matrix)
-            _factorise(matrix + rounding, what)  # solved unchecked, an indefinite one gives a finite, wrong edit
-        change = torch.linalg.solve(gram + ridge * covariance, right.T).T
-    else:
-        curvatures, directions = torch.linalg.eigh(curvature)
-        _check_semidefinite(curvatures, "the curvature")
-        curvatures = curvatures.clamp_min(LEAST_CURVATURE)
-        factor = _factorise(covariance, COVARIANCE)
-        half = torch.linalg.solve_triangular(factor, gram, upper=False)
-        shifts, basis = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
-        _check_semidefinite(shifts, "the shifts' Gram matrix")
-        if shifts[0] < -0.5 * ridge * curvatures[0]:  # rounding must not eat up the ridge
-            shifts = shifts.clamp_min(0)
-        whitened = torch.linalg.solve_triangular(factor.T, basis, upper=True)  # (D, D): its columns see variance 1
-        rotated = (directions.T @ right @ whitened) / (shifts + ridge * curvatures[:, None])
-        change = directions @ rotated @ whitened.T
-    return change if rank is None or rank >= min(change.shape) else reduce_rank(change, covariance, rank)
-
-
-def _factorise(matrix, what):
-    """Lower Cholesky factor of a matrix. Raises: torch.linalg.LinAlgError saying `what` it is, if it has none."""
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if failed or not factor.isfinite().all():
-        why = "not positive definite" if matrix.isfinite().all() else "not finite"
-        raise torch.linalg.LinAlgError(f"{what} is {why}")
-    return factor
-
-
-def _check_semidefinite(eigenvalues, what):
-    """Refuse (D,) rising eigenvalues of which some are clearly below 0."""
-    if not eigenvalues[0] >= -LEAST_EIGENVALUE * eigenvalues[-1].abs():
-        raise torch.linalg.LinAlgError(f"{what} is not positive semidefinite")
-
-
-def reduce_rank(change, covariance, rank):
-    """The matrix of at most some rank whose outputs differ least from those of `change`, for inputs of a covariance.
-
-    Args: change: (C, D); covariance: (D, D)
-    Returns: (C, D)
-    """
-    _, vectors = torch.linalg.eigh(change @ covariance @ change.T)
-    strongest = vectors[:, -rank:]
-    return strongest @ (strongest.T @ change)

@@ -172,6 +172,8 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
         inputs = path_inputs.pop(site.conv)[site.path[0].all_input_nodes[0]]
         goal = reference.values[site.conv], shift, RIDGE * shrunk[site.conv] / settings.strength
         options = {"kept_weight": settings.kept_weight, "curvature": curvatures.get(site.conv), "rank": rank}
+        if site.activation:
+            options["activate"] = partial(runner.compute_activation, site)
         bar.update()
         return edit_site(edited, inputs, output, *goal, partial(runner.compute_path, site.path, read), **options)
 

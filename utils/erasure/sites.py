@@ -28,11 +28,13 @@ class Site:
 
     conv, norm: names of the convolution and its batch norm (None if it has none)
     path: the nodes from the convolution to the value
+    activation: the node that reads the value, if it is an activation and nothing else reads it; None otherwise
     """
 
     conv: str
     norm: str | None
     path: tuple[fx.Node, ...]
+    activation: fx.Node | None = None
 
     @property
     def value(self):
@@ -110,7 +112,9 @@ def _make_site(node, traced, shared):
         elif not is_idle(follower, traced.modules):
             break
         path.append(follower)
-    return Site(node.target, norm, tuple(path))
+    readers = list(path[-1].users)
+    activation = readers[0] if len(readers) == 1 and is_activation(readers[0], traced.modules) else None
+    return Site(node.target, norm, tuple(path), activation)
 
 
 class Runner:
@@ -142,6 +146,10 @@ class Runner:
         for node in path:
             values[node] = self.compute(node, values)
         return values[path[-1]]
+
+    def compute_activation(self, site, value):
+        """What the activation behind a site makes of values (N, C, H, W), which stay as they are."""
+        return self.compute(site.activation, {site.value: value.clone()})
 
     def run_start(self, images):
         """Run the nodes before the first edit on images (N, 3, H, W): {node: value} of what the others need."""
