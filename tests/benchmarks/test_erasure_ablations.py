@@ -37,8 +37,11 @@ def test_a_line_holds_nothing_for_what_could_not_be_measured():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_setting_is_one_of_the_erasure(name):
-    fields, share = VARIANTS[name]
-    assert ErasureSettings(**fields) and (share is None or 0 < share < 1)
+    fields, replaced = VARIANTS[name]
+    assert ErasureSettings(**fields)
+    if replaced:
+        place, what, value = replaced
+        assert type(getattr(place, what)) is type(value)  # it is there, and of one kind with what replaces it
 
 
 def test_an_unknown_setting_is_told_before_any_work(tmp_path):

@@ -12,8 +12,9 @@ outputs' shift stays, what earlier edits have disturbed is repaired on the way, 
 needed. By the curvature G (`utils.erasure.reference_activations.output_curvature`) the shift is taken out where that
 changes the kept outputs least.
 
-Where an activation alone reads the value, S_u is the shift *behind* it, in units of the value (`_shift_behind`): a ReLU
-shifts with a target, too, if only the spread of what it reads does.
+Before the last stage, where an activation alone reads the value, S_u is the shift *behind* it, in units of the value
+(`_shift_behind`): a ReLU shifts with a target, too, if only the spread of what it reads does. In the last stage what is
+in front counts: a short training on kept labels would bring it back.
 
 With ridge -> 0 the shift vanishes (a least-squares eraser in the sense of LEACE, Belrose et al. 2023, here for each
 position at once and through the weights of the network itself); with ridge -> infinity what is left is the regression

@@ -154,7 +154,7 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
     modules, heads, sites = dict(runner.model.named_modules()), get_heads(runner.model), runner.sites
     on_path = {node: site for site in sites for node in site.path}
     rank = None if settings.rank is None else settings.rank * len(shift.gram)
-    path_inputs, features, shrunk = {}, [], reference.shrunk()
+    path_inputs, features, shrunk, early = {}, [], reference.shrunk(), reference.before_last_stage()
     bar = tqdm(total=len(sites), desc="erase", unit="site", leave=False, disable=None if progress else True)
 
     def visit(node, output, values):
@@ -172,7 +172,7 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
         inputs = path_inputs.pop(site.conv)[site.path[0].all_input_nodes[0]]
         goal = reference.values[site.conv], shift, RIDGE * shrunk[site.conv] / settings.strength
         options = {"kept_weight": settings.kept_weight, "curvature": curvatures.get(site.conv), "rank": rank}
-        if site.activation:
+        if site.activation and site.conv in early:
             options["activate"] = partial(runner.compute_activation, site)
         bar.update()
         return edit_site(edited, inputs, output, *goal, partial(runner.compute_path, site.path, read), **options)
