@@ -68,6 +68,7 @@ def place(line, file):
     title += f", the first {arguments['limit']} images" if arguments.get("limit") else ""
     run = re.sub(rf"[-_](?:seed|s)[-_]?{re.escape(str(seed))}(?!\w)", "", line.get("run", ""))
     run += ", level full" if "full" in (arguments.get("audit"), arguments.get("level")) else ""
+    run += ", shift in front" if file.endswith("_in_front.jsonl") else ""  # by an erasure before this one
     method, proportion = line.get("method", ""), line.get("proportion", arguments.get("proportion"))
     method += "" if proportion is None else f", p = {proportion:g}"
     names = {"run": run, "method": method, "forgotten": " and ".join(line.get("forgotten", []))}

@@ -109,6 +109,12 @@ def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own(tables_of
     assert len(rows_of(tables_of(step_3(0, 0.0), step_3(1, 0.1) | change)["heads:lines"])) == 4
 
 
+def test_lines_of_an_erasure_before_have_a_run_of_their_own(tables_of):
+    assert [row["run"] for row in rows_of(tables_of(step_3(0, 0.0))["heads:lines"])] == ["faces"] * 2
+    before = rows_of(tables_of(step_3(0, 0.0), name="lines_in_front.jsonl")["heads:lines_in_front"])
+    assert [row["run"] for row in before] == ["faces, shift in front"] * 2
+
+
 @pytest.mark.parametrize(
     "change", [{"dataset": "CelebA"}, {"model": "vgg11"}, {"img_size": 32}, {"arguments": {"limit": 9}}]
 )

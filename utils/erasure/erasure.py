@@ -150,7 +150,10 @@ def _warn_of_few_images(runner, reference, shift):
 
 
 def _edit_sites(runner, reference, shift, curvatures, settings, progress):
-    """The second pass, in which each site is edited; returns the features (N, D) that the heads see."""
+    """The second pass, in which each site is edited; returns the features (N, D) that the heads see.
+
+    It uses up the reference's values, for they are large.
+    """
     modules, heads, sites = dict(runner.model.named_modules()), get_heads(runner.model), runner.sites
     on_path = {node: site for site in sites for node in site.path}
     rank = None if settings.rank is None else settings.rank * len(shift.gram)
@@ -170,7 +173,7 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
             return output
         edited = EditedConvolution(modules[site.conv], modules[site.norm] if site.norm else None)
         inputs = path_inputs.pop(site.conv)[site.path[0].all_input_nodes[0]]
-        goal = reference.values[site.conv], shift, RIDGE * shrunk[site.conv] / settings.strength
+        goal = reference.values.pop(site.conv), shift, RIDGE * shrunk[site.conv] / settings.strength
         options = {"kept_weight": settings.kept_weight, "curvature": curvatures.get(site.conv), "rank": rank}
         if site.activation and site.conv in early:
             options["activate"] = partial(runner.compute_activation, site)
@@ -178,5 +181,5 @@ def _edit_sites(runner, reference, shift, curvatures, settings, progress):
         return edit_site(edited, inputs, output, *goal, partial(runner.compute_path, site.path, read), **options)
 
     with bar:
-        runner.run_rest(dict(reference.begin), visit)
+        runner.run_rest(reference.begin, visit)
     return features[-1]

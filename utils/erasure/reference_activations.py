@@ -63,7 +63,8 @@ def record_activations(runner, data, sample, device):
         for node, value in begin.items():
             parts["begin"].setdefault(node, []).append(value.clone())
         parts["logits"].append(runner.run_rest(begin, visit))
-    joined = {name: {key: torch.cat(some) for key, some in parts[name].items()} for name in ("values", "begin")}
+    # a site's parts go as soon as they are joined: together they are the largest thing here
+    joined = {name: {key: torch.cat(parts[name].pop(key)) for key in list(parts[name])} for name in ("values", "begin")}
     return ReferenceActivations(torch.cat(parts["logits"]), **joined)
 
 

@@ -142,10 +142,12 @@ class Runner:
 
     def compute_path(self, path, inputs):
         """The output of the last of some nodes that follow one another, given {node: value} of what reaches them."""
-        values = dict(inputs)
+        values, previous = dict(inputs), None
         for node in path:
             values[node] = self.compute(node, values)
-        return values[path[-1]]
+            values.pop(previous, None)  # a large map that nothing else reads
+            previous = node
+        return values[previous]
 
     def compute_activation(self, site, value):
         """What the activation behind a site makes of values (N, C, H, W), which stay as they are."""
