@@ -72,3 +72,11 @@ def test_an_indefinite_equation_is_an_error_though_it_has_a_finite_solution(gram
 def test_a_curvature_below_zero_is_an_error():
     with pytest.raises(torch.linalg.LinAlgError, match="curvature is not positive semidefinite"):
         solve_edit(torch.eye(2), torch.eye(2), torch.ones(2, 2), 1.0, torch.diag(torch.tensor([1.0, -1.0])))
+
+
+def test_inputs_that_rounding_makes_alike_are_told_apart_after_whitening():
+    gram, covariance = torch.full((2, 2), 100.0), torch.ones(2, 2)
+    covariance[1, 1] += 2**-23  # lost in the sum of both
+    assert torch.linalg.solve_ex(gram + 0.3 * covariance, torch.ones(2, 1)).info
+    change = solve_edit(gram, covariance, torch.full((1, 2), -100.0), 0.3)
+    assert change.isfinite().all() and abs(change.sum() + 100 / 100.3) < 0.01

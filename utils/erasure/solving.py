@@ -23,7 +23,10 @@ def solve_edit(gram, covariance, right, ridge, curvature=None, rank=None):
         for matrix, what in ((covariance, COVARIANCE), (gram + ridge * covariance, "the sum of shifts and covariance")):
             rounding = LEAST_EIGENVALUE * matrix.diagonal().abs().max() * torch.eye(len(matrix)).to(matrix)
             _factorise(matrix + rounding, what)  # solved unchecked, an indefinite one gives a finite, wrong edit
-        change = torch.linalg.solve(gram + ridge * covariance, right.T).T
+        solution, failed = torch.linalg.solve_ex(gram + ridge * covariance, right.T)
+        if failed:  # inputs that hardly vary, rounded away: whitened first, they can be told apart
+            return solve_edit(gram, covariance, right, ridge, torch.eye(len(right)).to(right), rank)
+        change = solution.T
     else:
         curvatures, directions = torch.linalg.eigh(curvature)
         _check_semidefinite(curvatures, "the curvature")
