@@ -152,7 +152,8 @@ def _shift_behind(value, shift, activate):
 
     That is the activation's shift over its slope: how much of a small shift of the value a channel lets through.
     """
-    first, own = value[:SLOPE_IMAGES].float(), slice(SLOPE_IMAGES)
+    own = slice(SLOPE_IMAGES)
+    first = value[own].float()
     step = SLOPE_STEP * first.std() + 1e-12
     slopes = (activate(first + step) - activate(first)).mean((2, 3)) / step  # (n, C) of each image
     weights = shift.readout[:, own].square() / shift.weights[own]  # (T, n): residual labels, squared
