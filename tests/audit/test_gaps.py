@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from utils.audit.gaps import attack_gaps, holm, information, significant_gaps
+from utils.audit.gaps import attack_gaps, holm, information, one_sided, significant_gaps
 from utils.evaluation.placements import place
 
 
@@ -73,3 +73,13 @@ def test_below_chance_counts_as_chance():
     networks = [{"linear": {"top": placed}} for placed in (inverted, place(-labels + noise, labels), knows)]
     gap = attack_gaps(*networks, setup)["linear"]["top"]
     assert gap["value"] == gap["information"] == 0  # neither tells more than nothing
+
+
+def test_places_with_a_figure_in_one_network_alone_are_named():
+    placed = place(np.arange(6.0), np.array([0, 0, 0, 1, 1, 1]))
+    own = {"linear": {"top": placed, "low": None}, "kept_labels": {}}
+    oracle = {"linear": {"top": placed, "low": None}, "kept_labels": {"linear top": placed}}
+    assert one_sided(own, oracle) == [("kept_labels", "linear top")] == one_sided(oracle, own)
+    assert one_sided(own, own) == []
+    oracle["linear"]["low"] = placed
+    assert one_sided(own, oracle)[1] == ("linear", "low")

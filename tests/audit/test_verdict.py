@@ -49,6 +49,14 @@ def loss(auc=0.0, accuracy=0.0, half=0.001):
     return {"auc": figure(-auc, half), "accuracy": figure(-accuracy, half)}
 
 
+def test_an_attack_that_was_measured_on_one_of_two_networks_lets_nothing_pass():
+    missing = [("kept_labels", "linear layer4")]
+    verdict = decide(**readouts(one_sided=missing))
+    assert verdict.word == "UNDECIDED" and "kept_labels at linear layer4" in verdict.reason
+    assert decide(**readouts(one_sided=missing, gap=0.1)).word == "SILENCED"
+    assert decide(**readouts(one_sided=missing, kept=loss(auc=0.2))).word == "DAMAGED"  # ruined is said first
+
+
 def test_chance_with_probes_at_the_oracle_and_kept_heads_is_erased():
     verdict = decide(**readouts())
     assert verdict.word == "ERASED" and verdict.qualifier == ""

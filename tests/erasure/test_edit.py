@@ -7,12 +7,28 @@ from plain_faces import labels_of
 
 from utils.erasure import edit
 from utils.erasure.edit import EditedConvolution, edit_site, edits_full_kernel
-from utils.erasure.samples import choose_images, make_conditional_shift
+from utils.erasure.reference_activations import record_value
+from utils.erasure.samples import choose_images, make_conditional_shift, weighted_columns
 
 
 def sample_and_shift(labels, kept=0):
     sample = choose_images(np.arange(len(labels)), labels, len(labels), len(labels), positives=0.1)
     return sample, make_conditional_shift(sample, torch.zeros(len(sample.rows), kept))
+
+
+def edit_alone(conv, inputs, sample, shift, ridge, *, reference=None, beside=0.0, **options):
+    """The value of a convolution that nothing is before, edited in place.
+
+    reference: (N, C, H, W) of the untouched network, if not the value; beside: what a sum adds to the convolution
+    """
+    value = conv(inputs) + beside
+    kept = options.pop("kept", torch.zeros(len(inputs), shift.kept_readout.shape[0] // 2))
+    recorded = record_value(conv, value if reference is None else reference, weighted_columns(sample, kept))
+
+    def rerun(part):
+        return conv(inputs[part]) + (beside if isinstance(beside, float) else beside[part])
+
+    return edit_site(EditedConvolution(conv), inputs, value, recorded, shift, ridge, rerun, **options)
 
 
 def test_without_a_ridge_the_values_class_means_agree_at_every_place():
@@ -25,7 +41,7 @@ def test_without_a_ridge_the_values_class_means_agree_at_every_place():
     with torch.no_grad():
         value = conv(inputs)
         assert shift.of_targets(value).abs().max() > 0.5
-        new = edit_site(EditedConvolution(conv), inputs, value, value, shift, 1e-6, lambda: conv(inputs))
+        new = edit_alone(conv, inputs, sample, shift, 1e-6)
         assert torch.allclose(new, conv(inputs), atol=1e-4)
         assert shift.of_targets(new).abs().max() < 0.1 * shift.of_targets(value).abs().max()
         assert torch.allclose(shift.mean(new), shift.mean(value), atol=1e-4)
@@ -49,8 +65,7 @@ def test_a_shift_that_only_an_activation_makes_is_taken_out_behind_it(activation
         with torch.no_grad():
             conv.weight.copy_(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)), conv.bias.zero_()
             value = conv(inputs)
-            given = inputs, value, value, shift, 0.05, lambda c=conv: c(inputs)
-            new = edit_site(EditedConvolution(conv), *given, activate=activate)
+            new = edit_alone(conv, inputs, sample, shift, 0.05, activate=activate)
             before, left[activate] = (shift.of_targets(activation(maps)).mean() for maps in (value, new))
     assert left[None] > 0.8 * before > 0.05 and left[activation].abs() < 0.3 * before
 
@@ -79,7 +94,7 @@ def test_an_edit_repairs_what_an_earlier_one_disturbed():
         reference = conv(inputs)
         conv.weight += 0.3
         missed = (conv(inputs) - reference).abs().mean()
-        edit_site(EditedConvolution(conv), inputs, conv(inputs), reference, shift, 1.0, lambda: conv(inputs))
+        edit_alone(conv, inputs, sample, shift, 1.0, reference=reference)
         assert (conv(inputs) - reference).abs().mean() < 0.2 * missed
 
 
@@ -98,8 +113,7 @@ def test_what_goes_with_a_kept_output_is_kept():
         with torch.no_grad():
             conv.weight.fill_(1.0)
             value = conv(inputs)
-            given = inputs, value, value, shift, 0.1, lambda c=conv: c(inputs)
-            new = edit_site(EditedConvolution(conv), *given, kept_weight=kept_weight)
+            new = edit_alone(conv, inputs, sample, shift, 0.1, kept=kept, kept_weight=kept_weight)
             before, after = (shift.of_kept(maps).mean() for maps in (value, new))
         losses.append((before - after).abs() / before.abs())
     assert losses[1] < 0.3 * losses[0] and losses[0] > 0.05
@@ -123,8 +137,7 @@ def test_the_shift_is_taken_out_where_it_changes_the_kept_outputs_least():
         with torch.no_grad():
             conv.weight.copy_(torch.randn(8, 12, 1, 1, generator=torch.Generator().manual_seed(2)))
             value = conv(inputs)
-            given = inputs, value, value, shift, 0.3, lambda c=conv: c(inputs)
-            new = edit_site(EditedConvolution(conv), *given, curvature=metric)
+            new = edit_alone(conv, inputs, sample, shift, 0.3, curvature=metric)
             moved.append(disturbed(new - value, steepest))
             left.append(shift.of_targets(new).norm() / shift.of_targets(value).norm())
     assert moved[1] < 0.6 * moved[0] and left[1] < left[0] + 0.1
@@ -151,12 +164,11 @@ def test_a_full_kernel_takes_the_shift_out_and_moves_less_else():
             value = conv(inputs)
             if full:
                 assert edits_full_kernel(conv)
-                new = edit_site(EditedConvolution(conv), inputs, value, value, shift, 0.05, lambda c=conv: c(inputs))
+                new = edit_alone(conv, inputs, sample, shift, 0.05)
             else:
                 point = torch.nn.Conv2d(4, 3, 1)
                 torch.nn.init.zeros_(point.weight), torch.nn.init.zeros_(point.bias)
-                given = inputs, value, value, shift, 0.05, lambda p=point, v=value: v + p(inputs)
-                new = edit_site(EditedConvolution(point), *given)
+                new = edit_alone(point, inputs, sample, shift, 0.05, beside=value)
         moved.append((new - value).std())
         left.append((shift.of_targets(new)[:, :, 1:-1, 1:-1].norm() / shift.of_targets(value).norm()).item())
     assert left[1] < left[0] and moved[1] < moved[0]
@@ -194,6 +206,6 @@ def test_where_images_are_few_an_edit_is_held_back_so_that_others_are_hardly_mov
         conv = torch.nn.Conv2d(64, 64, 1)
         torch.nn.init.dirac_(conv.weight), torch.nn.init.zeros_(conv.bias)
         with torch.no_grad():
-            edit_site(EditedConvolution(conv), inputs, inputs, inputs, shift, 0.1, lambda c=conv: c(inputs))
+            edit_alone(conv, inputs, sample, shift, 0.1)
             moved.append((conv(others) - others).square().mean() / others.square().mean())
     assert moved[1] < 0.2 < moved[0]

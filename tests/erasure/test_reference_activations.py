@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from models import build_model
+from utils.erasure import reference_activations
 from utils.erasure.reference_activations import (
     IDENTITY_SHARE,
+    RecordedValue,
     output_curvature,
     output_gradients,
     record_activations,
+    record_value,
 )
 from utils.erasure.samples import choose_images
 from utils.erasure.sites import Runner, find_sites
@@ -39,7 +42,8 @@ def recorded():
     model, data = build_model("resnet18", Noise.attributes).eval(), Noise()
     runner = Runner(model, find_sites(model))
     with torch.no_grad():
-        return runner, record_activations(runner, data, choose_images(np.arange(64), data.labels[:, :1], 64, 64), "cpu")
+        sample = choose_images(np.arange(64), data.labels[:, :1], 64, 64)
+        return runner, record_activations(runner, data, sample, [1, 2], "cpu")
 
 
 def test_sites_are_told_apart_by_the_size_of_their_maps(recorded):
@@ -50,7 +54,7 @@ def test_sites_are_told_apart_by_the_size_of_their_maps(recorded):
     largest, smallest = max(areas.values()), min(areas.values())
     spared = reference.before_last_stage()
     assert [areas[name] > smallest for name in areas] == [name in spared for name in areas] and largest > smallest
-    alike = replace(reference, values={name: torch.zeros(1, 1, 4, 4) for name in "abc"})
+    alike = replace(reference, values={name: RecordedValue(*[torch.zeros(1, 1, 4, 4)] * 2) for name in "abc"})
     assert alike.before_last_stage() == ["a", "b"]
 
 
@@ -59,7 +63,7 @@ def test_the_gradients_are_what_a_small_change_does_to_the_kept_outputs(recorded
     name, kept = reference.before_last_stage()[-1], [1, 2]
     (chunk,) = output_gradients(runner, reference, [name], kept, IMAGES, 0)
     gradients = chunk[name]
-    assert gradients.shape == reference.values[name][:IMAGES].shape
+    assert gradients.shape[1:] == reference.values[name].moments.shape[1:] and len(gradients) == IMAGES
     other = Runner(copy.deepcopy(runner.model), runner.sites)
     norm = other.model.get_submodule(next(site.norm for site in runner.sites if site.conv == name))
     step = 1e-3 * torch.randn(norm.num_features, generator=torch.Generator().manual_seed(1))
@@ -95,3 +99,22 @@ def test_no_curvature_is_taken_where_nothing_is_kept_or_no_image_is_allowed(reco
     names = reference.before_last_stage()
     assert output_curvature(runner, reference, names, [], IMAGES, 0) == {}
     assert output_curvature(runner, reference, names, [1], 0, 0) == {}
+
+
+def test_what_is_recorded_of_a_value_in_parts_is_that_of_all_its_images(recorded, monkeypatch):
+    runner, whole = recorded
+    monkeypatch.setattr(reference_activations, "CHUNK", 24)
+    sample = choose_images(np.arange(64), Noise.labels[:, :1], 64, 64)
+    with torch.no_grad():
+        parts = record_activations(runner, Noise(), sample, [1, 2], "cpu")
+    for name, value in whole.values.items():
+        assert torch.allclose(value.moments, parts.values[name].moments, atol=1e-3)
+        assert torch.allclose(value.sampled, parts.values[name].sampled, atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel, images, positions", [(1, 300, 64), (3, 128, 64)])
+def test_of_a_large_map_few_positions_are_recorded(kernel, images, positions):
+    value = torch.randn(300, 8, 32, 32, generator=torch.Generator().manual_seed(0))
+    value = record_value(torch.nn.Conv2d(4, 8, kernel), value, torch.ones(300, 5))
+    assert value.sampled.shape == (images, 8, 8, 8) and value.sampled[0, 0].numel() == positions
+    assert value.moments.shape == (5, 8, 32, 32)

@@ -7,12 +7,15 @@ from plain_faces import labels_of
 
 from utils.common.errors import InputError
 from utils.erasure.samples import (
+    AT_A_TIME,
     TrainingSample,
     choose_images,
+    combine_images,
     make_conditional_shift,
     number_combinations,
     regress_out,
     summarise_logits,
+    weighted_columns,
 )
 
 
@@ -105,3 +108,35 @@ def test_a_target_that_the_kept_outputs_imply_has_no_shift(capsys):
     assert "or from the kept outputs" in capsys.readouterr().err
     noise = torch.randn(200, 5, 1, 1, generator=torch.Generator().manual_seed(0))
     assert shift.of_targets(noise).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("kept, targets, spread", [(0, 1, 1.0), (1, 2, 8.0), (40, 2, 3.0)])
+def test_shifts_are_read_off_moments_as_off_the_values(kept, targets, spread):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (600, targets), generator=generator).numpy()
+    sample = choose_images(np.arange(600), labels, 512, 64, positives=0.4)
+    logits = spread * torch.randn(512, kept, generator=generator)
+    logits[:, : kept // 2] = logits[:, kept - kept // 2 :] + 1e-3 * logits[:, : kept // 2]  # columns that nearly agree
+    values = (
+        torch.randn(512, 3, 4, 4, generator=generator) + torch.from_numpy(sample.labels).sum(1)[:, None, None, None]
+    )
+    shift = make_conditional_shift(sample, logits)
+    moments = combine_images(weighted_columns(sample, logits).T, values)
+    assert torch.allclose(shift.on_moments.of_targets(moments), shift.of_targets(values), atol=1e-4)
+    assert torch.allclose(shift.on_moments.of_kept(moments), shift.of_kept(values), atol=1e-4)
+    assert torch.allclose(shift.on_moments.mean(moments), shift.mean(values), atol=1e-5)
+
+
+def test_images_are_combined_a_few_at_a_time_and_through_a_function():
+    generator = torch.Generator().manual_seed(0)
+    maps, readout = torch.randn(300, 2, 3, 3, generator=generator), torch.randn(4, 300, generator=generator)
+    seen = []
+
+    def through(part):
+        seen.append(len(part))
+        return part.relu()
+
+    assert torch.allclose(
+        combine_images(readout, maps, through), torch.einsum("tn,nchw->tchw", readout, maps.relu()), atol=1e-4
+    )
+    assert sum(seen) == 300 and max(seen) == AT_A_TIME

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from utils.attacks.registry import ATTACKS
 from utils.attacks.relearning import area_between
-from utils.audit.gaps import attack_gaps
+from utils.audit.gaps import attack_gaps, one_sided
 from utils.audit.verdict import decide, head_rates, knows_target
 from utils.evaluation.bootstrap import mean_interval, paired_changes
 from utils.evaluation.metrics import bernoulli_js, linear_cka, ratio
@@ -48,6 +48,7 @@ def compare_network(name, readouts, kept, setup):
         kept=changes,
         known=original is None or _knows_target(original, readouts, setup),
         untrained=_untrained(readouts),
+        one_sided=_one_sided(own, readouts),
     )
     record["verdict"] = asdict(verdict)
 
@@ -65,6 +66,13 @@ def _gaps(own, readouts, setup):
     if reference == "oracle" and "original" in readouts:
         original = readouts["original"].found
     return attack_gaps(own.found, readouts[reference].found, original, setup)
+
+
+def _one_sided(own, readouts):
+    """`one_sided` of a network and its reference, of the attacks that decide; none if there is no reference."""
+    reference = reference_of(readouts)
+    pairs = one_sided(own.found, readouts[reference].found) if reference else []
+    return [(attack, place) for attack, place in pairs if ATTACKS[attack].decides]
 
 
 def split_by_decision(gaps):

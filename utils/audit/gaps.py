@@ -30,6 +30,18 @@ def attack_gaps(own, reference, original, setup):
     return gaps
 
 
+def one_sided(own, reference):
+    """[(attack, place)] that have a figure in one of two networks only, as where a training of the attack diverged.
+
+    Args: as of `attack_gaps`
+    """
+    measured = [
+        {(attack, place) for attack, places in found.items() for place, placed in places.items() if placed is not None}
+        for found in (own, reference)
+    ]
+    return sorted(measured[0] ^ measured[1])
+
+
 def _gap(own, reference, original, setup):
     if own is None or reference is None:
         return score_figure(None, setup) | {"p": None, "information": None}

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from utils.audit.comparison import kept_changes
-from utils.audit.gaps import attack_gaps
+from utils.audit.gaps import attack_gaps, one_sided
 from utils.audit.readouts import figures_of, open_subject, run_attacks, score_figure
 from utils.audit.verdict import decide, head_rates, knows_target
 from utils.common.run import Stopwatch
@@ -116,6 +116,7 @@ def _measure_target(found, subject, reference, target, kept):
     head = _head_figure(subject, setup)
     figures = {"auc": head, "rates": rates, "attacks": figures_of(found, setup), "gaps": gaps, "kept": kept}
     about = {"target": target, "reference": reference.kind, "known": reference.known[target], "other_gaps": {}}
+    about["one_sided"] = one_sided(found, reference.found[target])
     verdict = asdict(decide(**figures, **about))
     del verdict["numbers"]
     return {"head_auc": head, "gaps": gaps, "verdict": verdict}

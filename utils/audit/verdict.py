@@ -114,7 +114,7 @@ def knows_target(auc, gaps):
     return ranks or bool(significant_gaps(gaps, GAP_TOLERANCE))
 
 
-def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None):
+def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None, one_sided=()):
     """The verdict on one forgotten attribute, from figures {"value", "interval": [low, high]}.
 
     Args:
@@ -129,6 +129,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
         known: whether the original knew the target, see `knows_target`
         untrained: {attack: {place: figure}} of an untrained network beside an oracle, for the reason only
+        one_sided: [(attack, place)] of deciding attacks, measured on this network or the reference, not on both
     Returns: Verdict
     """
     losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
@@ -153,7 +154,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         word, reason, name = _silenced(head, found, attacks, gaps, reference, untrained or {})
         qualifier, reason = [name], reason + lost
     else:
-        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses)
+        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided)
     if reference != "oracle" and word != UNTRAINED_ERASED:
         qualifier.append("no oracle")
     numbers = {"auc": auc, "rates": rates, "reference": reference}
@@ -202,7 +203,7 @@ def _silenced(head, found, attacks, gaps, reference, untrained):
     return "SILENCED", text, f"{attack} at {place}, {gap['value']:+.3f}"
 
 
-def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses):
+def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided):
     """(word, reason) of a head at chance where no attack tells: UNDECIDED, DAMAGED or one of the two ERASED."""
     pairs = [(gap, attack, place) for attack, places in gaps.items() for place, gap in places.items()]
     pairs = [entry for entry in pairs if entry[0]["value"] is not None]
@@ -215,6 +216,9 @@ def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses):
     if unsure:
         gap, attack, place = max(unsure, key=lambda entry: entry[0]["value"])
         return "UNDECIDED", f"{head}; {attack} at {place} {gap['value']:+.3f} {_interval(gap)}: too wide to tell"
+    if one_sided:  # what was not measured must not pass
+        places = ", ".join(f"{attack} at {place}" for attack, place in one_sided[:3])
+        return "UNDECIDED", f"{head}, but measured on this network or the {reference} alone: {places}"
     if losses:
         return "DAMAGED", f"forgotten ({head}), but lost: {_list_losses(losses)}"
     beside = significant_gaps(other_gaps, GAP_TOLERANCE)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from utils.erasure.samples import parts_of
 from utils.erasure.solving import solve_edit
 
 LEAST_GAIN = 0.02  # of a batch norm's mean gain: below it a channel is as good as off and left alone
@@ -33,6 +34,7 @@ COVARIANCE_RIDGE = 1e-6  # on the inputs' covariance, in mean variances
 ENOUGH = 2  # rows for each input: where there are fewer, the covariance gets a ridge of its own
 FEW_POSITIONS = 64  # of a map that are used for the covariance, at least
 MOST_INPUTS = 1152  # of a patch, up to which the full kernel is edited
+ALL = 2**40  # images
 PATCH_ROWS = 8192  # patches that are taken for the covariance, of the first images
 SLOPE_IMAGES = 256  # the first images, that tell how much of a change an activation lets through
 SLOPE_STEP = 0.01  # of the value's spread: the change it is told by
@@ -104,9 +106,9 @@ def edit_site(
     Args:
         edited: `EditedConvolution`; shift: `ConditionalShift` of the N images
         inputs: (N, C_in, H', W') of the convolution; value: (N, C_out, H, W) as it is
-        reference: (N, C_out, H, W) value of the untouched network on the same images
+        reference: `utils.erasure.reference_activations.RecordedValue` of the untouched network on the same images
         ridge: weight of leaving things as they are against the targets' shift; see the module's text
-        rerun: function that gives the value with the edited weights
+        rerun: function of a slice of the images that gives their value with the edited weights
         activate: function of values (n, C_out, H, W) that gives what their activation makes of them; None: the value
             is read as it is
         kept_weight: weight of keeping the kept outputs' shifts as the untouched network has them
@@ -126,14 +128,26 @@ def edit_site(
     change = solve_edit(gram, covariance, right, ridge, curvature, rank)
     edited.add_linear(change)
     edited.add_constant(-change @ mean)
-    return _restore_mean(edited, rerun(), reference, shift)
+    new = torch.empty_like(value)
+    for part in parts_of(len(value)):  # all at once, the path's other values would be as large again
+        new[part] = rerun(part)
+    return _restore_mean(edited, new, reference, shift)
+
+
+def sampled_places(conv, value):
+    """Where the covariances of a value (n, C, H, W) are measured, for they need few of a large map's positions.
+
+    Returns: (the first so many images, every so many-th row and column)
+    """
+    step = max(1, round((_positions(value) / FEW_POSITIONS) ** 0.5))
+    positions = _positions(value[:1, :1, ::step, ::step])
+    return (-(-PATCH_ROWS // positions) if edits_full_kernel(conv) else ALL), step
 
 
 def _measure_inputs(edited, inputs, value, reference, shift, ridge):
     """Mean (D,) and covariance (D, D) of the inputs, and the covariance (C_out, D) of reference - value with them."""
-    step = max(1, round((_positions(value) / FEW_POSITIONS) ** 0.5))  # covariances need few of a large map's positions
-    positions = _positions(value[:1, :1, ::step, ::step])
-    images = slice(-(-PATCH_ROWS // positions) if edits_full_kernel(edited.conv) else None)
+    images, step = sampled_places(edited.conv, value)
+    images = slice(images)
     mean = edited.read(shift.mean_map(inputs)[None]).mean((0, 2, 3))
     sampled = edited.read(inputs[images], step)
     rows = _rows(sampled) - mean
@@ -143,7 +157,7 @@ def _measure_inputs(edited, inputs, value, reference, shift, ridge):
     # of few rows a covariance knows too little: some combinations of inputs would seem to cost nothing
     missing = max(0.0, len(mean) / min(len(rows), shift.images * _positions(value)) - 1 / ENOUGH)
     covariance.diagonal().add_((COVARIANCE_RIDGE * (10 + 1 / ridge) + missing) * covariance.diagonal().mean())
-    drift = _rows(reference[images, :, ::step, ::step]) - _rows(value[images, :, ::step, ::step])
+    drift = _rows(reference.sampled) - _rows(value[images, :, ::step, ::step])
     return mean, covariance, drift.T @ weighted
 
 
@@ -158,7 +172,7 @@ def _shift_behind(value, shift, activate):
     slopes = (activate(first + step) - activate(first)).mean((2, 3)) / step  # (n, C) of each image
     weights = shift.readout[:, own].square() / shift.weights[own]  # (T, n): residual labels, squared
     slope = (weights @ slopes / weights.sum(1, keepdim=True)).clamp_min(LEAST_SLOPE)
-    return shift.of_targets(activate(value)) / slope[:, :, None, None]
+    return shift.of_targets(value, activate) / slope[:, :, None, None]
 
 
 def _target_terms(edited, inputs, goal, reference, shift):
@@ -170,22 +184,24 @@ def _target_terms(edited, inputs, goal, reference, shift):
     count, shifts = _positions(goal), edited.read(shift.of_targets(inputs)).flatten(2)  # (T, D, P)
     flat = _flatten_shifts(shifts)
     right = -_flatten_shifts(goal.flatten(2)) @ flat.T / count
-    explained = torch.einsum("st,scp,tdp->cd", shift.gram, shift.of_targets(reference).flatten(2), shifts) / count
+    of_reference = shift.on_moments.of_targets(reference.moments)
+    explained = torch.einsum("st,scp,tdp->cd", shift.gram, of_reference.flatten(2), shifts) / count
     return flat @ flat.T / count, right, explained
 
 
 def _kept_terms(edited, inputs, value, reference, shift):
     """The kept outputs' part of the equation: (D, D) and (C_out, D) as of `_target_terms`."""
     flat = _flatten_shifts(edited.read(shift.of_kept(inputs)).flatten(2))
-    missing = _flatten_shifts(shift.of_kept(reference - value).flatten(2))
+    of_reference = shift.on_moments.of_kept(reference.moments)
+    missing = _flatten_shifts((of_reference - shift.of_kept(value)).flatten(2))
     return flat @ flat.T / _positions(value), missing @ flat.T / _positions(value)
 
 
 def _restore_mean(edited, value, reference, shift):
-    """Give a value the reference's mean of each channel, in the parameters too; returns the value."""
-    constant = (shift.mean(reference) - shift.mean(value)) * (edited.gain != 0)
+    """Give a value the reference's mean of each channel, in place and in the parameters; returns the value."""
+    constant = (shift.on_moments.mean(reference.moments) - shift.mean(value)) * (edited.gain != 0)
     edited.add_constant(constant)
-    return value + constant[:, None, None].to(value.dtype)
+    return value.add_(constant[:, None, None].to(value.dtype))
 
 
 def _inverse(gain):

@@ -119,7 +119,7 @@ def _edit_network(model, data, sample, targets, settings, device, progress, logi
     """
     runner = Runner(model, find_sites(model), resolve_amp(settings.amp, device))
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
-    reference = record_activations(runner, data, sample, device)
+    reference = record_activations(runner, data, sample, kept, device)
     if not reference.logits.isfinite().all():
         raise InputError("the network's outputs are not finite, so it cannot be edited: its weights are damaged")
     shift = make_conditional_shift(sample, reference.logits[:, kept])

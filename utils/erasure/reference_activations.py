@@ -4,18 +4,31 @@ from dataclasses import dataclass
 
 import torch
 
-from utils.erasure.samples import sample_batches
+from utils.erasure.edit import sampled_places
+from utils.erasure.samples import combine_images, sample_batches, weighted_columns
 
 CHUNK = 128  # images a pass
 IDENTITY_SHARE = 0.2  # of the curvature: what treats all directions alike
 _SIGNS = 7  # added to the seed of the random signs
 
 
+@dataclass(frozen=True)
+class RecordedValue:
+    """What edits need to know of a site's value (N, C, H, W) on N images.
+
+    moments: (Q, C, H, W) float32 sums over the images by each of `utils.erasure.samples.weighted_columns`
+    sampled: (n, C, h, w), the value at `utils.erasure.edit.sampled_places`
+    """
+
+    moments: torch.Tensor
+    sampled: torch.Tensor
+
+
 @dataclass
 class ReferenceActivations:
     """Logits and activations of N images.
 
-    logits: (N, K); values: {convolution: (N, C, H, W) value of its site}
+    logits: (N, K); values: {convolution: `RecordedValue` of its site}
     begin: {node: value} that the first edit's convolution and what follows it read
     """
 
@@ -26,7 +39,7 @@ class ReferenceActivations:
     @property
     def areas(self):
         """{convolution: positions of its site's maps}."""
-        return {name: value[0, 0].numel() for name, value in self.values.items()}
+        return {name: value.moments[0, 0].numel() for name, value in self.values.items()}
 
     def shrunk(self):
         """{convolution: side of its site's maps over the side of the largest}: deep edits cost the kept heads less."""
@@ -44,28 +57,45 @@ class ReferenceActivations:
         return [name for name, area in areas.items() if area > smallest] or list(areas)[:-1]
 
 
-def record_activations(runner, data, sample, device):
+def record_activations(runner, data, sample, kept, device):
     """Run a network over a sample and keep what erasure needs.
 
-    Args: runner: `utils.erasure.sites.Runner`
+    Args: runner: `utils.erasure.sites.Runner`; kept: places of the kept heads
     Returns: ReferenceActivations
     """
-    values = {site.value: site.conv for site in runner.sites}
-    parts = {"logits": [], "values": {}, "begin": {}}
+    sites = {site.value: site.conv for site in runner.sites}
+    moments, sampled, begins, logits, reached = {}, {}, {}, [], {}
 
     def visit(node, output, _):
-        if node in values:  # a copy: the activation behind it may work in place
-            parts["values"].setdefault(values[node], []).append(output.clone())
+        if node in sites:  # a copy: the activation behind it may work in place
+            reached[sites[node]] = output.clone()
         return output
 
-    for _, batch in sample_batches(data, sample, CHUNK, device):
+    for part, batch in sample_batches(data, sample, CHUNK, device):
         begin = runner.run_start(batch)
         for node, value in begin.items():
-            parts["begin"].setdefault(node, []).append(value.clone())
-        parts["logits"].append(runner.run_rest(begin, visit))
-    # a site's parts go as soon as they are joined: together they are the largest thing here
-    joined = {name: {key: torch.cat(parts[name].pop(key)) for key in list(parts[name])} for name in ("values", "begin")}
-    return ReferenceActivations(torch.cat(parts["logits"]), **joined)
+            begins.setdefault(node, []).append(value.clone())
+        logits.append(runner.run_rest(begin, visit))
+        columns = weighted_columns(sample, logits[-1][:, kept], part)
+        for name, value in reached.items():
+            own = record_value(runner.model.get_submodule(name), value, columns, part.start)
+            moments[name] = moments.get(name, 0) + own.moments
+            sampled.setdefault(name, []).append(own.sampled)
+        reached.clear()
+    values = {name: RecordedValue(moments[name], torch.cat(sampled.pop(name))) for name in list(sampled)}
+    # parts go as soon as they are joined: together they are the largest thing here
+    return ReferenceActivations(torch.cat(logits), values, {node: torch.cat(begins.pop(node)) for node in list(begins)})
+
+
+def record_value(conv, value, columns, first=0):
+    """`RecordedValue` of some images of a sample.
+
+    Args: conv: the site's convolution; value: (n, C, H, W); columns: (n, Q) `weighted_columns` of these images
+        first: images of the sample before them
+    """
+    images, step = sampled_places(conv, value)
+    sampled = value[: max(0, images - first), :, ::step, ::step].clone()
+    return RecordedValue(combine_images(columns.T, value), sampled)
 
 
 def output_curvature(runner, reference, names, kept, images, seed):

@@ -10,8 +10,10 @@ from utils.common.errors import InputError, warn
 MOST_CONFOUNDERS = 32
 REGRESSION_RIDGE = 1e-4  # on the kept outputs, whose columns have unit variance
 GRAM_RIDGE = 1e-8  # on the residual labels' covariance
+COLUMNS_RIDGE = 1e-9  # of the largest singular value: columns that follow from one another
 LEAST_GRAM, SAFE_RIDGE = 1e-5, 1e-3  # in mean variances of the labels: a direction with less than the first needs both
 ORDER, FLIPS = 5, 6  # streams of random numbers
+AT_A_TIME = 128  # images whose maps are combined, or computed anew
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class ConditionalShift:
     which are the labels without what the kept outputs imply; gram: (T, T) covariance of the residual labels
     kept_readout: (Z, N), the same for the kept outputs given the targets: shifts that must stay
     images: how many of the N are different ones
+    on_moments: the same shifts read off moments (Q, C, H, W), see `weighted_columns`, instead of N maps; there, None
     """
 
     weights: torch.Tensor
@@ -50,29 +53,40 @@ class ConditionalShift:
     gram: torch.Tensor
     kept_readout: torch.Tensor
     images: int
+    on_moments: "ConditionalShift | None" = None
 
-    def of_targets(self, maps):
-        """Shift of maps (N, C, H, W) with each target, at each position: (T, C, H, W) float32."""
-        return _combine_images(self.readout, maps)
+    def of_targets(self, maps, through=None):
+        """Shift of maps (N, C, H, W) with each target, at each position: (T, C, H, W) float32.
+
+        Args: through: function of maps (n, C, H, W), called with some images at a time: the shift of what it gives
+        """
+        return combine_images(self.readout, maps, through)
 
     def of_kept(self, maps):
         """Shift of maps (N, C, H, W) with each column of the kept outputs: (Z, C, H, W) float32."""
-        return _combine_images(self.kept_readout, maps)
+        return combine_images(self.kept_readout, maps)
 
     def mean_map(self, maps):
         """Weighted mean of maps (N, C, H, W) over the images: (C, H, W) float32."""
-        return _combine_images(self.weights[None], maps)[0]
+        return combine_images(self.weights[None], maps)[0]
 
     def mean(self, maps):
         """Weighted mean of each channel of maps (N, C, H, W): (C,) float32."""
         return self.mean_map(maps).mean((1, 2))
 
 
-def _combine_images(readout, maps):
-    """Combinations (T, N) of maps (N, C, H, W): (T, C, H, W) float32."""
-    rows = maps.permute(0, 2, 3, 1)
-    flat = rows.flatten(1)  # no copy where the channels lie last in memory
-    return (readout.to(flat.dtype) @ flat).float().view(-1, *rows.shape[1:]).permute(0, 3, 1, 2)
+def parts_of(count):
+    """Slices that take `count` images a few at a time: as float32, all maps together would be the most that is held."""
+    return [slice(start, min(start + AT_A_TIME, count)) for start in range(0, count, AT_A_TIME)]
+
+
+def combine_images(readout, maps, through=None):
+    """Combinations (T, N) of maps (N, C, H, W), or of a function of them: (T, C, H, W) float32."""
+    combined = 0
+    for part in parts_of(len(maps)):
+        rows = (through(maps[part]) if through else maps[part]).permute(0, 2, 3, 1)
+        combined = combined + readout[:, part] @ rows.float().flatten(1)  # no copy where channels lie last in memory
+    return combined.view(-1, *rows.shape[1:]).permute(0, 3, 1, 2)
 
 
 def choose_images(rows, labels, count, batch_size, positives=0.25, seed=0):
@@ -132,6 +146,20 @@ def sample_batches(data, sample, batch_size, device):
         yield part, mirrored.contiguous(memory_format=torch.channels_last)
 
 
+def weighted_columns(sample, kept_logits, part=slice(None)):
+    """Columns (n, Q) of some images, sums by which over all images hold every shift: the moments of a value.
+
+    They are the weights times 1, each target's label, each kept output and its probability, from which
+    `make_conditional_shift` makes its read-outs: known image by image, so no value needs to be kept till the last one.
+
+    Args: kept_logits: (n, K) of the images at `part`, on the device
+    """
+    device = kept_logits.device
+    weights = torch.from_numpy(sample.weights[part]).to(device)[:, None]
+    labels = torch.from_numpy(sample.labels[part]).to(device).float()
+    return weights * torch.cat([torch.ones_like(weights), labels, kept_logits.sigmoid(), kept_logits], 1)
+
+
 def make_conditional_shift(sample, kept_logits):
     """Read-outs of a sample's shifts, given kept logits (N, K) on the device.
 
@@ -152,7 +180,11 @@ def make_conditional_shift(sample, kept_logits):
     readout = torch.linalg.solve(gram + ridge * torch.eye(len(gram), device=device), weighted)
     partial = regress_out(confounders, labels, weights)
     kept_readout = (partial * weights[:, None]).T / ((weights[:, None] * partial.square()).sum(0)[:, None] + 1e-6)
-    return ConditionalShift(weights, readout, gram, kept_readout, len(np.unique(sample.rows)))
+    inverse = torch.linalg.pinv(weighted_columns(sample, kept_logits).double(), rtol=COLUMNS_RIDGE).T
+    on_moments = [(rows.double() @ inverse).float() for rows in (weights, readout, kept_readout)]
+    images = len(np.unique(sample.rows))
+    moments = ConditionalShift(on_moments[0], on_moments[1], gram, on_moments[2], images)
+    return ConditionalShift(weights, readout, gram, kept_readout, images, moments)
 
 
 def _gram_ridge(gram, variances):

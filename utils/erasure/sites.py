@@ -140,9 +140,13 @@ class Runner:
         with torch.autocast(self._device, torch.bfloat16, enabled=self.amp, cache_enabled=False):
             return self._interpreter.run_node(node)
 
-    def compute_path(self, path, inputs):
-        """The output of the last of some nodes that follow one another, given {node: value} of what reaches them."""
-        values, previous = dict(inputs), None
+    def compute_path(self, path, inputs, part):
+        """The output of the last of some nodes that follow one another, for some images.
+
+        Args: inputs: {node: value (N, …)} of what reaches them, or one value for all images; part: slice of the N
+        """
+        count = max(len(value) for value in inputs.values())
+        values, previous = {node: value[part] if len(value) == count else value for node, value in inputs.items()}, None
         for node in path:
             values[node] = self.compute(node, values)
             values.pop(previous, None)  # a large map that nothing else reads
