@@ -105,7 +105,7 @@ def edit_site(
 
     Args:
         edited: `EditedConvolution`; shift: `ConditionalShift` of the N images
-        inputs: (N, C_in, H', W') of the convolution; value: (N, C_out, H, W) as it is
+        inputs: (N, C_in, H', W') of the convolution; value: (N, C_out, H, W) as it is, gets the new value
         reference: `utils.erasure.reference_activations.RecordedValue` of the untouched network on the same images
         ridge: weight of leaving things as they are against the targets' shift; see the module's text
         rerun: function of a slice of the images that gives their value with the edited weights
@@ -128,10 +128,9 @@ def edit_site(
     change = solve_edit(gram, covariance, right, ridge, curvature, rank)
     edited.add_linear(change)
     edited.add_constant(-change @ mean)
-    new = torch.empty_like(value)
     for part in parts_of(len(value)):  # all at once, the path's other values would be as large again
-        new[part] = rerun(part)
-    return _restore_mean(edited, new, reference, shift)
+        value[part] = rerun(part)
+    return _restore_mean(edited, value, reference, shift)
 
 
 def sampled_places(conv, value):
