@@ -165,10 +165,10 @@ def _shift_behind(value, shift, activate):
 
     That is the activation's shift over its slope: how much of a small shift of the value a channel lets through.
     """
-    own = slice(SLOPE_IMAGES)
-    first = value[own].float()
-    step = SLOPE_STEP * first.std() + 1e-12
-    slopes = (activate(first + step) - activate(first)).mean((2, 3)) / step  # (n, C) of each image
+    own, first = slice(SLOPE_IMAGES), value[:SLOPE_IMAGES]
+    step = SLOPE_STEP * first.float().std() + 1e-12
+    parts = (first[part].float() for part in parts_of(len(first)))
+    slopes = torch.cat([(activate(maps + step) - activate(maps)).mean((2, 3)) / step for maps in parts])  # (n, C)
     weights = shift.readout[:, own].square() / shift.weights[own]  # (T, n): residual labels, squared
     slope = (weights @ slopes / weights.sum(1, keepdim=True)).clamp_min(LEAST_SLOPE)
     return shift.of_targets(value, activate) / slope[:, :, None, None]
