@@ -119,6 +119,23 @@ def test_what_goes_with_a_kept_output_is_kept():
     assert losses[1] < 0.3 * losses[0] and losses[0] > 0.05
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_value_is_what_the_edited_convolution_gives_and_keeps_its_mean_without_a_bias_too(bias):
+    generator = torch.Generator().manual_seed(0)
+    sample, shift = sample_and_shift(labels_of(0.4))
+    has = torch.from_numpy(sample.labels[:, 0]).float()
+    inputs = 1.0 + 0.5 * torch.randn(len(has), 8, 5, 5, generator=generator)
+    inputs[:, :2] += has[:, None, None, None]
+    conv = torch.nn.Conv2d(8, 4, 1, bias=bias)
+    torch.nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        value = conv(inputs)
+        new = edit_alone(conv, inputs, sample, shift, 0.02)
+        assert torch.allclose(new, conv(inputs), atol=1e-5)
+        assert (shift.mean(new) - shift.mean(value)).abs().max() < (1e-4 if bias else 0.1) * value.std()
+        assert shift.of_targets(new).norm() < 0.3 * shift.of_targets(value).norm()
+
+
 def disturbed(values, change):
     """Root mean square of a change of values (N, C, H, W) along some directions (C,)."""
     return (values * change[:, None, None]).sum(1).square().mean().sqrt()

@@ -10,7 +10,8 @@ S are the targets' shifts at P positions (`utils.erasure.samples.ConditionalShif
 the value of the untouched network and u' the same without its S: so the edit takes the targets' shift out, the kept
 outputs' shift stays, what earlier edits have disturbed is repaired on the way, and nothing else is moved more than
 needed. By the curvature G (`utils.erasure.reference_activations.output_curvature`) the shift is taken out where that
-changes the kept outputs least.
+changes the kept outputs least. Where no bias can hold M mean h, as within DenseNet's blocks, M h is added, and mean h
+counts as 0.
 
 Before the last stage, where an activation alone reads the value, S_u is the shift *behind* it, in units of the value
 (`_shift_behind`): a ReLU shifts with a target, too, if only the spread of what it reads does. In the last stage what is
@@ -88,8 +89,13 @@ class EditedConvolution:
             row, column = (size // 2 for size in self.conv.kernel_size)
             self.conv.weight[:, :, row, column] += change
 
+    @property
+    def holds_constant(self):
+        """Whether a constant can be added to the value: not without a bias, as within DenseNet's blocks."""
+        return self.conv.bias is not None or (self.norm is not None and self.norm.bias is not None)
+
     def add_constant(self, constant):
-        """Add `constant` (C_out,) to the value, in place, as far as the parameters can hold it."""
+        """Add `constant` (C_out,) to the value, in place, if the parameters can hold it."""
         gain = self.gain
         if self.norm is not None and self.norm.bias is not None:
             self.norm.bias += (gain != 0) * constant
@@ -144,10 +150,14 @@ def sampled_places(conv, value):
 
 
 def _measure_inputs(edited, inputs, value, reference, shift, ridge):
-    """Mean (D,) and covariance (D, D) of the inputs, and the covariance (C_out, D) of reference - value with them."""
+    """Mean (D,) and covariance (D, D) of the inputs, and the covariance (C_out, D) of reference - value with them.
+
+    Where no constant can be added to the value, an edit moves its mean, too: then the mean counts as 0, and second
+    moments stand for covariances, so that what moves the mean costs as much as what moves the rest.
+    """
     images, step = sampled_places(edited.conv, value)
     images = slice(images)
-    mean = edited.read(shift.mean_map(inputs)[None]).mean((0, 2, 3))
+    mean = edited.read(shift.mean_map(inputs)[None]).mean((0, 2, 3)) * edited.holds_constant
     sampled = edited.read(inputs[images], step)
     rows = _rows(sampled) - mean
     weights = shift.weights[images] / shift.weights[images].sum()
@@ -197,7 +207,12 @@ def _kept_terms(edited, inputs, value, reference, shift):
 
 
 def _restore_mean(edited, value, reference, shift):
-    """Give a value the reference's mean of each channel, in place and in the parameters; returns the value."""
+    """Give a value the reference's mean of each channel, in place and in the parameters; returns the value.
+
+    A value whose parameters hold no constant stays as it is.
+    """
+    if not edited.holds_constant:
+        return value
     constant = (shift.on_moments.mean(reference.moments) - shift.mean(value)) * (edited.gain != 0)
     edited.add_constant(constant)
     return value.add_(constant[:, None, None].to(value.dtype))
