@@ -67,6 +67,11 @@ class EditedConvolution:
         gain = self.norm.weight / deviation if self.norm.weight is not None else 1 / deviation
         return torch.where(gain.abs() > LEAST_GAIN * gain.abs().mean(), gain, 0.0)
 
+    @property
+    def holds_constant(self):
+        """Whether a constant can be added to the value: not without a bias, as within DenseNet's blocks."""
+        return self.conv.bias is not None or (self.norm is not None and self.norm.bias is not None)
+
     def read(self, maps, step=1):
         """What the edit reads at each position of the output, or at every step-th row and column.
 
@@ -88,11 +93,6 @@ class EditedConvolution:
         else:
             row, column = (size // 2 for size in self.conv.kernel_size)
             self.conv.weight[:, :, row, column] += change
-
-    @property
-    def holds_constant(self):
-        """Whether a constant can be added to the value: not without a bias, as within DenseNet's blocks."""
-        return self.conv.bias is not None or (self.norm is not None and self.norm.bias is not None)
 
     def add_constant(self, constant):
         """Add `constant` (C_out,) to the value, in place, if the parameters can hold it."""
