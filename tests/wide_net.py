@@ -12,12 +12,16 @@ SETTINGS = ErasureSettings(images=512, strength=300.0, amp="off")
 
 
 class WideNet(nn.Module):
-    """1x1 convolution, batch norm, ReLU, 1x1 convolution, batch norm, mean over the image, heads: shared channels."""
+    """1x1 convolution, batch norm, ReLU, 1x1 convolution, batch norm, mean over the image, heads: shared channels.
 
-    def __init__(self):
+    Without `constants` the second convolution has neither a batch norm nor a bias, as within DenseNet's blocks.
+    """
+
+    def __init__(self, constants=True):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 24, 1), nn.BatchNorm2d(24), nn.ReLU())
-        self.top = nn.Sequential(nn.Conv2d(24, 24, 1), nn.BatchNorm2d(24))  # read as it is, without an activation
+        top = nn.Conv2d(24, 24, 1, bias=constants)
+        self.top = nn.Sequential(top, nn.BatchNorm2d(24)) if constants else top  # read as it is, without an activation
         self.heads = AttributeHeads(24, NAMES)
         self.attributes = self.heads.attributes
 
@@ -25,10 +29,10 @@ class WideNet(nn.Module):
         return self.heads(self.top(self.stem(images)).mean((2, 3)))
 
 
-def train_wide_net():
+def train_wide_net(constants=True):
     """A wide net after 40 passes over 600 plain faces, in eval mode."""
     torch.manual_seed(0)
-    return fit_all_heads(WideNet(), PlainFaces(), 40)
+    return fit_all_heads(WideNet(constants), PlainFaces(), 40)
 
 
 def fit_all_heads(model, data, passes):

@@ -34,8 +34,9 @@ def probe(net, data, stage="features", target=0):
     return auc(linear_scores(parts[0].stages[stage], train, parts[1].stages[stage]), test), parts[1].logits
 
 
-def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained, capsys):
-    data, net = PlainFaces(), copy.deepcopy(trained)
+@pytest.mark.parametrize("constants", [True, False])
+def test_the_target_leaves_the_features_and_the_kept_heads_stay(trained, constants, capsys):
+    data, net = PlainFaces(), copy.deepcopy(trained) if constants else train_wide_net(constants)
     before, logits = probe(net, data)
     erase(net, data, ["Bald"], SETTINGS, progress=False)
     assert not capsys.readouterr().err
