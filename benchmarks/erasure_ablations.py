@@ -39,7 +39,7 @@ VARIANTS = {
     "weights": (WEIGHTS, None),
     "weights, in front of the activation": (WEIGHTS, IN_FRONT),
     **{f"weights, {passes:,} passes": (WEIGHTS | {"passes": passes}, None) for passes in (1024, 2048, 8192, 16384)},
-    **{f"weights, {share:.0%} old": (WEIGHTS, (redraw, "OLD_SHARES", (share,))) for share in (0.3, 0.7)},
+    **{f"weights, {share:.0%} old": (WEIGHTS, (redraw, "OLD_SHARE", share)) for share in (0.3, 0.7)},
 }
 
 

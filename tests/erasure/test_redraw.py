@@ -15,6 +15,7 @@ from models.heads import AttributeHeads
 from utils.common.errors import InputError
 from utils.erasure import erasure
 from utils.erasure.erasure import ErasureSettings, erase
+from utils.erasure.redraw import _logit_error as logit_error
 from utils.erasure.redraw import find_low_layers, mix_with_random, observe, redraw_low_layers
 from utils.erasure.samples import choose_images
 
@@ -138,7 +139,7 @@ def test_a_training_that_diverges_is_told_in_one_line(trained, faces, monkeypatc
 
 
 def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(trained, faces, monkeypatch):
-    monkeypatch.setattr("utils.erasure.redraw.OLD_SHARES", (0.4,))
+    monkeypatch.setattr("utils.erasure.redraw.OLD_SHARE", 0.4)
     model, edited = copy.deepcopy(trained), copy.deepcopy(trained)
     settings = ErasureSettings(images=256, strength=0.03, amp="off", passes=12_800)  # mild: the edits move little
     erase(model, faces, ["Bald"], replace(settings, depth="weights"), progress=False)
@@ -150,7 +151,7 @@ def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(train
     assert np.mean((before[:, 1:] > 0) == (after[:, 1:] > 0)) > 0.9
     old, only_edited, new = (net.blocks[0][0].weight.flatten() for net in (trained, edited, model))
     likeness = [float(torch.corrcoef(torch.stack([old, weight]).detach())[0, 1]) for weight in (only_edited, new)]
-    assert likeness[0] > likeness[1] + 0.1
+    assert likeness[0] > likeness[1] + 0.05
 
 
 def test_a_redraw_that_fails_leaves_the_network_as_it_was(trained, faces, monkeypatch):
@@ -171,13 +172,19 @@ def test_an_unknown_depth_is_refused():
         ErasureSettings(depth="head")
 
 
-def test_where_the_logits_do_not_come_back_more_of_the_old_weights_stays(trained, faces, monkeypatch, capsys):
-    assert redrawn(trained, faces, passes=64)[1] == 0.85
-    monkeypatch.setattr("utils.erasure.redraw.MOST_ERROR", -1.0)
-    assert redrawn(trained, faces, passes=64)[1] == 0.85
+def test_where_the_logits_do_not_come_back_the_training_goes_on(trained, faces, monkeypatch, capsys):
+    errors = []
+
+    def measure(*args):
+        errors.append(float(logit_error(*args)))
+        return errors[-1]
+
+    monkeypatch.setattr("utils.erasure.redraw._logit_error", measure)
+    assert redrawn(trained, faces, passes=320)[1] == 3 * 320
     assert "the kept logits did not come back" in capsys.readouterr().err
+    assert errors[1] < 0.7 * errors[0]  # the second round goes on from the first
     monkeypatch.setattr("utils.erasure.redraw.MOST_ERROR", 1e9)
-    assert redrawn(trained, faces, passes=64)[1] == 0.5
+    assert redrawn(trained, faces, passes=64)[1] == 64 and not capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -185,4 +192,4 @@ def test_without_a_kept_head_the_maps_alone_are_the_goal(faces):
     torch.manual_seed(0)
     model = StagedNet().eval()
     used = erase(model, faces, NAMES, ErasureSettings(images=64, depth="weights", passes=64), progress=False)
-    assert used["old_share"] == 0.5 and all(value.isfinite().all() for value in model.state_dict().values())
+    assert used["passes_used"] == 64 and all(value.isfinite().all() for value in model.state_dict().values())

@@ -45,7 +45,7 @@ class ErasureSettings:
     curvature_images: images whose gradients say how the kept outputs change with an edit, 0: all directions are alike
     rank: highest rank of an edit for each target, None: any; amp: see `utils.training.recipe.resolve_amp`
     depth: "activations": convolutions are edited; "weights": then low layers are drawn anew in part, and edited again
-    passes: images that these are trained on, repeats included
+    passes: images that these are trained on at first, repeats included (`utils.erasure.redraw.ROUNDS`)
     """
 
     images: int = 1792
@@ -73,8 +73,8 @@ def erase(model, data, targets, settings=None, *, rows=None, device="cpu", progr
         targets: names of the forgotten heads. Heads that an earlier erasure emptied are forgotten again along
             with them, for an edit may let them back into the features
         settings: `ErasureSettings`; rows: (M,) images to learn from; None: the training part
-    Returns: {"images", "sites": names of the convolutions, "targets": all that were forgotten, "old_share" of the low
-        layers that were drawn anew}: what was used
+    Returns: {"images", "sites": names of the convolutions, "targets": all that were forgotten, "passes_used" to train
+        the low layers that were drawn anew}: what was used
     Raises: InputError if a target is on no or on every image, or the network has no convolution to edit, or its numbers
         stop being finite. Whatever is raised, the network is as it was
     """
@@ -97,7 +97,7 @@ def _erase(model, data, targets, settings, rows, device, progress):
             used = {}
             if settings.depth == "weights":
                 natural = choose_images(rows, labels, REDRAW_IMAGES, BATCH_SIZE, 0.0, settings.seed)
-                used["old_share"] = _redraw(edited, model, data, natural, targets, settings, device, progress)
+                used["passes_used"] = _redraw(edited, model, data, natural, targets, settings, device, progress)
                 sites, _ = _edit_network(edited, data, sample, targets, settings, device, progress, logits)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
@@ -134,7 +134,7 @@ def _edit_network(model, data, sample, targets, settings, device, progress, logi
 
 
 def _redraw(model, original, data, sample, targets, settings, device, progress):
-    """Step 4 up to the second edit, in place; the share of the old weights that stayed."""
+    """Step 4 up to the second edit, in place; how many images the low layers were trained on."""
     kept = [place for place, name in enumerate(model.attributes) if name not in targets]
     options = {"passes": settings.passes, "amp": resolve_amp(settings.amp, device), "seed": settings.seed}
     return redraw_low_layers(model, original, data, sample, kept, device=device, progress=progress, **options)

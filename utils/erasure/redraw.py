@@ -7,12 +7,10 @@ labels are used, the layers above stay as they are). What the mixture lost of th
 since it is not in them.
 The idea is that of distilling an unlearned network into a partly random one (Lee et al. 2025, arXiv 2506.06278).
 
-Small networks do not learn to give what they gave from so little: then more of the old weights stays.
+Small networks take longer to learn what they gave: those are trained on.
 
-The shares, the learning rate and the number of passes were chosen on validation images (docs/ERASURE.md).
+The share, the learning rate and the number of passes were chosen on validation images (docs/ERASURE.md).
 """
-
-import copy
 
 import numpy as np
 import torch
@@ -27,7 +25,8 @@ from utils.graph.operations import is_norm
 from utils.graph.tracing import trace
 from utils.network.modes import evaluating, keeping_modes
 
-OLD_SHARES = (0.5, 0.7, 0.85)  # of a mixed weight: the first that lets the kept logits come back
+OLD_SHARE = 0.5  # of a mixed weight
+ROUNDS = (1, 2)  # times the passes: the training goes on until the kept logits have come back
 MOST_ERROR = 0.02  # of the kept logits, in their variances, that counts as come back
 LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
 LEARNING_RATE, BATCH = 2e-3, 32
@@ -43,28 +42,21 @@ def redraw_low_layers(model, original, data, sample, kept, *, passes, device, am
         original: the network before it was edited: its kept logits are the goal, the maps are the edited one's
         data, sample: images to learn from, `utils.erasure.samples.TrainingSample` of N
         kept: places of the heads whose logits are to stay
-        passes: images to train on, repeats included; amp: train in bfloat16
-    Returns: the share of the old weights that stayed
+        passes: images to train on in the first of ROUNDS, repeats included; amp: train in bfloat16
+    Returns: the images it was trained on, in all rounds
     Raises: InputError if the network has no stage that ends before LOW_SHARE of it, or the training diverges
     """
     size = next(sample_batches(data, sample, 1, device))[1].shape[1:]
     low, stages = find_low_layers(model, size)
     observed = observe(model.to(memory_format=torch.channels_last), stages)
     goals = _record_goals(observed, original, data, sample, kept, device, amp)
-    parameters = [parameter for module in low.values() for parameter in module.parameters(recurse=False)]
-    wanted, before = [parameter.requires_grad for parameter in model.parameters()], copy.deepcopy(model.state_dict())
-    for share in OLD_SHARES:
-        model.load_state_dict(before)
-        mix_with_random(low, share, seed + _DRAW)
-        model.requires_grad_(False)
-        with keeping_modes(model), torch.enable_grad():
-            model.eval()
-            for module in low.values():
-                module.train()
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-            loss = _train(observed, parameters, data, sample, kept, goals, passes, device, amp, seed, progress)
-            _measure_norms(observed, low.values(), data, sample, device)
+    wanted, used = [parameter.requires_grad for parameter in model.parameters()], 0
+    mix_with_random(low, OLD_SHARE, seed + _DRAW)
+    for number, times in enumerate(ROUNDS):
+        options = {"device": device, "amp": amp, "seed": seed + number, "progress": progress}
+        loss = _train(observed, list(low.values()), data, sample, kept, goals, times * passes, **options)
+        _measure_norms(observed, low.values(), data, sample, device)
+        used += times * passes
         if _logit_error(observed, data, sample, kept, goals, device, amp) <= MOST_ERROR:
             break
     else:
@@ -73,7 +65,7 @@ def redraw_low_layers(model, original, data, sample, kept, *, passes, device, am
         parameter.requires_grad_(flag)
     if not torch.isfinite(loss):
         raise InputError("drawing the low layers anew failed, the training diverged: use --depth activations")
-    return share
+    return used
 
 
 def find_low_layers(model, size):
@@ -192,18 +184,22 @@ def _measure_norms(observed, modules, data, sample, device):
     """Give the batch norms among some modules the statistics of a sample: their own lag behind a short training."""
     norms = [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean of all batches
     first = sample.reordered(np.arange(min(NORM_IMAGES, len(sample.rows)) if norms else 0))
-    for _, images in sample_batches(data, first, BATCH, device):
-        observed(images)
+    with keeping_modes(observed):
+        observed.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean of all batches
+            norm.train()
+        for _, images in sample_batches(data, first, BATCH, device):
+            observed(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def _train(observed, parameters, data, sample, kept, goals, passes, device, amp, seed, progress):
-    """Train the parameters that have gradients; the last loss as a tensor."""
+def _train(observed, modules, data, sample, kept, goals, passes, *, device, amp, seed, progress):
+    """Train some modules, in training mode, the others fixed; the last loss as a tensor."""
+    parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
     maps, logits, scales = goals
     steps = max(1, passes // BATCH)
     optimiser = torch.optim.AdamW(parameters, LEARNING_RATE)
@@ -214,15 +210,22 @@ def _train(observed, parameters, data, sample, kept, goals, passes, device, amp,
     shuffled = sample.reordered(order.numpy())
     batches = sample_batches(data, shuffled, BATCH, device)
     bar = tqdm(batches, total=steps, desc="redraw", unit="step", leave=False, disable=None if progress else True)
-    for part, images in bar:
-        places = order[part].to(maps[0].device)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
-            values, answers = observed(images)
-        differences = [value.float() - goal[places] for value, goal in zip(values, maps, strict=True)]
-        differences += [answers[:, kept].float() - logits[places]] if kept else []
-        loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=True))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+    observed.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    with keeping_modes(observed), torch.enable_grad():
+        observed.eval()
+        for module in modules:
+            module.train()
+        for part, images in bar:
+            places = order[part].to(maps[0].device)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
+                values, answers = observed(images)
+            differences = [value.float() - goal[places] for value, goal in zip(values, maps, strict=True)]
+            differences += [answers[:, kept].float() - logits[places]] if kept else []
+            loss = sum(part.square().mean() / scale for part, scale in zip(differences, scales, strict=True))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
     return loss.detach()
