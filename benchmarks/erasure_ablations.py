@@ -22,7 +22,7 @@ from utils.common import arguments, run
 from utils.common.errors import InputError
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_task
-from utils.erasure import edit, erasure, redraw
+from utils.erasure import edit, redraw
 from utils.erasure.erasure import ErasureSettings, erase
 from utils.report.run_record import dataset_name
 
@@ -40,7 +40,6 @@ VARIANTS = {
     "weights, in front of the activation": (WEIGHTS, IN_FRONT),
     **{f"weights, {passes:,} passes": (WEIGHTS | {"passes": passes}, None) for passes in (1024, 2048, 8192, 16384)},
     **{f"weights, {share:.0%} old": (WEIGHTS, (redraw, "OLD_SHARE", share)) for share in (0.3, 0.7)},
-    "weights, edited again at full strength": (WEIGHTS, (erasure, "SECOND_STRENGTH", 1.0)),
     "weights, one round": (WEIGHTS, (redraw, "ROUNDS", (1,))),
 }
 

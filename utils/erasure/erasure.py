@@ -5,13 +5,13 @@
    (`utils.erasure.edit`); what follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
 4. Low layers are drawn anew in part and taught by the network that came out (`utils.erasure.redraw`), and 1 to 3 are
-   done once more, with less strength: then the weights have forgotten, too, and not the features alone.
+   done once more: then the weights have forgotten, too, and not the features alone.
 
 The labels of the kept attributes are not used. Why and how well: docs/ERASURE.md.
 """
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -32,7 +32,6 @@ from utils.training.recipe import resolve_amp
 DEPTHS = ("activations", "weights")
 BATCH_SIZE = 64  # images among which the targets are shared out
 REDRAW_IMAGES = 2048  # that low layers learn from, about as they come: at most half of them have a target
-SECOND_STRENGTH = 0.2  # of the strength, for the second edit: little is left then, and kept heads pay for the rest
 RIDGE = 0.12  # of the site with the largest maps at strength 1, chosen on validation images (docs/ERASURE.md)
 
 
@@ -99,8 +98,7 @@ def _erase(model, data, targets, settings, rows, device, progress):
             if settings.depth == "weights":
                 natural = choose_images(rows, labels, REDRAW_IMAGES, BATCH_SIZE, 0.0, settings.seed)
                 used["passes_used"] = _redraw(edited, model, data, natural, targets, settings, device, progress)
-                milder = replace(settings, strength=SECOND_STRENGTH * settings.strength)
-                sites, _ = _edit_network(edited, data, sample, targets, milder, device, progress, logits)
+                sites, _ = _edit_network(edited, data, sample, targets, settings, device, progress, logits)
         finite = torch.stack([value.isfinite().all() for value in edited.state_dict().values()]).all()
         failed = None if finite else "it gave numbers that are not finite"
     except torch.linalg.LinAlgError as error:
