@@ -151,7 +151,7 @@ def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(train
     assert np.mean((before[:, 1:] > 0) == (after[:, 1:] > 0)) > 0.9
     old, only_edited, new = (net.blocks[0][0].weight.flatten() for net in (trained, edited, model))
     likeness = [float(torch.corrcoef(torch.stack([old, weight]).detach())[0, 1]) for weight in (only_edited, new)]
-    assert likeness[0] > likeness[1] + 0.05
+    assert likeness[0] > likeness[1] + 0.1
 
 
 def test_a_redraw_that_fails_leaves_the_network_as_it_was(trained, faces, monkeypatch):
