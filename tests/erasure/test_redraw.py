@@ -132,10 +132,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(trained, faces)
     assert not torch.equal(one["blocks.0.0.weight"], other["blocks.0.0.weight"])
 
 
-def test_a_training_that_diverges_is_told_in_one_line(trained, faces, monkeypatch):
+def test_a_training_that_diverges_is_told_in_one_line(trained, faces, monkeypatch, capsys):
     monkeypatch.setattr("utils.erasure.redraw.LEARNING_RATE", 1e30)
     with pytest.raises(InputError, match="training diverged: use --depth activations"):
         redrawn(trained, faces, passes=128)
+    assert not capsys.readouterr().err
 
 
 def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(trained, faces, monkeypatch):

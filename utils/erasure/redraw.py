@@ -55,6 +55,8 @@ def redraw_low_layers(model, original, data, sample, kept, *, passes, device, am
     for number, times in enumerate(ROUNDS):
         options = {"device": device, "amp": amp, "seed": seed + number, "progress": progress}
         loss = _train(observed, list(low.values()), data, sample, kept, goals, times * passes, **options)
+        if not torch.isfinite(loss):
+            raise InputError("drawing the low layers anew failed, the training diverged: use --depth activations")
         _measure_norms(observed, low.values(), data, sample, device)
         used += times * passes
         if _logit_error(observed, data, sample, kept, goals, device, amp) <= MOST_ERROR:
@@ -63,8 +65,6 @@ def redraw_low_layers(model, original, data, sample, kept, *, passes, device, am
         warn("the kept logits did not come back after low layers were drawn anew: kept heads may have lost; audit them")
     for parameter, flag in zip(model.parameters(), wanted, strict=True):
         parameter.requires_grad_(flag)
-    if not torch.isfinite(loss):
-        raise InputError("drawing the low layers anew failed, the training diverged: use --depth activations")
     return used
 
 
