@@ -16,6 +16,7 @@ from utils.common import arguments as a
 from utils.common import paths, run
 from utils.common.paths import check_outputs
 from utils.datasets.task import open_networks
+from utils.erasure.heads import emptied_heads
 from utils.network.loading import named_heads
 from utils.network.records import says_how
 from utils.network.tensor_files import sha256_of
@@ -93,8 +94,10 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
         data.prepare(data.rows(split))
     options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
     made = {name: (made or {}).get(name) for name in MADE}
+    gone = {*forgotten, *emptied_heads(networks.get("original", networks["unlearned"]))}  # by earlier erasures, too
+    options["forgotten"] = [name for name in data.attributes if name in gone]
     for target in forgotten:
-        results[target] = audit(networks, data, target, forgotten=forgotten, **options) | made
+        results[target] = audit(networks, data, target, **options) | made
         write_audit(folder, results[target])
         print(f"wrote {folder}/audit_{paths.targets_name([target])}.json and pictures")
         print(summary(results[target]))

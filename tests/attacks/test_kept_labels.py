@@ -59,14 +59,23 @@ class NormedNet(PlainNet):
 
 def test_norms_see_each_batch_dropout_stays_off_and_the_network_stays_as_it_is():
     torch.manual_seed(0)
-    network, data = NormedNet().train(), PlainFaces(train=130)
+    network, data = NormedNet().train(), PlainFaces(n=700, train=642)
     before = state_of(network)
     once, again = (train_on(network, data, data.rows("train"), ["Young"]) for _ in range(2))
     assert_unchanged(network, before)
-    assert int(once.norm.num_batches_tracked) == 2  # a batch of the two images left over would ruin the statistics
+    assert int(once.norm.num_batches_tracked) == 10  # a batch of the two images left over would ruin the statistics
     assert not any(module.training for module in once.modules())
     assert all(torch.equal(*pair) for pair in zip(once.parameters(), again.parameters(), strict=True))
     assert all(not torch.equal(a, b) for a, b in zip(once.top.parameters(), network.top.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("count", [20, 65])
+def test_few_images_are_repeated_for_one_step_would_have_hardly_a_rate(count):
+    torch.manual_seed(0)
+    network, data = NormedNet(), PlainFaces(n=300, train=count)
+    tuned = train_on(network, data, data.rows("train"), ["Young"])
+    assert int(tuned.norm.num_batches_tracked) == 10
+    assert (tuned.heads.weight[2] - network.heads.weight[2]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize(("size", "choice"), [(16, "off"), (32, "auto")])

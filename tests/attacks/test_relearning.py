@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from plain_faces import PlainFaces, plain_net
+from small_subjects import subject_of
 
+from utils.attacks import relearning
 from utils.attacks.relearning import (
+    RELEARNING_NETWORK,
     area_between,
     balanced_draws,
     curve_figures,
@@ -138,6 +141,14 @@ def test_a_fine_tuning_that_diverges_tells_nothing():
         network.stem.weight.mul_(1e20), network.top.weight.mul_(1e20)  # more than float32 holds
     ((_, _, scores),) = fine_tuning_curve(network, data, train, y, data.rows("test"), plan_draws(y, (16,)))
     assert (scores == 0).all() and scores.shape == (3, 100)
+
+
+def test_a_draw_that_diverges_leaves_the_attack_without_a_figure(monkeypatch):
+    subject = subject_of(plain_net(), PlainFaces(n=200, train=100), level="full")
+    assert np.isfinite(RELEARNING_NETWORK.run(subject)["all sizes"]).all()
+    scores, calls = relearning._scores, iter(range(99))
+    monkeypatch.setattr(relearning, "_scores", lambda *given: scores(*given) * (np.nan if next(calls) == 1 else 1))
+    assert RELEARNING_NETWORK.run(subject) == {"all sizes": None}
 
 
 def test_area_between_curves_is_the_trapezoid_over_doublings():

@@ -55,5 +55,12 @@ def test_each_position_moves_by_its_own_component():
     assert seen[0].mean((2, 3)).numpy() == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_last_stage_alone_is_left_out_even_if_it_has_no_map():
+    subject = subject_of(plain_net(), PlainFaces(n=60, train=30), original=plain_net())
+    assert list(STEERING.run(subject)) == ["stem"]
+    del subject.train.maps["top"]  # as where its map has one position
+    assert list(STEERING.run(subject)) == ["stem"]
+
+
 def test_without_an_original_there_is_no_direction():
     assert STEERING.run(subject_of(plain_net(), PlainFaces())) == {}

@@ -10,6 +10,8 @@ import torch
 from conftest import audit_without_costly_attacks
 from plain_faces import NAMES, PlainFaces, PlainNet, plain_net
 
+from tools.audit import audit_networks
+from utils.attacks import kept_labels
 from utils.audit.audit import _missed_places, audit
 from utils.audit.verdict import UNTRAINED_ERASED
 from utils.common.errors import InputError
@@ -279,3 +281,25 @@ def test_training_images_are_drawn_half_with_the_target_and_the_whole_test_part_
     assert np.array_equal(balanced_subset(labels, 5000), np.arange(1000))
     chosen = set_up_audit(PlainFaces(), "Young")
     assert len(chosen.test) == 900 and np.array_equal(chosen.y_test, PlainFaces().labels[600:, 2])
+
+
+def test_kept_heads_that_nothing_is_at_hand_for_are_not_called_unharmed():
+    silent = edited(lambda net: [net.get_submodule(name).weight.zero_() for name in ("stem", "heads")])
+    verdict = evaluate(silent, original=None, oracle=None, random=random_network())["verdict"]
+    assert verdict["word"] == "UNDECIDED" and "accuracy at the kept heads" in verdict["reason"]
+
+
+def test_what_an_earlier_erasure_took_out_is_no_kept_attribute_of_a_later_audit(tmp_path, monkeypatch):
+    class Faces(PlainFaces):
+        def prepare(self, rows):
+            return rows
+
+    learnt, train_on = [], kept_labels.train_on
+    monkeypatch.setattr(
+        kept_labels, "train_on", lambda *given, **more: learnt.append(given[3]) or train_on(*given, **more)
+    )
+    first = edited(lambda net: net.heads.weight[0].zero_())
+    networks = {"original": first, "unlearned": copy.deepcopy(first), "random": random_network()}
+    audit_networks(networks, Faces(), ["Young"], tmp_path, level="quick")
+    assert json.loads((tmp_path / "audit_Young.json").read_text())["kept"] == ["Smiling"]
+    assert learnt and set(map(tuple, learnt)) == {("Smiling",)}

@@ -18,9 +18,10 @@ def test_holm_holds_the_smallest_p_against_the_strictest_level():
     assert holm([], 0.05) == []
 
 
-def test_a_missing_p_is_not_rejected_but_counts():
-    assert holm([None, 0.02], 0.05) == [False, True]
-    assert holm([None, 0.03], 0.05) == [False, False]
+def test_what_was_not_tested_is_not_rejected_and_does_not_make_the_others_harder_to_reject():
+    assert holm([None, 0.05, None], 0.05) == [False, True, False]
+    assert holm([None, 0.051], 0.05) == [False, False]
+    assert holm([0.03, None, 0.024], 0.05) == [True, False, True]
 
 
 def test_information_is_the_share_of_what_the_original_knows_beyond_the_oracle():

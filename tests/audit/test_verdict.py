@@ -186,9 +186,12 @@ def test_a_gap_above_the_tolerance_is_undecided_only_if_it_is_wide():
     assert decide(**several(linear=(0.03, 0.06))).word == "UNDECIDED"
     assert decide(**several(linear=(0.03, 0.04))).word == "ERASED"
     assert decide(**several(linear=(-0.01, 0.06))).word == "ERASED"
+    assert decide(**several(linear=(0.015, 0.4))).word == "UNDECIDED"  # it may be anything
+    assert decide(**several(linear=(-0.3, 0.2))).word == "ERASED"
     assert decide(**several(linear=(0.15, 0.06))).word == "SILENCED"
-    unclear = readouts(gaps={"linear": {"layer4": figure(0.03) | {"interval": None, "p": None}}})
-    assert decide(**unclear).word == "UNDECIDED"
+    for value in (0.03, 0.0):
+        unclear = readouts(gaps={"linear": {"layer4": figure(value) | {"interval": None, "p": None}}})
+        assert decide(**unclear).word == "UNDECIDED"
 
 
 def test_an_attack_that_could_not_be_fitted_is_passed_over_but_not_if_all_could_not():

@@ -27,6 +27,7 @@ from utils.training.recipe import (
 
 IMAGES = {"quick": 3000, "full": 20_000}  # most training images of the audit's levels
 UNPOOLED_STAGES = 2  # the deepest ones: a map of the low ones is large, and changes least
+LEAST_STEPS = 10  # of the training; few images are repeated
 SETTINGS = TrainingSettings(epochs=1, batch_size=64, lr=5e-4, scheduler="onecycle")
 
 
@@ -60,7 +61,8 @@ def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=
     Batch norms see each batch as in any training, which brings back more than with fixed statistics; dropout stays off.
     Bfloat16 where the device has instructions for it, see `utils.training.recipe.amp_at`.
 
-    Args: rows (n,): of the images, in the order of training; those of a last batch that is not whole are left out
+    Args: rows (n,): of the images, in the order of training, repeated up to LEAST_STEPS batches; those of a last batch
+        that is not whole are left out
         heads: names, whose labels count; seed: of the flips
     Returns: the trained copy, in evaluation mode; `model` stays as it is
     """
@@ -70,6 +72,7 @@ def train_on(model, data, rows, heads, *, settings=SETTINGS, device="cpu", seed=
     for module in model.modules():
         module.train(isinstance(module, _BatchNorm))  # parents come first: a norm is the last that is asked
     size, augment = min(settings.batch_size, len(rows)), Augmentation(degrees=0)
+    rows = np.resize(rows, max(len(rows), LEAST_STEPS * size))
     steps = len(rows) // size
     optimizer = settings.make_optimizer(model.parameters())
     scheduler = make_scheduler(settings.scheduler, optimizer, settings.lr, 1, steps)

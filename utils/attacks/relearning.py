@@ -189,7 +189,10 @@ def relearn_head(subject):
 
 
 def relearn_network(subject):
-    """{"all sizes": (D, M) scores} of the whole network fine-tuned on each draw; the curve is left in the subject."""
+    """{"all sizes": (D, M) scores, None if one diverged} of the whole network fine-tuned on each draw.
+
+    The curve is left in the subject.
+    """
     setup, level = subject.setup, subject.setup.level
     plan = plan_draws(setup.y_train, level.fine_tuning_sizes, level.draws, setup.seed, level.one_draw_above)
     given = subject.model, setup.data, subject.train, setup.y_train, setup.test, plan
@@ -199,7 +202,10 @@ def relearn_network(subject):
 
 def _leave_curve(subject, kind, curve):
     subject.curves[kind] = curve
-    return {"all sizes": np.concatenate([scores for _, _, scores in curve])} if curve else {}
+    if not curve:
+        return {}
+    scores = np.concatenate([scores for _, _, scores in curve])
+    return {"all sizes": scores if scores.any(axis=1).all() else None}  # a draw that diverged says nothing
 
 
 RELEARNING_HEAD = Attack("relearning_head", relearn_head)

@@ -27,9 +27,9 @@ def run(subject):
     original, y = subject.original, subject.setup.y_train.astype(bool)
     if original is None or not rarer_class(y):
         return {}
-    scores = {}
-    for stage in list(subject.train.maps)[:-1]:  # behind the last one a linear head reads what it read before
-        if stage in original.train.stages:
+    scores, last = {}, [stage for stage in subject.train.stages if stage != LAST][-1:]
+    for stage in subject.train.maps:
+        if stage in original.train.stages and stage not in last:  # behind it a linear head reads what it read before
             means = original.train.stages[stage]
             direction = torch.as_tensor(means[y].mean(0) - means[~y].mean(0), device=subject.setup.device)
             scores[stage] = _steered_scores(subject, stage, direction / direction.norm().clamp(min=1e-12))

@@ -73,15 +73,15 @@ def holm(p_values, level=LEVEL):
 
     Holm 1979: the smallest p is held against level / m, the next against level / (m - 1), … until one is not below.
 
-    Args: p_values: (m,) numbers, None where there is none: never rejected, but counted
-    Returns: (m,) list of bool
+    Args: p_values: numbers, None where nothing was tested: m counts the others
+    Returns: list of bool, as many
     """
-    p = np.array([1.0 if value is None else value for value in p_values])
-    order, rejected = np.argsort(p, kind="stable"), [False] * len(p)
-    for rank, i in enumerate(order):
-        if p[i] > level / (len(p) - rank):
+    rejected = [False] * len(p_values)
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    for rank, (p, place) in enumerate(tested):
+        if p > level / (len(tested) - rank):
             break
-        rejected[i] = True
+        rejected[place] = True
     return rejected
 
 

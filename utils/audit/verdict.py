@@ -129,7 +129,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
         known: whether the original knew the target, see `knows_target`
         untrained: {attack: {place: figure}} of an untrained network beside an oracle, for the reason only
-        one_sided: [(attack, place)] of deciding attacks, measured on this network or the reference, not on both
+        one_sided: [(what, place)] of deciding attacks, or kept heads, that were measured on one network alone
     Returns: Verdict
     """
     losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
@@ -231,10 +231,9 @@ def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sid
 
 
 def _is_unsure(gap):
-    """Whether a gap that is above its tolerance, though not beyond chance, has too wide an interval to be let pass."""
-    if gap["value"] <= GAP_TOLERANCE:
-        return False
-    return gap["interval"] is None or (gap["interval"][1] - gap["interval"][0]) / 2 > TOO_WIDE
+    """Whether a gap not beyond chance may be above its tolerance: its interval is unknown or too wide."""
+    low, high = gap["interval"] or (-1.0, 1.0)
+    return (high - low) / 2 > TOO_WIDE * (1 if gap["value"] > GAP_TOLERANCE else 2) and high > GAP_TOLERANCE
 
 
 def _list_losses(losses):
