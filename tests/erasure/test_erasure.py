@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from plain_faces import NAMES, PlainFaces, plain_net
-from wide_net import SETTINGS, train_wide_net
+from torch import nn
+from wide_net import SETTINGS, WideNet, train_wide_net
 
 from models import build_model
 from utils.common.errors import InputError
@@ -66,6 +67,46 @@ def test_an_attribute_that_went_before_stays_gone_when_another_follows(trained):
     assert probe(net, data, target=0)[0] < 0.7 and probe(net, data, target=2)[0] < 0.7
     logits = probe(net, data)[1]
     assert np.ptp(logits[:, 0]) == 0 and np.ptp(logits[:, 2]) == 0
+
+
+class SizedNet(WideNet):
+    """A wide net that asks for the number of its images before anything else."""
+
+    def forward(self, images):
+        count = images.shape[0]
+        return self.heads(self.top(self.stem(images)).mean((2, 3)).reshape(count, -1))
+
+
+def test_a_network_that_asks_for_a_size_first_is_edited_as_any_other(trained):
+    data, plain, sized = PlainFaces(), copy.deepcopy(trained), SizedNet().eval()
+    sized.load_state_dict(plain.state_dict())
+    for net in (plain, sized):
+        erase(net, data, ["Bald"], SETTINGS, progress=False)
+    assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(plain.parameters(), sized.parameters(), strict=True))
+
+
+def test_a_sum_that_spreads_a_value_over_a_larger_map_is_refused():
+    class ContextNet(WideNet):
+        def forward(self, images):
+            maps = self.stem(images)
+            return self.heads((maps + self.top[0](nn.functional.adaptive_avg_pool2d(maps, 1))).mean((2, 3)))
+
+    net = ContextNet().eval()
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(InputError, match=r"a sum spreads what top.0 gives over a larger map.*--method prune"):
+        erase(net, PlainFaces(), ["Bald"], SETTINGS, progress=False)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_full_kernel_needs_images_for_all_it_reads(capsys):
+    torch.manual_seed(0)
+    net, data = WideNet().eval(), PlainFaces(n=60, train=30)
+    net.stem, net.top = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), nn.Conv2d(8, 24, 1)
+    for side, needed in ((4, None), (1, 54)):  # 27 inputs a position of the stem, 8 of the top
+        data.images = data.images[:, :, :side, :side]
+        erase(net, data, ["Bald"], ErasureSettings(images=64, amp="off"), progress=False)
+        said = capsys.readouterr().err
+        assert (f"where {needed} would tell" in said) if needed else "would tell" not in said
 
 
 def test_the_strength_decides_between_keeping_and_forgetting(trained):

@@ -63,6 +63,41 @@ def redrawn(model, faces, passes=12_800, seed=0):
     return model, redraw_low_layers(model, trained_before, faces, sample_of(faces), [1, 2], **options)
 
 
+class TwiceNet(StagedNet):
+    """Its second convolution is used at 8 pixels, and once more at 4."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.twice, self.deep = (
+            nn.Conv2d(3, 16, 3, 1, 1),
+            nn.Conv2d(16, 16, 3, 1, 1),
+            nn.Conv2d(16, 24, 3, 1, 1),
+        )
+
+    def forward(self, images):
+        maps = nn.functional.max_pool2d(self.twice(self.stem(images).relu()).relu(), 2)
+        return self.heads(self.deep(self.twice(maps).relu()).relu().mean((2, 3)))
+
+
+def test_what_is_used_above_the_low_layers_too_stays():
+    low, ends = find_low_layers(TwiceNet(), (3, 8, 8))
+    assert list(low) == ["stem"] and len(ends) == 2
+
+
+def test_stages_without_layers_are_none_and_computed_weights_are_refused():
+    class Flat(StagedNet):
+        def forward(self, images):
+            images = (images - 0.5) / 0.25
+            return self.heads(self.blocks[2](self.blocks[1](self.blocks[0](images)[:, :, ::4, ::4])).mean((2, 3)))
+
+    low, _ = find_low_layers(Flat(), (3, 32, 32))
+    assert "blocks.0.0" in low
+    model = StagedNet()
+    nn.utils.parametrizations.weight_norm(model.blocks[0][0])
+    with pytest.raises(InputError, match="blocks.0.0 computes its weight of others, as weight norm does: use --depth"):
+        find_low_layers(model, (3, 32, 32))
+
+
 @pytest.mark.parametrize(
     ("name", "last", "areas"),
     [

@@ -38,6 +38,50 @@ def test_an_activation_is_computed_without_a_change_of_what_it_reads():
     assert torch.equal(value, before)
 
 
+class BranchNet(nn.Module):
+    """A stem, and a branch that is added to it as `add` says."""
+
+    def __init__(self, add):
+        super().__init__()
+        self.stem, self.branch, self.add = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), add
+        self.heads = AttributeHeads(8, ("a", "b"))
+        self.attributes = self.heads.attributes
+
+    def forward(self, images):
+        stream = torch.relu(self.stem(images))
+        return self.heads(torch.relu(self.add(stream, self.branch(stream))).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("add", "summed"),
+    [
+        (torch.add, True),
+        (lambda x, y: torch.add(x, y, alpha=0.1), False),
+        (lambda x, y: x.add(y, alpha=0.1), False),
+        (lambda x, y: x + 0.1 * y, False),
+    ],
+)
+def test_a_sum_that_scales_what_it_adds_is_no_part_of_a_value(add, summed):
+    site = {site.conv: site for site in find_sites(BranchNet(add))}["branch"]
+    assert (len(site.path) == 2) == summed
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_convolution_whose_weight_is_computed_is_left_alone(norm):
+    model = BranchNet(torch.add)
+    norm(model.branch)
+    assert "branch" not in [site.conv for site in find_sites(model)]
+
+
+@pytest.mark.parametrize("activation", [nn.PReLU, nn.Mish, nn.SELU, nn.CELU, nn.Tanh, nn.Softplus, nn.Hardtanh])
+def test_sites_are_the_same_whatever_the_activation(activation):
+    model = build_model("resnet18", ("a", "b"))
+    for block in [model, *(module for module in model.modules() if hasattr(module, "conv2"))]:
+        block.relu = activation()
+    assert [site.conv for site in find_sites(model)] == [site.conv for site in sites_of("resnet18")]
+    assert all(site.activation is not None for site in find_sites(model))
+
+
 def last_convolution(model, block):
     convs = [name for name, module in model.get_submodule(block).named_modules() if isinstance(module, nn.Conv2d)]
     return f"{block}.{convs[-1]}"

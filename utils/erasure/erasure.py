@@ -4,8 +4,8 @@
 2. On a second pass each site's convolution is edited so that its value no longer shifts with the targets
    (`utils.erasure.edit`); what follows sees the edited values.
 3. The kept heads are refitted in closed form, and the target's head answers its base rate.
-4. Low layers are drawn anew in part and taught by the network that came out (`utils.erasure.redraw`), and 1 to 3 are
-   done once more: then the weights have forgotten, too, and not the features alone.
+4. With depth "weights" low layers are drawn anew in part and taught by the network that came out
+   (`utils.erasure.redraw`), and 1 to 3 are done once more: then the weights have forgotten, too.
 
 The labels of the kept attributes are not used. Why and how well: docs/ERASURE.md.
 """
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from models.heads import get_heads
 from utils.common import distributed
 from utils.common.errors import InputError, first_line, warn
-from utils.erasure.edit import ENOUGH, EditedConvolution, edit_site
+from utils.erasure.edit import ENOUGH, EditedConvolution, edit_site, edits_full_kernel
 from utils.erasure.heads import answer_base_rate, emptied_heads, refit_heads
 from utils.erasure.redraw import redraw_low_layers
 from utils.erasure.reference_activations import output_curvature, record_activations
@@ -142,7 +142,10 @@ def _redraw(model, original, data, sample, targets, settings, device, progress):
 
 def _warn_of_few_images(runner, reference, shift):
     """One line if the images have too few positions to learn from, for the inputs of a site."""
-    inputs = {site.conv: runner.model.get_submodule(site.conv).in_channels for site in runner.sites}
+    convs = {site.conv: runner.model.get_submodule(site.conv) for site in runner.sites}
+    inputs = {
+        name: conv.weight[0].numel() if edits_full_kernel(conv) else conv.in_channels for name, conv in convs.items()
+    }
     needed = max(ENOUGH * count / reference.areas[name] for name, count in inputs.items())
     if shift.images < needed:
         text = f"erasing from {shift.images:,} different images, where {needed:,.0f} would tell all inputs apart"

@@ -7,7 +7,7 @@ labels are used, the layers above stay as they are). What the mixture lost of th
 since it is not in them.
 The idea is that of distilling an unlearned network into a partly random one (Lee et al. 2025, arXiv 2506.06278).
 
-Small networks take longer to learn what they gave: those are trained on.
+Where the kept logits have not come back, the training goes on for twice as many passes.
 
 The share, the learning rate and the number of passes were chosen on validation images (docs/ERASURE.md).
 """
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from utils.common.errors import InputError, warn
 from utils.erasure.samples import sample_batches
+from utils.erasure.sites import owns_weight
 from utils.graph.operations import is_norm
 from utils.graph.tracing import trace
 from utils.network.modes import evaluating, keeping_modes
@@ -72,35 +73,40 @@ def find_low_layers(model, size):
     """The layers of the first stages, and where stages end.
 
     A stage ends with the last value that all later ones depend on before the maps become smaller. The low layers are
-    those up to the last end with at most LOW_SHARE of a pass's multiplications before it, or up to the first end.
+    those up to the last end with at most LOW_SHARE of a pass's multiplications before it, or up to the first end, but
+    none that is used above, too.
 
     Args: model: network that `torch.fx` traces; size: (3, H, W) of its images
     Returns: ({name: module with parameters} of the low layers, [node of `trace(model).graph`] of the ends, from that of
         the low layers on)
-    Raises: InputError if there is no such end below the heads
+    Raises: InputError if there is no such end below the heads, or a low convolution's weight is no parameter of its own
     """
     traced = trace(model)
     parameter = next(model.parameters())
     with keeping_modes(model), torch.no_grad():
         images = torch.zeros(1, *size, device=parameter.device)
         ShapeProp(fx.GraphModule(model.eval(), traced.graph)).propagate(images)
-    ends, work, total = _stage_ends(traced), {}, 0
+    work, total = {}, 0
     for node in traced.graph.nodes:
         module = traced.modules.get(node.target) if node.op == "call_module" else None
         if isinstance(module, nn.Conv2d):
             total += _shape(node)[2:].numel() * module.weight.numel()
         work[node] = total
+    ends = [node for node in _stage_ends(traced) if work[node]]
     if len(ends) < 2:
         raise InputError(f"this {type(model).__name__} has no stages to draw anew: use --depth activations")
     last = max([place for place, node in enumerate(ends[:-1]) if work[node] <= LOW_SHARE * total], default=0)
-    low = {}
+    low, above, behind = {}, set(), False
     for node in traced.graph.nodes:
         module = traced.modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d) and not (behind or owns_weight(module)):
+            why = "computes its weight of others, as weight norm does"
+            raise InputError(f"{node.target} {why}: use --depth activations")
         if module is not None and next(module.parameters(recurse=False), None) is not None:
-            low[node.target] = module
-        if node is ends[last]:
-            break
-    return low, ends[last:]
+            above |= {id(module)} if behind else set()
+            low |= {} if behind else {node.target: module}
+        behind = behind or node is ends[last]
+    return {name: module for name, module in low.items() if id(module) not in above}, ends[last:]
 
 
 def _shape(node):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from utils.common.errors import InputError
 from utils.erasure.edit import sampled_places
 from utils.erasure.samples import combine_images, sample_batches, weighted_columns
 
@@ -62,12 +63,21 @@ def record_activations(runner, data, sample, kept, device):
 
     Args: runner: `utils.erasure.sites.Runner`; kept: places of the kept heads
     Returns: ReferenceActivations
+    Raises: InputError if a site's value has more positions than its convolution gives
     """
     sites = {site.value: site.conv for site in runner.sites}
     moments, sampled, begins, logits, reached = {}, {}, {}, [], {}
 
+    begun = {site.path[0]: site.value for site in runner.sites}
+    sizes = {}
+
     def visit(node, output, _):
+        if node in begun:
+            sizes[begun[node]] = output.shape
         if node in sites:  # a copy: the activation behind it may work in place
+            if output.shape != sizes[node]:
+                text = f"a sum spreads what {sites[node]} gives over a larger map, which cannot be edited"
+                raise InputError(f"{text}: use --method prune")
             reached[sites[node]] = output.clone()
         return output
 

@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from utils.common.errors import InputError
 from utils.graph.dataflow import shared_modules
-from utils.graph.operations import is_activation, is_idle, is_sum, module_of
+from utils.graph.operations import asks_size, is_activation, is_idle, is_sum, module_of
 from utils.graph.tracing import INSTEAD, trace
 
 
@@ -52,13 +52,13 @@ def find_sites(model):
     usable = {
         name: _make_site(node, traced, shared)
         for node, name in traced.convolutions.items()
-        if name not in traced.gates | shared and _is_centred(traced.modules[name])
+        if name not in traced.gates | shared and _is_centred(traced.modules[name]) and owns_weight(traced.modules[name])
     }
     order = {node: place for place, node in enumerate(traced.graph.nodes)}
     sites = sorted((usable[name] for name in _choose_sites(traced, usable, order)), key=lambda site: order[site.value])
     if not sites:
         why = (
-            f"of {len(traced.convolutions)}, all are grouped, off centre or used twice"
+            f"of {len(traced.convolutions)}, all are grouped, off centre, used twice or of computed weights"
             if traced.convolutions
             else "of none"
         )
@@ -97,6 +97,11 @@ def _is_centred(conv):
     return all(kernel % 2 == 1 and padding == dilation * (kernel // 2) for kernel, padding, dilation in sizes)
 
 
+def owns_weight(module):
+    """Whether a module's weight is a parameter of its own, not computed of others at each pass, as weight norm does."""
+    return "weight" in dict(module.named_parameters(recurse=False))
+
+
 def _make_site(node, traced, shared):
     path, norm = [node], None
     while len(path[-1].users) == 1 and not is_sum(path[-1]):
@@ -131,7 +136,9 @@ class Runner:
         self._nodes = list(graph.nodes)
         self._place = {node: number for number, node in enumerate(self._nodes)}
         self._last_use = {node: max(map(self._place.get, node.users), default=-1) for node in self._nodes}
-        self._first_edit = min(self._place[site.path[0]] for site in sites)
+        # whatever asks for a size runs once more with all images, whose number it may give
+        sizes = [self._place[node] for node in self._nodes if asks_size(node)]
+        self._first_edit = min([self._place[site.path[0]] for site in sites] + sizes)
         self._device = next(model.parameters()).device.type
 
     def compute(self, node, values):

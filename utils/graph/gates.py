@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from utils.graph.operations import argument, calls, is_product, module_of
+from utils.graph.operations import argument, asks_size, calls, is_product, module_of
 
 _SIGMOIDS, _SIGMOID_FUNCTIONS = (nn.Sigmoid, nn.Hardsigmoid), {torch.sigmoid, F.sigmoid, F.hardsigmoid}
 _GLOBAL_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -43,9 +43,8 @@ def _number_nodes(nodes):
     """Nodes that give sizes, and what is computed of them."""
     numbers = set()
     for node in nodes:
-        asks = calls(node, {getattr}, {"size", "dim", "numel"})
         given = node.all_input_nodes
-        if asks or (given and node.op == "call_function" and all(one in numbers for one in given)):
+        if asks_size(node) or (given and node.op == "call_function" and all(one in numbers for one in given)):
             numbers.add(node)
     return numbers
 

@@ -9,9 +9,16 @@ from torch import nn
 FROZEN_NORM = "FrozenBatchNorm2d"  # torchvision's, by name: torchvision need not be imported for it
 CHANNEL_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d, nn.GroupNorm)
 
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish)
-ACTIVATION_FUNCTIONS = {F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, torch.relu}
-ACTIVATION_METHODS = {"relu", "relu_"}
+# a sigmoid is none of them: it mostly is a gate (utils.graph.gates)
+ACTIVATIONS = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish),
+    *(nn.Hardtanh, nn.Tanh, nn.Softplus),
+)
+ACTIVATION_FUNCTIONS = {
+    *(F.relu, F.relu6, F.leaky_relu, F.elu, F.celu, F.selu, F.gelu, F.silu, F.mish, F.hardswish, F.hardtanh),
+    *(F.softplus, F.tanh, torch.relu, torch.tanh),
+}
+ACTIVATION_METHODS = {"relu", "relu_", "tanh", "tanh_"}
 _IDLE_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _IDLE_FUNCTIONS = {"stochastic_depth", "dropout"}  # by name, as above
 SUM_FUNCTIONS, SUM_METHODS = {operator.add, operator.iadd, torch.add}, {"add", "add_"}
@@ -24,8 +31,9 @@ def module_of(node, modules):
 
 
 def is_sum(node):
-    """Whether a node of a trace adds two values."""
-    return calls(node, SUM_FUNCTIONS, SUM_METHODS) and len(node.all_input_nodes) == 2
+    """Whether a node of a trace adds two values as they are."""
+    adds = calls(node, SUM_FUNCTIONS, SUM_METHODS) and len(node.all_input_nodes) == 2
+    return adds and node.kwargs.get("alpha", 1) == 1
 
 
 def is_product(node):
@@ -37,6 +45,11 @@ def is_activation(node, modules):
     """Whether a node of a trace applies a non-linear function to each element."""
     functions = calls(node, ACTIVATION_FUNCTIONS, ACTIVATION_METHODS)
     return functions or isinstance(module_of(node, modules), ACTIVATIONS)
+
+
+def asks_size(node):
+    """Whether a node of a trace gives a size, not a value of the network."""
+    return calls(node, {getattr}, {"size", "dim", "numel"})
 
 
 def is_idle(node, modules):
