@@ -51,7 +51,8 @@ def get_args_parser():
     arguments.add_network_arguments(parser)
     arguments.add_data_arguments(parser)
     add = parser.add_argument
-    add("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=f"some of: {'; '.join(VARIANTS)}")
+    names = "; ".join(VARIANTS).replace("%", "%%")  # argparse reads a single one as the start of a place holder
+    add("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=f"some of: {names}")
     add("--out", default="results/lines/erasure_ablations.jsonl", metavar="FILE", help="file that gets the lines")
     arguments.add_run_arguments(parser)
     return parser

@@ -1,6 +1,8 @@
 """Tools, benchmarks and the others run as files, from any folder and through links, as `python -m` runs them."""
 
+import argparse
 import ast
+import importlib
 import subprocess
 import sys
 
@@ -19,6 +21,16 @@ def test_the_clone_is_found_before_anything_of_it_is_imported(path):
         n.lineno for n in lines if isinstance(n, ast.Expr) and ast.unparse(n).startswith("sys.path.insert(0, str(")
     ]
     assert found and found[0] < min(ours)
+
+
+@pytest.mark.parametrize("path", [path for path in RUN if "def get_args_parser" in path.read_text("utf-8")], ids=str)
+def test_every_parser_explains_its_flags(path):
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    parser = module.get_args_parser()
+    shown = " ".join(parser.format_help().split())
+    told = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+    flags = [flag for action in told for flag in action.option_strings[:1]]
+    assert flags and [flag for flag in flags if flag not in shown] == []
 
 
 @pytest.mark.parametrize("script", ["tools/compare.py", f"{STEP_2}.py"])
