@@ -6,6 +6,7 @@ from models import build_model
 from utils.common.errors import InputError
 from utils.erasure.sites import find_sites
 from utils.graph.dataflow import Link, is_idle, trace, trace_dataflow
+from utils.pruning.channels import zero_channels
 
 
 def test_resnet18_layers_batch_norms_and_links_are_those_of_the_paper():
@@ -72,6 +73,25 @@ def test_a_network_that_cannot_be_traced_says_so():
 
     with pytest.raises(InputError, match="torch.fx cannot trace this Branching"):
         trace_dataflow(Branching())
+
+
+@pytest.mark.parametrize("between", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Identity(), lambda x: x.contiguous()])
+def test_a_norm_behind_a_pooling_belongs_to_the_convolution_in_front_of_it(between):
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+            self.between = between if isinstance(between, nn.Module) else None
+
+        def forward(self, images):
+            return self.norm((self.between or between)(self.conv(images))).relu()
+
+    model = Pooled().eval()
+    nn.init.normal_(model.norm.bias)
+    flow = trace_dataflow(model)
+    assert flow.batch_norm == {"conv": "norm"} and not flow.barred
+    zero_channels(model, {"conv": [1, 3]}, flow.batch_norm)
+    assert not model(torch.rand(2, 3, 4, 4))[:, [1, 3]].any()
 
 
 def test_more_layers_than_there_are_is_an_error():

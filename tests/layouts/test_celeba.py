@@ -323,6 +323,8 @@ def test_names_are_matched_in_either_form_of_unicode(tmp_path):
     for name in (parted, "b.jpg"):
         (tmp_path / name).touch()
     assert find_images(tmp_path, np.array([composed, "b.jpg", "c.jpg"])).tolist() == [parted, "b.jpg", ""]
+    with pytest.raises(InputError, match="2 rows of the table name the image .*: keep one row for each"):
+        find_images(tmp_path, np.array([composed, "b.jpg", parted]))
     (tmp_path / composed).touch()  # a file of this very name comes first
     assert find_images(tmp_path, np.array([composed, parted])).tolist() == [composed, parted]
 

@@ -28,12 +28,13 @@ def test_each_class_folder_is_a_column(tmp_path):
 
 
 @pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "validation", "TEST")])
-def test_class_folders_below_parts_keep_their_parts(tmp_path, words):
+def test_class_folders_below_parts_keep_their_parts(tmp_path, words, capsys):
     train, valid, test = words
     files = [f"{train}/dog/1.jpg", f"{train}/cat/1.jpg", f"{valid}/cat/2.jpg", f"{test}/dog/3.jpg", "other/x/4.jpg"]
     table = read_folder(touch(tmp_path, *files))
     rows = table.split_rows(table.own_split)
     assert table.names == ("cat", "dog") and len(table.files) == 4
+    assert "left out 1 of 5 images" in (said := capsys.readouterr().err) and "(first: other/x/4.jpg)" in said
     assert sorted(table.files[rows["train"]].tolist()) == [f"{train}/cat/1.jpg", f"{train}/dog/1.jpg"]
     assert table.files[rows["valid"]].tolist() == [f"{valid}/cat/2.jpg"]
     assert table.files[rows["test"]].tolist() == [f"{test}/dog/3.jpg"]

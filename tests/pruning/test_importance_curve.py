@@ -54,13 +54,14 @@ def test_the_first_process_alone_shows_a_bar(rank, hidden, monkeypatch):
 
 def test_a_name_is_no_formula_in_a_spreadsheet():
     row = {"order": "top", "share_pruned": 0.0, "tpr": 0.5, "auc": None}
-    text = curve_csv([{**row, "attribute": name} for name in ("=1+1", "+1", "-1", "@SUM(A1)", "Bald")])
+    text = curve_csv([{**row, "attribute": name} for name in ("=1+1", "+1", "-1", "@SUM(A1)", "'s", "Bald")])
     names = [line["attribute"] for line in csv.DictReader(io.StringIO(text))]
     assert names == [
         "'=1+1",
         "'+1",
         "'-1",
         "'@SUM(A1)",
+        "''s",
         "Bald",
     ]
 
@@ -87,7 +88,7 @@ def test_a_curve_is_read_as_it_was_written(tmp_path):
         {"order": order, "share_pruned": share, "attribute": name, "tpr": 0.25, "auc": None if share else 0.75}
         for order in curve.ORDERS
         for share in (0.0, 0.5)
-        for name in ("=1", "NA", "7")
+        for name in ("=1", "NA", "7", "'s")
     ]
     (tmp_path / "a.csv").write_text(curve_csv(rows))
     assert curve.read_curve(tmp_path / "a.csv") == rows

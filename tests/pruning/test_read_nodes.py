@@ -9,7 +9,7 @@ from utils.common.errors import InputError
 from utils.pruning.channels import read_nodes
 
 
-def test_released_votes_of_another_network_are_refused(tmp_path):
+def test_released_votes_of_another_network_are_refused(tmp_path, capsys):
     network = SimpleNamespace(model=build_model("resnet18", ["a", "b"]), attributes=("a", "b"), name="resnet18")
     task, votes = SimpleNamespace(network=network, forgotten=["a"]), tmp_path / "votes.txt"
     votes.write_text("block6.conv2\t[2, 0]\n")
@@ -20,6 +20,7 @@ def test_released_votes_of_another_network_are_refused(tmp_path):
         read_nodes(votes, task)
     votes.write_text(f"conv1\t{[2, 1] + [0] * 62}\n")
     assert read_nodes(votes, task) == {"rule": "released", "pruned": {"conv1": [0]}}
+    assert "does not say which network and target its votes are of" in capsys.readouterr().err
 
 
 def test_a_file_without_votes_is_refused(tmp_path):

@@ -1,13 +1,15 @@
 """Which images step 2 shows, and what it says of its graph before anything is scored."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from torch import nn
 
+from utils.common.errors import InputError
 from utils.graph.dataflow import Link
-from utils.report.graph_report import expected_bytes, rows_to_show
+from utils.report.graph_report import check_graph_outputs, expected_bytes, rows_to_show
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,14 @@ def test_the_size_of_a_graph_is_known_before_scoring():
     network = SimpleNamespace(model=model, attributes=("Bald", "Male"))
     assert expected_bytes(network, [Link("0", "1")], 0.25) == 2 * 25 * 2 * 3  # heads, bytes, 2 of 8 channels, 3 of 12
     assert expected_bytes(network, [], 0.25) == 0
+    assert expected_bytes(network, [Link("0", "1")], 0.01) == 2 * 25  # at least one channel each
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [({"no_balance": True}, "--no_balance"), ({"importance": "random"}, "--importance random")]
+)
+def test_votes_are_not_written_of_what_is_not_chosen_by_them(flags, said):
+    given = {"released_txt": True, "no_balance": False, "importance": "gradcam"} | flags
+    task = SimpleNamespace(graph_file=Path("graphs/run/Bald.json"))
+    with pytest.raises(InputError, match=f"--released_txt holds votes, .* not {said}: leave out one of them"):
+        check_graph_outputs(task, given)

@@ -98,6 +98,12 @@ def test_it_learns_what_can_be_learnt():
     assert told[0].seconds > 0 and told[0].images_per_second == pytest.approx(80 / told[0].seconds)
 
 
+def test_images_of_a_batch_that_is_left_out_do_not_count_as_trained_on():
+    told = []
+    fit(Net(), Pixels(count=17), TrainingSettings(**QUICK | {"epochs": 1, "batch_size": 16}), on_epoch=told.append)
+    assert told[0].images_per_second == pytest.approx(16 / told[0].seconds)
+
+
 def test_the_same_seed_trains_the_same_network_and_another_does_not():
     nets = [Net(), Net(), Net()]
     for net, seed in zip(nets, (1, 1, 2), strict=True):

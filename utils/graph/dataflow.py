@@ -12,10 +12,11 @@ from torch import nn
 
 from utils.common.errors import InputError
 from utils.graph.operations import argument, calls, is_idle, is_norm, is_product, is_sum, module_of
-from utils.graph.tracing import INSTEAD, trace
+from utils.graph.tracing import INSTEAD, is_pool, trace
 
 _NORM_FUNCTIONS = {F.batch_norm, F.group_norm, F.instance_norm, F.layer_norm, torch.batch_norm, torch.layer_norm}
 _NORM_FUNCTIONS |= {torch.group_norm, torch.instance_norm}
+_COPIES = {"clone", "contiguous"}
 _AXES = {(0, 2, 3, 1): "last", (0, 3, 1, 2): "first"}  # where a permutation puts the channels
 
 
@@ -159,7 +160,7 @@ def _norms_behind(conv_node, modules):
             why = f"is followed by {node.target.__name__}, called as a function, whose shift can't be found"
         elif is_sum(node) and any(given.op == "get_attr" for given in node.all_input_nodes):
             why = "is followed by a shift of its own"
-        elif is_idle(node, modules) or _is_scaling(node):
+        elif is_idle(node, modules) or _is_scaling(node) or is_pool(node, modules) or calls(node, (), _COPIES):
             waiting += [(user, channels) for user in node.users]
         elif calls(node, {torch.permute}, {"permute"}) and _permuted(node) in _AXES:
             waiting += [(user, _AXES[_permuted(node)]) for user in node.users]

@@ -18,13 +18,17 @@ def essential_channels(scores, proportion, collapse_ties=False):
     """
     if not 0 < proportion <= 1:
         raise ValueError(f"proportion must lie in (0, 1], got {proportion}")
-    count = max(1, int(len(scores) * proportion + 1e-9))  # 100 * 0.29 is 28.999… in floating point
-    chosen = torch.sort(scores, descending=True, stable=True).indices[:count]
+    chosen = torch.sort(scores, descending=True, stable=True).indices[: count_essential(len(scores), proportion)]
     if collapse_ties:
         values = scores.tolist()
         chosen = {values.index(values[channel]) for channel in chosen.tolist()}
         return sorted(chosen)
     return sorted(chosen.tolist())
+
+
+def count_essential(channels, proportion):
+    """How many of a layer's channels are essential: their share, rounded down, at least one."""
+    return max(1, int(channels * proportion + 1e-9))  # 100 * 0.29 is 28.999… in floating point
 
 
 def essential_sets(channel_scores, attributes, proportion, collapse_ties=False):

@@ -57,6 +57,11 @@ class Trace:
     gates: frozenset
 
 
+def is_pool(node, modules):
+    """Whether a node of a trace pools each channel by itself."""
+    return isinstance(module_of(node, modules), _POOLS) or calls(node, _POOL_FUNCTIONS)
+
+
 class _Tracer(fx.Tracer):
     """Takes the heads and frozen batch norms as one module, as it takes torch's own layers."""
 

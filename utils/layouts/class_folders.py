@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, warn
 from utils.layouts.attribute_table import PART_WORDS, AttributeTable, check_size, shuffled
 from utils.layouts.folders import list_images
+from utils.layouts.text import shown
 
 
 def find_classes(files):
@@ -32,7 +33,15 @@ def _is_parted(path):
 
 def read_class_folders(folder, **_):
     """Read class folders into an AttributeTable, rows in a fixed, shuffled order. Raises: InputError below 2 classes"""
-    found = find_classes(list_images(folder))
+    images = list_images(folder)
+    found = find_classes(images)
+    if found and found[0][2] is not None and len(found) < len(images):
+        used = {file for file, _, _ in found}
+        first = next(file for file in images if file not in used)
+        text = (
+            f"left out {len(images) - len(found):,} of {len(images):,} images in {folder}, which are in no class folder"
+        )
+        warn(f"{text} below train/, val/ or test/ (first: {shown(first)})")
     names = sorted({name for _, name, _ in found})
     if len(names) < 2:
         raise InputError(

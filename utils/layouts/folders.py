@@ -66,7 +66,7 @@ def find_images(image_folder, image_ids):
     """Names of the files of some images, by one listing of the folder: (N,) str array, empty where there is none.
 
     A name whose accents are composed otherwise (as macOS does) is the same name.
-    Raises: InputError if the folder cannot be listed
+    Raises: InputError if the folder cannot be listed, or two rows name one image
     """
     try:
         files = os.listdir(image_folder)
@@ -80,6 +80,9 @@ def find_images(image_folder, image_ids):
         for place, (name, form) in enumerate(zip(names, composed(image_ids), strict=True)):
             if not name and counts[form] == 1:
                 names[place] = forms[form]
+    twice, most = Counter(filter(None, names)).most_common(1)[0] if any(names) else ("", 1)
+    if most > 1:
+        raise InputError(f"{most} rows of the table name the image {shown(twice)}: keep one row for each")
     return np.array(names, np.str_)
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, warn
 from utils.graph.essential_graph import check_graph, check_layers, read_graph, read_released_text
 from utils.graph.graph_format import CARRIED
 from utils.graph.selection import released_nodes_to_prune
@@ -14,12 +14,13 @@ def read_nodes(path, task):
 
     Args:
         path: of the file, None: the graph that step 2 wrote for the task
-        task: `utils.datasets.task.Task` that the file must be of
+        task: `utils.datasets.task.Task` that the file must be of; votes do not say what they are of, which a line says
     Returns: {"rule", "pruned": {layer: channels}, "as_released", and flags of step 2 that made the graph}
     Raises: InputError if the file is absent, damaged or another's
     """
     path = path or task.graph_file
     if str(path).endswith(".txt"):
+        warn(f"{path} does not say which network and target its votes are of: make sure that they are of these")
         return {"rule": "released", "pruned": _nodes_of_votes(path, task.network)}
     graph = read_graph(path)
     check_graph(graph, task.network, task.forgotten, path)
@@ -37,6 +38,8 @@ def _nodes_of_votes(path, network):
 
 def zero_channels(model, channels, batch_norm):
     """Make output channels of convolutions exactly 0 after their ReLU, in place; all other values stay bit-equal.
+
+    Behind a norm that stands behind a concatenation, as in DenseNet, a channel becomes a constant instead.
 
     The filter and bias of the convolution become 0, and the scale and shift of the norm behind it too: a zero filter
     alone would leave the constant shift - scale * mean / std. A batch norm without scale and shift gets the mean 0.

@@ -59,7 +59,7 @@ def _row(order, share, attribute, figures):
 def curve_csv(rows):
     """The rows as CSV text with a header line; an undefined figure is empty; no name is a formula."""
     table = pd.DataFrame(rows)
-    table["attribute"] = table["attribute"].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+    table["attribute"] = table["attribute"].str.replace(r"^(?=[='+\-@\t\r])", "'", regex=True)
     return table.to_csv(index=False, lineterminator="\n")
 
 

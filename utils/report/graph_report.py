@@ -13,6 +13,7 @@ from utils.graph.dataflow import trace_dataflow
 from utils.graph.essential_graph import read_graph
 from utils.graph.graph_format import MOST_BYTES
 from utils.graph.importance import gradcam_maps
+from utils.graph.selection import CONTROLS, count_essential
 from utils.pruning.importance_curve import curve_csv, importance_curve
 from utils.report.figures import draw_cam_sheet, draw_importance_curve
 from utils.report.graph_figure import draw_graph
@@ -49,7 +50,8 @@ def expected_bytes(network, links, proportion):
     Args: network: `LoadedNetwork`; links: of `Dataflow`; proportion: share of each layer's channels
     """
     modules = dict(network.model.named_modules(remove_duplicate=False))
-    ends = [[int(modules[end].out_channels * proportion) for end in (link.producer, link.consumer)] for link in links]
+    pairs = [[modules[end].out_channels for end in (link.producer, link.consumer)] for link in links]
+    ends = [[count_essential(channels, proportion) for channels in pair] for pair in pairs]
     return len(network.attributes) * CONNECTION * sum(source * target for source, target in ends)
 
 
@@ -57,8 +59,14 @@ def check_graph_outputs(task, flags):
     """Look at the files of step 2 before any work, see `check_outputs`.
 
     Args: task: `Task`; flags: {flag: value} of step 2
-    Raises: InputError if one could not be written, or --weights would overwrite the graph of another network
+    Raises: InputError if one could not be written, --weights would overwrite the graph of another network, or the
+        released text cannot say what is chosen
     """
+    chosen = "--no_balance" if flags["no_balance"] else f"--importance {flags['importance']}"
+    if flags["released_txt"] and (flags["no_balance"] or flags["importance"] in CONTROLS):
+        raise InputError(
+            f"--released_txt holds votes, from which the balance is made, not {chosen}: leave out one of them"
+        )
     written = {"graphs": [task.graph_file.with_suffix(suffix) for suffix in (".json", ".graphml", ".png")]}
     if flags["released_txt"]:
         written["released_txt"] = _released_file(task)

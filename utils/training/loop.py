@@ -21,7 +21,7 @@ from utils.common.normalisation import HALF
 from utils.evaluation.predict import progress_bar
 from utils.network.modes import keeping_modes
 from utils.training.batch_norm import share_batch_norms
-from utils.training.batches import Generators, batch_shares, rows_of_epoch, training_batches
+from utils.training.batches import Generators, batch_shares, batch_sizes, rows_of_epoch, training_batches
 from utils.training.recipe import make_scheduler, resolve_amp, weight_layout
 from utils.training.resume import check_settings, load_parts
 
@@ -154,7 +154,7 @@ def train_epochs(
         seconds = time.perf_counter() - start
         accuracy = dict(zip(model.attributes, accuracy, strict=True))
         figures = {"lr": optimizer.param_groups[0]["lr"], "seconds": seconds}
-        figures["images_per_second"] = (len(rows) - done * settings.batch_size) / seconds
+        figures["images_per_second"] = sum(batch_sizes(len(rows), settings.batch_size)[done:]) / seconds
         yield Progress(epoch + 1, loss, accuracy, state=now(epoch + 1), last_step=now(epoch, **last), **figures)
 
 
