@@ -94,7 +94,8 @@ def audit_networks(networks, data, forgotten, folder, *, level, seed=0, device="
         data.prepare(data.rows(split))
     options, results = {"level": level, "seed": seed, "device": device, "batch_size": batch_size}, {}
     made = {name: (made or {}).get(name) for name in MADE}
-    gone = {*forgotten, *emptied_heads(networks.get("original", networks["unlearned"]))}  # by earlier erasures, too
+    earlier = emptied_heads(networks["original"]) if "original" in networks else ()  # by an erasure before this one
+    gone = {*forgotten, *earlier}
     options["forgotten"] = [name for name in data.attributes if name in gone]
     for target in forgotten:
         results[target] = audit(networks, data, target, **options) | made

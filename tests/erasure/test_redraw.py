@@ -80,8 +80,14 @@ class TwiceNet(StagedNet):
 
 
 def test_what_is_used_above_the_low_layers_too_stays():
-    low, ends = find_low_layers(TwiceNet(), (3, 8, 8))
+    model = TwiceNet()
+    low, ends = find_low_layers(model, (3, 8, 8))
     assert list(low) == ["stem"] and len(ends) == 2
+    model.stem = nn.ZeroPad2d((0, 0, 0, 0))
+    model.twice = nn.Conv2d(3, 3, 3, 1, 1)
+    model.deep = nn.Conv2d(3, 24, 3, 1, 1)
+    with pytest.raises(InputError, match="this TwiceNet uses all its low layers above, too: use --depth activations"):
+        find_low_layers(model, (3, 8, 8))
 
 
 def test_stages_without_layers_are_none_and_computed_weights_are_refused():

@@ -75,6 +75,19 @@ def test_a_network_that_cannot_be_traced_says_so():
         trace_dataflow(Branching())
 
 
+@pytest.mark.parametrize("alpha", [1, 0.5])
+def test_a_constant_that_is_added_bars_a_convolution_however_it_is_scaled(alpha):
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.shift = nn.Conv2d(3, 4, 1), nn.Parameter(torch.ones(4, 1, 1))
+
+        def forward(self, images):
+            return torch.add(self.conv(images), self.shift, alpha=alpha).relu()
+
+    assert trace_dataflow(Shifted()).barred == {"conv": "is followed by a shift of its own"}
+
+
 @pytest.mark.parametrize("between", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Identity(), lambda x: x.contiguous()])
 def test_a_norm_behind_a_pooling_belongs_to_the_convolution_in_front_of_it(between):
     class Pooled(nn.Module):

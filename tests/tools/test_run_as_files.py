@@ -31,6 +31,7 @@ def test_every_parser_explains_its_flags(path):
     told = [action for action in parser._actions if action.help != argparse.SUPPRESS]
     flags = [flag for action in told for flag in action.option_strings[:1]]
     assert flags and [flag for flag in flags if flag not in shown] == []
+    assert [action.dest for action in told if not action.help] == []
 
 
 @pytest.mark.parametrize("script", ["tools/compare.py", f"{STEP_2}.py"])

@@ -197,15 +197,13 @@ def relearn_network(subject):
     plan = plan_draws(setup.y_train, level.fine_tuning_sizes, level.draws, setup.seed, level.one_draw_above)
     given = subject.model, setup.data, subject.train, setup.y_train, setup.test, plan
     curve = fine_tuning_curve(*given, device=setup.device, seed=setup.seed, progress=False)
-    return _leave_curve(subject, "whole_net", curve)
+    found = _leave_curve(subject, "whole_net", curve)
+    return {place: scores if scores.any(axis=1).all() else None for place, scores in found.items()}  # 0: diverged
 
 
 def _leave_curve(subject, kind, curve):
     subject.curves[kind] = curve
-    if not curve:
-        return {}
-    scores = np.concatenate([scores for _, _, scores in curve])
-    return {"all sizes": scores if scores.any(axis=1).all() else None}  # a draw that diverged says nothing
+    return {"all sizes": np.concatenate([scores for _, _, scores in curve])} if curve else {}
 
 
 RELEARNING_HEAD = Attack("relearning_head", relearn_head)

@@ -48,7 +48,8 @@ def compare_network(name, readouts, kept, setup):
         kept=changes,
         known=original is None or _knows_target(original, readouts, setup),
         untrained=_untrained(readouts),
-        one_sided=_one_sided(own, readouts) + ([("accuracy", "the kept heads")] if kept and since is None else []),
+        one_sided=_one_sided(own, readouts),
+        compared=since is not None or not kept,
     )
     record["verdict"] = asdict(verdict)
 

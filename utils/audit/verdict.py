@@ -114,7 +114,7 @@ def knows_target(auc, gaps):
     return ranks or bool(significant_gaps(gaps, GAP_TOLERANCE))
 
 
-def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None, one_sided=()):
+def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None, **measured):
     """The verdict on one forgotten attribute, from figures {"value", "interval": [low, high]}.
 
     Args:
@@ -129,7 +129,8 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
         known: whether the original knew the target, see `knows_target`
         untrained: {attack: {place: figure}} of an untrained network beside an oracle, for the reason only
-        one_sided: [(what, place)] of deciding attacks, or kept heads, that were measured on one network alone
+        measured: one_sided, [(attack, place)] of deciding attacks that were measured on one of the two networks alone;
+            compared, False if there was nothing to compare the kept heads with
     Returns: Verdict
     """
     losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
@@ -154,7 +155,7 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
         word, reason, name = _silenced(head, found, attacks, gaps, reference, untrained or {})
         qualifier, reason = [name], reason + lost
     else:
-        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided)
+        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, **measured)
     if reference != "oracle" and word != UNTRAINED_ERASED:
         qualifier.append("no oracle")
     numbers = {"auc": auc, "rates": rates, "reference": reference}
@@ -203,7 +204,7 @@ def _silenced(head, found, attacks, gaps, reference, untrained):
     return "SILENCED", text, f"{attack} at {place}, {gap['value']:+.3f}"
 
 
-def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided):
+def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided=(), compared=True):
     """(word, reason) of a head at chance where no attack tells: UNDECIDED, DAMAGED or one of the two ERASED."""
     pairs = [(gap, attack, place) for attack, places in gaps.items() for place, gap in places.items()]
     pairs = [entry for entry in pairs if entry[0]["value"] is not None]
@@ -219,14 +220,14 @@ def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sid
     if one_sided:  # what was not measured must not pass
         places = ", ".join(f"{attack} at {place}" for attack, place in one_sided[:3])
         return "UNDECIDED", f"{head}, but measured on this network or the {reference} alone: {places}"
+    if not compared:
+        return "UNDECIDED", f"{head}, but kept heads have nothing to compare with: an original or an oracle is needed"
     if losses:
         return "DAMAGED", f"forgotten ({head}), but lost: {_list_losses(losses)}"
     beside = significant_gaps(other_gaps, GAP_TOLERANCE)
     others = ", ".join(f"{name} at {where} {other_gaps[name][where]['value']:+.3f}" for name, where in beside)
-    reason = (
-        f"{head}; of {len(gaps)} attacks at {len(pairs)} places the highest is {against}; no kept head lost more than "
-    )
-    reason += "allowed" + (f"; beside the rule: {others}" if others else "")
+    reason = f"{head}; of {len(gaps)} attacks at {len(pairs)} places the highest is {against}"
+    reason += "; no kept head lost more than allowed" + (f"; beside the rule: {others}" if others else "")
     return "ERASED" if reference == "oracle" else UNTRAINED_ERASED, reason
 
 

@@ -79,7 +79,8 @@ def find_low_layers(model, size):
     Args: model: network that `torch.fx` traces; size: (3, H, W) of its images
     Returns: ({name: module with parameters} of the low layers, [node of `trace(model).graph`] of the ends, from that of
         the low layers on)
-    Raises: InputError if there is no such end below the heads, or a low convolution's weight is no parameter of its own
+    Raises: InputError if there is no such end below the heads, all low layers are used above, too, or a low
+        convolution's weight is no parameter of its own
     """
     traced = trace(model)
     parameter = next(model.parameters())
@@ -106,7 +107,10 @@ def find_low_layers(model, size):
             above |= {id(module)} if behind else set()
             low |= {} if behind else {node.target: module}
         behind = behind or node is ends[last]
-    return {name: module for name, module in low.items() if id(module) not in above}, ends[last:]
+    low = {name: module for name, module in low.items() if id(module) not in above}
+    if not low:
+        raise InputError(f"this {type(model).__name__} uses all its low layers above, too: use --depth activations")
+    return low, ends[last:]
 
 
 def _shape(node):

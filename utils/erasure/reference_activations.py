@@ -66,10 +66,8 @@ def record_activations(runner, data, sample, kept, device):
     Raises: InputError if a site's value has more positions than its convolution gives
     """
     sites = {site.value: site.conv for site in runner.sites}
+    begun, sizes = {site.path[0]: site.value for site in runner.sites}, {}
     moments, sampled, begins, logits, reached = {}, {}, {}, [], {}
-
-    begun = {site.path[0]: site.value for site in runner.sites}
-    sizes = {}
 
     def visit(node, output, _):
         if node in begun:

@@ -11,7 +11,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from utils.common.errors import InputError
-from utils.graph.operations import argument, calls, is_idle, is_norm, is_product, is_sum, module_of
+from utils.graph.operations import (
+    SUM_FUNCTIONS,
+    SUM_METHODS,
+    argument,
+    calls,
+    is_idle,
+    is_norm,
+    is_product,
+    module_of,
+)
 from utils.graph.tracing import INSTEAD, is_pool, trace
 
 _NORM_FUNCTIONS = {F.batch_norm, F.group_norm, F.instance_norm, F.layer_norm, torch.batch_norm, torch.layer_norm}
@@ -158,7 +167,7 @@ def _norms_behind(conv_node, modules):
                 why = f"is followed by {node.target}, which shifts a channel that is 0"
         elif calls(node, _NORM_FUNCTIONS):
             why = f"is followed by {node.target.__name__}, called as a function, whose shift can't be found"
-        elif is_sum(node) and any(given.op == "get_attr" for given in node.all_input_nodes):
+        elif calls(node, SUM_FUNCTIONS, SUM_METHODS) and any(given.op == "get_attr" for given in node.all_input_nodes):
             why = "is followed by a shift of its own"
         elif is_idle(node, modules) or _is_scaling(node) or is_pool(node, modules) or calls(node, (), _COPIES):
             waiting += [(user, channels) for user in node.users]

@@ -48,7 +48,7 @@ def is_activation(node, modules):
 
 
 def asks_size(node):
-    """Whether a node of a trace gives a size, not a value of the network."""
+    """Whether a node of a trace asks for a size or another property of a value."""
     return calls(node, {getattr}, {"size", "dim", "numel"})
 
 

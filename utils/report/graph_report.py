@@ -64,9 +64,7 @@ def check_graph_outputs(task, flags):
     """
     chosen = "--no_balance" if flags["no_balance"] else f"--importance {flags['importance']}"
     if flags["released_txt"] and (flags["no_balance"] or flags["importance"] in CONTROLS):
-        raise InputError(
-            f"--released_txt holds votes, from which the balance is made, not {chosen}: leave out one of them"
-        )
+        raise InputError(f"--released_txt writes votes, by which {chosen} does not choose: leave out one of them")
     written = {"graphs": [task.graph_file.with_suffix(suffix) for suffix in (".json", ".graphml", ".png")]}
     if flags["released_txt"]:
         written["released_txt"] = _released_file(task)
