@@ -62,11 +62,11 @@ def check_graph_outputs(task, flags):
     Raises: InputError if one could not be written, --weights would overwrite the graph of another network, or the
         released text cannot say what is chosen
     """
-    chosen = "--no_balance" if flags["no_balance"] else f"--importance {flags['importance']}"
-    if flags["released_txt"] and (flags["no_balance"] or flags["importance"] in CONTROLS):
-        raise InputError(f"--released_txt writes votes, by which {chosen} does not choose: leave out one of them")
     written = {"graphs": [task.graph_file.with_suffix(suffix) for suffix in (".json", ".graphml", ".png")]}
     if flags["released_txt"]:
+        chosen = "--no_balance" if flags["no_balance"] else f"--importance {flags['importance']}"
+        if flags["no_balance"] or flags["importance"] in CONTROLS:
+            raise InputError(f"--released_txt writes votes, by which {chosen} does not choose: leave out one of them")
         written["released_txt"] = _released_file(task)
     if flags["show_cams"] or flags["importance_curve"]:
         written["results"] = task.results_folder(flags["results"]) / "importance_curve.png"
