@@ -45,11 +45,10 @@ def compare_network(name, readouts, kept, setup):
         gaps=gaps,
         other_gaps=other_gaps,
         reference=record["gaps"]["reference"],
-        kept=changes,
+        kept=None if kept and since is None else changes,
         known=original is None or _knows_target(original, readouts, setup),
         untrained=_untrained(readouts),
         one_sided=_one_sided(own, readouts),
-        compared=since is not None or not kept,
     )
     record["verdict"] = asdict(verdict)
 

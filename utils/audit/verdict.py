@@ -114,7 +114,7 @@ def knows_target(auc, gaps):
     return ranks or bool(significant_gaps(gaps, GAP_TOLERANCE))
 
 
-def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None, **measured):
+def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, known=True, untrained=None, one_sided=()):
     """The verdict on one forgotten attribute, from figures {"value", "interval": [low, high]}.
 
     Args:
@@ -126,14 +126,13 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
             compare with
         other_gaps: the same of others; they never decide, but an ERASED names those that found something
         reference: "oracle", "random" or None, whose figures the gaps are against
-        kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads
+        kept: {head: {"auc": figure, "accuracy": figure}}, changes of the kept heads; None if they could not be compared
         known: whether the original knew the target, see `knows_target`
         untrained: {attack: {place: figure}} of an untrained network beside an oracle, for the reason only
-        measured: one_sided, [(attack, place)] of deciding attacks that were measured on one of the two networks alone;
-            compared, False if there was nothing to compare the kept heads with
+        one_sided: [(attack, place)] of deciding attacks, measured on this network or the reference, not on both
     Returns: Verdict
     """
-    losses, ruined = kept_losses(kept), kept_losses(kept, RUINED)
+    losses, ruined = kept_losses(kept or {}), kept_losses(kept or {}, RUINED)
     head = "" if auc["value"] is None else f"head AUC {_shown(auc)}"
     lost = f"; also lost: {_list_losses(losses)}" if losses else ""
     found, qualifier = significant_gaps(gaps, GAP_TOLERANCE), []
@@ -154,8 +153,11 @@ def decide(*, target, auc, rates, attacks, gaps, other_gaps, reference, kept, kn
     elif found:
         word, reason, name = _silenced(head, found, attacks, gaps, reference, untrained or {})
         qualifier, reason = [name], reason + lost
+    elif kept is None:
+        text = "kept heads have nothing to compare with: an original or an oracle is needed"
+        word, reason = "UNDECIDED", f"{head}, but {text}"
     else:
-        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, **measured)
+        word, reason = _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided)
     if reference != "oracle" and word != UNTRAINED_ERASED:
         qualifier.append("no oracle")
     numbers = {"auc": auc, "rates": rates, "reference": reference}
@@ -204,7 +206,7 @@ def _silenced(head, found, attacks, gaps, reference, untrained):
     return "SILENCED", text, f"{attack} at {place}, {gap['value']:+.3f}"
 
 
-def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided=(), compared=True):
+def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sided):
     """(word, reason) of a head at chance where no attack tells: UNDECIDED, DAMAGED or one of the two ERASED."""
     pairs = [(gap, attack, place) for attack, places in gaps.items() for place, gap in places.items()]
     pairs = [entry for entry in pairs if entry[0]["value"] is not None]
@@ -220,8 +222,6 @@ def _no_attack_tells(head, attacks, gaps, other_gaps, reference, losses, one_sid
     if one_sided:  # what was not measured must not pass
         places = ", ".join(f"{attack} at {place}" for attack, place in one_sided[:3])
         return "UNDECIDED", f"{head}, but measured on this network or the {reference} alone: {places}"
-    if not compared:
-        return "UNDECIDED", f"{head}, but kept heads have nothing to compare with: an original or an oracle is needed"
     if losses:
         return "DAMAGED", f"forgotten ({head}), but lost: {_list_losses(losses)}"
     beside = significant_gaps(other_gaps, GAP_TOLERANCE)
