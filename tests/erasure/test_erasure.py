@@ -224,6 +224,40 @@ def test_refitted_heads_give_the_old_logits_and_the_target_its_base_rate():
     assert torch.allclose(net.heads(moved)[:, 0].sigmoid(), torch.tensor(0.2))
 
 
+def heads_on(scale, bias=0.0):
+    """A network of one kept head that reads its only feature times `scale`."""
+    net = plain_net()
+    with torch.no_grad():
+        net.heads.weight.zero_()
+        net.heads.weight[1, 0], net.heads.bias[1] = scale, bias
+    return net
+
+
+def test_a_head_with_large_logits_answers_yes_as_often_as_before():
+    seen = torch.cat([torch.linspace(-9, -3, 270), torch.linspace(0.1, 1, 30)])  # far below the boundary, just above it
+    features = torch.stack([seen, *torch.zeros(len(plain_net().heads.weight[0]) - 1, 300)], 1)
+    net = heads_on(10.0)
+    with torch.no_grad():
+        old = net.heads(features)
+        damped = torch.cat([features[:270] * 0.6, features[270:]])  # the certain ones have become less certain
+        refit_heads(net, damped, old, torch.ones(300), [1])
+        answers = [torch.sigmoid(logits[:, 1]).mean().item() for logits in (old, net.heads(damped))]
+        assert answers[1] == pytest.approx(answers[0], abs=1e-5)
+        assert ((net.heads(damped)[:, 1] > 0) == (old[:, 1] > 0)).float().mean() > 0.98
+
+
+def test_a_boundary_that_hardly_moves_is_left_to_the_least_squares(monkeypatch):
+    torch.manual_seed(0)
+    features = torch.randn(300, plain_net().heads.weight.shape[1])
+    given = []
+    for least in (1.0, 1e9):
+        monkeypatch.setattr("utils.erasure.heads.LEAST_SHIFT", least)
+        net = heads_on(2.0)
+        refit_heads(net, features + 0.01 * features.flip(0), net.heads(features).detach(), torch.ones(300), [1])
+        given.append(net.heads.state_dict())
+    assert all(torch.equal(given[0][name], given[1][name]) for name in given[0])
+
+
 def test_an_interrupt_while_the_edits_are_taken_over_leaves_the_network_as_it_was(monkeypatch):
     net, plain = plain_net().to(memory_format=torch.channels_last), torch.nn.Module.load_state_dict
     before = {name: (value.clone(), value.stride()) for name, value in net.state_dict().items()}

@@ -21,13 +21,13 @@ from utils.erasure.samples import choose_images
 
 
 class StagedNet(nn.Module):
-    """Three blocks of 3 x 3 convolution, batch norm and ReLU at 8, 4 and 2 pixels, heads."""
+    """Three blocks of 3 x 3 convolution, a norm of so many channels and ReLU at 8, 4 and 2 pixels, heads."""
 
-    def __init__(self):
+    def __init__(self, norm=nn.BatchNorm2d):
         super().__init__()
         blocks = [(3, 8, 1), (8, 16, 2), (16, 24, 2)]
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b, stride in blocks
+            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1), norm(b), nn.ReLU()) for a, b, stride in blocks
         )
         self.heads = AttributeHeads(24, NAMES)
         self.attributes = self.heads.attributes
@@ -178,6 +178,21 @@ def test_a_training_that_diverges_is_told_in_one_line(trained, faces, monkeypatc
     with pytest.raises(InputError, match="training diverged: use --depth activations"):
         redrawn(trained, faces, passes=128)
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("norm", "rate"), [(nn.BatchNorm2d, "LEARNING_RATE"), (nn.Identity, "RATE_WITHOUT_NORMS")], ids=["norms", "none"]
+)
+def test_low_layers_without_norms_learn_at_a_rate_of_their_own(norm, rate, faces, monkeypatch):
+    torch.manual_seed(0)
+    model = StagedNet(norm).eval()
+    for other in {"LEARNING_RATE", "RATE_WITHOUT_NORMS"} - {rate}:
+        monkeypatch.setattr(f"utils.erasure.redraw.{other}", 1e30)
+    taught, _ = redrawn(model, faces, passes=64)
+    assert all(value.isfinite().all() for value in taught.state_dict().values())
+    monkeypatch.setattr(f"utils.erasure.redraw.{rate}", 1e30)
+    with pytest.raises(InputError, match="training diverged"):
+        redrawn(model, faces, passes=128)
 
 
 def test_an_erasure_of_the_weights_forgets_keeps_and_draws_low_layers_anew(trained, faces, monkeypatch):

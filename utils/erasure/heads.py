@@ -5,10 +5,15 @@ import torch
 from models.heads import get_heads
 
 SHRINKAGE = 0.1  # ridge on the change of the kept heads, in mean variances of the features
+LEAST_SHIFT = 1.0  # of a kept head's bias, to bring its mean answer back: a smaller one is left to the least squares
+_HALVINGS = 64  # of the interval that holds the bias
 
 
 def refit_heads(model, features, logits, weights, kept):
     """Move the kept heads, in place, so that they give earlier logits as nearly as a ridge allows.
+
+    Where logits are large (tens), their squares count images most whose answer is certain, and the boundary moves: so
+    where a head's mean answer over the images can be restored by a shift of more than LEAST_SHIFT alone, it is.
 
     Args:
         features: (N, D) that the heads see now; logits: (N, K) of all heads before the features moved
@@ -25,9 +30,25 @@ def refit_heads(model, features, logits, weights, kept):
     covariance = (weights * centred).T @ centred
     ridge = SHRINKAGE * covariance.diagonal().mean() * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
     change = torch.linalg.solve(covariance + ridge, (weights * centred).T @ (missing - offset)).T
+    weight, bias = weight + change, bias + offset - change @ mean
+    bias = bias + _restore_answers(features @ weight.T + bias, logits, weights)
     with torch.no_grad():
-        heads.weight[kept] = (weight + change).to(heads.weight)
-        heads.bias[kept] = (bias + offset - change @ mean).to(heads.bias)
+        heads.weight[kept] = weight.to(heads.weight)
+        heads.bias[kept] = bias.to(heads.bias)
+
+
+def _restore_answers(logits, goals, weights):
+    """(K,) to add to logits (N, K), so that their mean answer is the goals' (N, K) again; 0 if below LEAST_SHIFT.
+
+    Args: weights: (N, 1) with sum 1
+    """
+    wanted, high = (weights * goals.sigmoid()).sum(0), logits.abs().amax(0) + goals.abs().amax(0)
+    low = -high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = (weights * (logits + middle).sigmoid()).sum(0) > wanted
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    return torch.where(high.abs() > LEAST_SHIFT, high, 0.0)
 
 
 def answer_base_rate(model, targets, base_rates):

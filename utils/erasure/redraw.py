@@ -9,7 +9,7 @@ The idea is that of distilling an unlearned network into a partly random one (Le
 
 Where the kept logits have not come back, the training goes on for twice as many passes.
 
-The share, the learning rate and the number of passes were chosen on validation images (docs/ERASURE.md).
+The share, the learning rates and the number of passes were chosen on validation images (docs/ERASURE.md).
 """
 
 import numpy as np
@@ -31,6 +31,7 @@ ROUNDS = (1, 2)  # times the passes: the training goes on until the kept logits 
 MOST_ERROR = 0.02  # of the kept logits, in their variances, that counts as come back
 LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
 LEARNING_RATE, BATCH = 2e-3, 32
+RATE_WITHOUT_NORMS = 5e-4  # where no low layer normalises: at the other AlexNet's kept logits never come back
 NORM_IMAGES = 512  # whose statistics batch norms take afterwards
 _DRAW = 8  # added to the seed of the random weights
 
@@ -52,9 +53,10 @@ def redraw_low_layers(model, original, data, sample, kept, *, passes, device, am
     observed = observe(model.to(memory_format=torch.channels_last), stages)
     goals = _record_goals(observed, original, data, sample, kept, device, amp)
     wanted, used = [parameter.requires_grad for parameter in model.parameters()], 0
+    rate = LEARNING_RATE if any(map(is_norm, low.values())) else RATE_WITHOUT_NORMS
     mix_with_random(low, OLD_SHARE, seed + _DRAW)
     for number, times in enumerate(ROUNDS):
-        options = {"device": device, "amp": amp, "seed": seed + number, "progress": progress}
+        options = {"rate": rate, "device": device, "amp": amp, "seed": seed + number, "progress": progress}
         loss = _train(observed, list(low.values()), data, sample, kept, goals, times * passes, **options)
         if not torch.isfinite(loss):
             raise InputError("drawing the low layers anew failed, the training diverged: use --depth activations")
@@ -207,13 +209,13 @@ def _measure_norms(observed, modules, data, sample, device):
         norm.momentum = momentum
 
 
-def _train(observed, modules, data, sample, kept, goals, passes, *, device, amp, seed, progress):
+def _train(observed, modules, data, sample, kept, goals, passes, *, rate, device, amp, seed, progress):
     """Train some modules, in training mode, the others fixed; the last loss as a tensor."""
     parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
     maps, logits, scales = goals
     steps = max(1, passes // BATCH)
-    optimiser = torch.optim.AdamW(parameters, LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    optimiser = torch.optim.AdamW(parameters, rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
     rounds = -(-steps * BATCH // len(sample.rows))
     order = torch.cat([torch.randperm(len(sample.rows), generator=generator) for _ in range(rounds)])[: steps * BATCH]
