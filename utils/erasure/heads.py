@@ -5,15 +5,17 @@ import torch
 from models.heads import get_heads
 
 SHRINKAGE = 0.1  # ridge on the change of the kept heads, in mean variances of the features
-LEAST_SHIFT = 1.0  # of a kept head's bias, to bring its mean answer back: a smaller one is left to the least squares
-_HALVINGS = 64  # of the interval that holds the bias
+MOST_DRIFT = 0.002  # of a kept head's mean probability, above which a shift of its bias takes it back
+LEAST_SHIFT = 1.0  # of a bias: smaller ones are left to the least squares
+_HALVINGS, _REACHED = 64, 1e-4  # of the interval that holds the shift; a mean probability that counts as taken back
 
 
 def refit_heads(model, features, logits, weights, kept):
     """Move the kept heads, in place, so that they give earlier logits as nearly as a ridge allows.
 
-    Where logits are large (tens), their squares count images most whose answer is certain, and the boundary moves: so
-    where a head's mean answer over the images can be restored by a shift of more than LEAST_SHIFT alone, it is.
+    Where logits are large (tens), their squares count images most whose answer is certain, and the boundary may move.
+    So a head whose mean probability over the images drifts by more than MOST_DRIFT, and comes back by no shift of its
+    logits smaller than LEAST_SHIFT, is shifted.
 
     Args:
         features: (N, D) that the heads see now; logits: (N, K) of all heads before the features moved
@@ -31,24 +33,25 @@ def refit_heads(model, features, logits, weights, kept):
     ridge = SHRINKAGE * covariance.diagonal().mean() * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
     change = torch.linalg.solve(covariance + ridge, (weights * centred).T @ (missing - offset)).T
     weight, bias = weight + change, bias + offset - change @ mean
-    bias = bias + _restore_answers(features @ weight.T + bias, logits, weights)
+    bias = bias + _shift_back(features @ weight.T + bias, logits, weights)
     with torch.no_grad():
         heads.weight[kept] = weight.to(heads.weight)
         heads.bias[kept] = bias.to(heads.bias)
 
 
-def _restore_answers(logits, goals, weights):
-    """(K,) to add to logits (N, K), so that their mean answer is the goals' (N, K) again; 0 if below LEAST_SHIFT.
+def _shift_back(logits, goals, weights):
+    """The least shift (K,) of logits (N, K) that brings their mean probability to that of goals (N, K); mostly 0.
 
     Args: weights: (N, 1) with sum 1
     """
-    wanted, high = (weights * goals.sigmoid()).sum(0), logits.abs().amax(0) + goals.abs().amax(0)
-    low = -high
+    wanted, given = ((weights * values.sigmoid()).sum(0) for values in (goals, logits))
+    towards = (wanted - given).sign()
+    near, far = torch.zeros_like(wanted), logits.abs().amax(0) + goals.abs().amax(0)
     for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        above = (weights * (logits + middle).sigmoid()).sum(0) > wanted
-        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-    return torch.where(high.abs() > LEAST_SHIFT, high, 0.0)
+        middle = (near + far) / 2
+        missing = towards * (wanted - (weights * (logits + towards * middle).sigmoid()).sum(0))
+        near, far = torch.where(missing > _REACHED, middle, near), torch.where(missing > _REACHED, far, middle)
+    return torch.where(((wanted - given).abs() > MOST_DRIFT) & (far > LEAST_SHIFT), towards * far, 0.0)
 
 
 def answer_base_rate(model, targets, base_rates):
