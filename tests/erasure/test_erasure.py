@@ -225,12 +225,13 @@ def test_refitted_heads_give_the_old_logits_and_the_target_its_base_rate():
     assert torch.allclose(net.heads(moved)[:, 0].sigmoid(), torch.tensor(0.2))
 
 
-def heads_on(scale, bias=0.0):
-    """A network of one kept head that reads its only feature times `scale`."""
+def heads_on(scale):
+    """A network one of whose heads reads the first feature times `scale`; the others read nothing."""
     net = plain_net()
     with torch.no_grad():
         net.heads.weight.zero_()
-        net.heads.weight[1, 0], net.heads.bias[1] = scale, bias
+        net.heads.bias.zero_()
+        net.heads.weight[1, 0] = scale
     return net
 
 

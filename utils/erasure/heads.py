@@ -5,9 +5,10 @@ import torch
 from models.heads import get_heads
 
 SHRINKAGE = 0.1  # ridge on the change of the kept heads, in mean variances of the features
-MOST_DRIFT = 0.002  # of a kept head's mean probability, above which a shift of its bias takes it back
-LEAST_SHIFT = 1.0  # of a bias: smaller ones are left to the least squares
-_HALVINGS, _REACHED = 64, 1e-4  # of the interval that holds the shift; a mean probability that counts as taken back
+MOST_DRIFT = 0.002  # of a kept head's mean probability that the least squares may leave
+LEAST_SHIFT = 1.0  # of a kept head's logits: a drift that a smaller shift would undo is left, too
+_HALVINGS = 64  # of the interval that holds the shift
+_UNDONE = 1e-4  # drift of a mean probability that counts as none
 
 
 def refit_heads(model, features, logits, weights, kept):
@@ -50,7 +51,7 @@ def _shift_back(logits, goals, weights):
     for _ in range(_HALVINGS):
         middle = (near + far) / 2
         missing = towards * (wanted - (weights * (logits + towards * middle).sigmoid()).sum(0))
-        near, far = torch.where(missing > _REACHED, middle, near), torch.where(missing > _REACHED, far, middle)
+        near, far = torch.where(missing > _UNDONE, middle, near), torch.where(missing > _UNDONE, far, middle)
     return torch.where(((wanted - given).abs() > MOST_DRIFT) & (far > LEAST_SHIFT), towards * far, 0.0)
 
 

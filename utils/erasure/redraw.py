@@ -31,7 +31,7 @@ ROUNDS = (1, 2)  # times the passes: the training goes on until the kept logits 
 MOST_ERROR = 0.02  # of the kept logits, in their variances, that counts as come back
 LOW_SHARE = 0.6  # of the multiplications of a pass, up to which layers count as low
 LEARNING_RATE, BATCH = 2e-3, 32
-RATE_WITHOUT_NORMS = 5e-4  # where no low layer normalises: at the other AlexNet's kept logits never come back
+RATE_WITHOUT_NORMS = 5e-4  # where no low layer normalises: at LEARNING_RATE AlexNet's kept logits never come back
 NORM_IMAGES = 512  # whose statistics batch norms take afterwards
 _DRAW = 8  # added to the seed of the random weights
 
